@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/query.h - the read API: questions over HTTP in, JSON from storage out.
+ *
+ * Owns:    nothing; struct ox_query lends what the node owns (storage client, clock).
+ * Threads: ox_query_handle blocks on storage: dirty threads only, any number at once with one struct
+ * ox_query. ox_query_request_* are pure. ox_api_* belong to the runtime's start and stop. Bounds:  struct
+ * ox_query_limits; every answer says in `meta` when one of them cut it. Fails:   errors become HTTP answers
+ * {"error":{"code","message","hint"}}; an engine error is never an empty result. Flow:    API connection ->
+ * actors/query/api_actor.c -> dirty thread -> here -> actors/storage -> engine.
+ *
+ * The endpoints, their parameters and answers are described in docs/api.md.
+ */
+#ifndef OX_QUERY_H
+#define OX_QUERY_H
+
+#include <stdatomic.h>
+
+#include "ox/base.h"
+#include "ox/buf.h"
+
+struct ox_clock;
+struct ox_storage;
+
+/* Budgets of one question. Zero takes the default that stands behind each. */
+struct ox_query_limits {
+    uint32_t timeout_ms;        /* 30,000: for the whole answer, all its statements together */
+    uint64_t read_rows_max;     /* 2,000,000,000 rows scanned per statement */
+    uint64_t read_bytes_max;    /* 200 GiB scanned per statement */
+    uint64_t memory_bytes_max;  /* 1 GiB of the engine's memory per statement */
+    uint64_t result_bytes_max;  /* 64 MiB of result per statement */
+    uint32_t results_default;   /* 100: `limit` when the caller names none */
+    uint32_t traces_max;        /* 1,000: largest `limit` of a trace search */
+    uint32_t logs_max;          /* 10,000: largest `limit` of a log search */
+    uint32_t trace_spans_max;   /* 100,000: spans of one trace in one answer */
+    uint32_t correlated_max;    /* 1,000: logs, and exemplars, beside one trace */
+    uint32_t series_max;        /* 1,000: series of one metric answer */
+    uint32_t metric_points_max; /* 500,000: points of one metric answer */
+    uint64_t range_default_ns;  /* 1 hour: the time range when the caller names none */
+};
+
+/*
+ * Writes the members of the status object, without its braces: "\"mode\":\"development\",\"queues\":[...]".
+ * An empty text is allowed. Called on a dirty thread.
+ */
+typedef void (*ox_query_status_fn)(void *ctx, struct ox_buf *json);
+
+/* What every question shares; filled once by the node, read by all threads. Lends everything. */
+struct ox_query {
+    struct ox_storage *storage;
+    const struct ox_clock *clock;
+    struct ox_query_limits limits;
+    ox_query_status_fn status; /* NULL = none */
+    void *status_ctx;
+    const char *version; /* of the program, for /api/v1/status; NULL = "unknown" */
+};
+
+/* One question. Every view is lent until ox_query_handle returns. */
+struct ox_query_request {
+    struct ox_tenant_id tenant;
+    struct ox_str method;       /* "GET" */
+    struct ox_str path;         /* "/api/v1/traces", as received, not decoded */
+    struct ox_str query;        /* "service=shop&limit=5", without the '?', not decoded */
+    struct ox_str accept;       /* the Accept header; only JSON is offered, so it may be empty */
+    const _Atomic bool *cancel; /* true: the asker is gone, stop; NULL = never */
+};
+
+/* The answer. `body` belongs to the caller from ox_query_response_init to _fini. */
+struct ox_query_response {
+    int status; /* HTTP */
+    const char *content_type;
+    const char *allow;      /* value of the Allow header of a 405; NULL otherwise */
+    uint32_t retry_after_s; /* Retry-After of a 429 or 503; 0 = none */
+    struct ox_buf body;
+};
+
+void ox_query_response_init(struct ox_query_response *res);
+void ox_query_response_fini(struct ox_query_response *res);
+
+/* Fills zero members of `limits` with their defaults and lowers impossible combinations. */
+void ox_query_limits_defaults(struct ox_query_limits *limits);
+
+/*
+ * Answers one question. Always leaves a complete answer in `res`, whatever goes wrong.
+ * q, req: lend. Blocks for at most limits.timeout_ms plus the storage client's own connect time-out.
+ */
+void ox_query_handle(const struct ox_query *q, const struct ox_query_request *req,
+                     struct ox_query_response *res);
+
+/*
+ * Whether the read API has a route for `path` asked with `query`: the API port asks before it takes a request
+ * for its own pages. "/metrics" belongs here only when there is a query (else it is the Prometheus text).
+ */
+bool ox_query_is_route(struct ox_str path, struct ox_str query);
+
+/* Replaces the content of `res` by an error answer. hint may be NULL. */
+void ox_query_respond_error(struct ox_query_response *res, ox_err err, const char *message, const char *hint);
+
+/* One row per route: how docs/api.md and the 404 answer list them. */
+struct ox_query_route {
+    const char *method;
+    const char *pattern; /* "/api/v1/traces/{trace_id}" */
+    const char *doc;     /* one sentence */
+};
+/* All routes; *n receives their number. */
+const struct ox_query_route *ox_query_routes(size_t *n);
+
+#endif
