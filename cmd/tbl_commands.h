@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/tbl_commands.h - every subcommand, once.
+ *
+ * OX_COMMAND(name, hidden, usage, text): int ox_cmd_<name>(int argc, char **argv) runs it.
+ *   hidden   1 = started by the heart, not by people; left out of the list
+ *   usage    what follows "observex "
+ *   text     help, lines separated by \n; the first line is the summary
+ */
+/* clang-format off */
+OX_COMMAND(serve,  0, "serve [--data DIR] [--config FILE] [--KEY VALUE ...]",
+    "Run ObserveX: receive, store and answer until it is stopped.\n"
+    "\n"
+    "  --data DIR              where everything is stored (./observex-data)\n"
+    "  --otlp-grpc HOST:PORT   OTLP over gRPC (127.0.0.1:4317)\n"
+    "  --otlp-http HOST:PORT   OTLP over HTTP (127.0.0.1:4318)\n"
+    "  --api HOST:PORT         queries, console, /metrics (127.0.0.1:8080)\n"
+    "  --debug HOST:PORT       internals (127.0.0.1:6066)\n"
+    "  --ready-file FILE       written as JSON once traffic is accepted\n"
+    "  --config FILE           YAML; `observex config list` shows every key\n"
+    "\n"
+    "Port 0 picks a free port. Every key of the configuration is a flag, too.\n"
+    "SIGTERM and SIGINT end it in good order.\n")
+OX_COMMAND(status, 0, "status [--api URL | --data DIR] [--json]",
+    "Show how the running ObserveX is doing.\n")
+OX_COMMAND(sql,    0, "sql [--data DIR] [--format FORMAT] 'SELECT ...'",
+    "Run SQL on the running embedded engine, as the owner of DIR.\n"
+    "\n"
+    "  --data DIR        the directory that `observex serve` runs on (./observex-data)\n"
+    "  --format FORMAT   a ClickHouse format: TSV, JSON, JSONEachRow, CSV, PrettyCompact ...\n"
+    "                    (PrettyCompact on a terminal, otherwise TSV)\n"
+    "\n"
+    "`-` instead of the statement reads it from standard input. All tenants are visible.\n")
+OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
+    "Check a configuration file, list every key, or show what is in force.\n"
+    "\n"
+    "  check FILE       every mistake with its line and what is allowed there; exit code 64 if there are any\n"
+    "  list [--json]    all keys: default, bounds, unit, environment variable, flag\n"
+    "  show             the values that `observex serve` would use with the same arguments, and where from\n")
+OX_COMMAND(version, 0, "version",
+    "Print the version.\n")
+OX_COMMAND(engine, 1, "engine --data DIR --socket PATH --fd-control N",
+    "The storage engine's process; `observex serve` starts it.\n")
+/* clang-format on */
