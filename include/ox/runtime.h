@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/runtime.h - starting and stopping the runtime, its hooks, and driving it by hand.
+ *
+ * Owns:    scheduler threads with one libuv loop each, dirty threads, all actors.
+ * Threads: start, stop, run from the main thread; the rest as said.
+ * Bounds:  actors_max, dirty_queue_max, names_max.
+ * Fails:   NOMEM, STATE, INVALID.
+ *
+ * One runtime per process. In single-thread mode nothing runs by itself: ox_runtime_step() takes one ready
+ * actor (chosen by the seed), one due timer or one dirty job, on the calling thread, so that a test or the
+ * simulation repeats every order from its seed.
+ */
+#ifndef OX_RUNTIME_H
+#define OX_RUNTIME_H
+
+#include "ox/actor.h"
+#include "ox/clock.h"
+
+/* Everything that is known about the end of an actor. Valid during the hook. */
+struct ox_obituary {
+    const char *class_name;
+    const char *name; /* "" without */
+    ox_pid pid;
+    enum ox_exit reason;
+    uint32_t msg_kind; /* the message in hand; 0 = none (on_start, on_stop) */
+    struct ox_cause cause;
+    const char *text;      /* what failed, with file and line */
+    const char *backtrace; /* lines; "" without */
+    uint64_t age_ns;       /* of this incarnation */
+    uint32_t restarts;     /* before this end */
+};
+
+/* Called on the thread where it happens, usually a scheduler: short, no blocking, no panic. Any may be NULL.
+ */
+struct ox_runtime_hooks {
+    void *arg;
+    /* An actor crashed or failed to start; its supervisor hears of it next. */
+    void (*obituary)(void *arg, const struct ox_obituary *ob);
+    /* The message in hand when it crashed; lend, to steal data set msg->data = NULL. Dropped afterwards. */
+    void (*set_aside)(void *arg, const struct ox_obituary *ob, struct ox_msg *msg);
+    /* A message whose mailbox ended before it was read; lend as above. Calls are answered GONE by the
+     * runtime. */
+    void (*undelivered)(void *arg, ox_pid to, struct ox_msg *msg);
+    /* A turn took longer than turn_fault_ms (still running); backtrace of the turn. Watchdog thread. */
+    void (*stall)(void *arg, ox_pid pid, const char *class_name, uint32_t msg_kind, uint64_t turn_ns,
+                  const char *backtrace);
+    /* A child passed its restart intensity. */
+    void (*quarantined)(void *arg, const char *supervisor, const char *child_id, ox_pid pid, uint32_t crashes,
+                        struct ox_cause cause);
+    /* A supervisor without a parent gave up (OX_SUP_ESCALATE). NULL: the process ends with a message. */
+    void (*root_failed)(void *arg, const char *supervisor);
+};
+
+struct ox_runtime_options {
+    uint32_t loops;           /* scheduler threads; 0 = one per processor */
+    uint32_t actors_max;      /* 0 = 65,536 */
+    uint32_t names_max;       /* 0 = 65,536 */
+    uint32_t dirty_threads;   /* 0 = 4 */
+    uint32_t dirty_queue_max; /* 0 = 1024 jobs waiting */
+    uint32_t turn_warn_ms;    /* 0 = 100 */
+    uint32_t turn_fault_ms;   /* 0 = 1000 */
+    uint32_t stop_ms;         /* 0 = 10,000: how long ox_runtime_stop waits for actors before it kills them */
+    const struct ox_clock *clock; /* lend; NULL = the real one */
+    bool single_thread;
+    uint64_t seed; /* single-thread mode: the order of actors */
+    struct ox_runtime_hooks hooks;
+};
+
+/* Starts threads and loops; options: lend until return (hooks and clock for ever). STATE: already running. */
+OX_MUST_USE ox_err ox_runtime_start(const struct ox_runtime_options *options, struct ox_diag *diag);
+/* Waits until ox_runtime_quit was called and returns its code. */
+int ox_runtime_run(void);
+/* Lets ox_runtime_run return. Any thread, and safe in a signal handler. */
+void ox_runtime_quit(int code);
+/* Stops root supervisors in reverse order of their start (each its children likewise), then all other actors,
+ * then the threads; frees everything. After it a new start is possible. Not on a scheduler thread. */
+void ox_runtime_stop(void);
+
+uint32_t ox_runtime_loops(void);
+/* Actors alive. Any thread. */
+uint32_t ox_runtime_actors(void);
+/* Messages and bytes waiting in a mailbox; GONE. Any thread. */
+ox_err ox_mailbox_depth(ox_pid pid, uint32_t *msgs, uint64_t *bytes);
+/* Share of the fuller of the two bounds in use, 0..1 (above 0.8 warn, above 0.95 refuse new work); GONE
+ * gives 1. */
+double ox_mailbox_fill(ox_pid pid);
+
+/* Single-thread mode. True when something was done, false when nothing is ready now. */
+bool ox_runtime_step(void);
+/* Steps until nothing is ready or `max` steps were done; returns the number done. */
+uint64_t ox_runtime_drain(uint64_t max);
+/* When the next timer is due on the monotonic clock; UINT64_MAX without one. */
+uint64_t ox_runtime_next_timer_ns(void);
+
+#endif
