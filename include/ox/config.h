@@ -19,7 +19,7 @@
 #define OX_CONFIG_FIELD_duration(id) int64_t id;
 #define OX_CONFIG_FIELD_bool(id)     bool id;
 #define OX_CONFIG_FIELD_enum(id)     int id;
-#define OX_CONFIG_FIELD_address(id)  struct ox_address id;
+#define OX_CONFIG_FIELD_address(id)  struct ox_net_addr id;
 
 struct ox_config {
 #define OX_CONFIG(id, key, type, def, min, max, unit, alias, text) OX_CONFIG_FIELD_##type(id)

@@ -18,17 +18,11 @@
 #define OX_CONFIG_TABLE_H
 
 #include "ox/buf.h"
+#include "ox/net.h"
 
 #define OX_CONFIG_STRING_MAX   512        /* bytes of a string value with its terminating zero */
-#define OX_CONFIG_HOST_MAX     256        /* a DNS name has at most 253 characters */
 #define OX_CONFIG_FILE_MAX     (1u << 20) /* a configuration file larger than this is a mistake */
 #define OX_CONFIG_PROBLEMS_MAX 50         /* problems written out in one report; the rest are counted */
-
-/* "host:port", "[v6]:port"; host without brackets; port 0 means "pick a free one". */
-struct ox_address {
-    char host[OX_CONFIG_HOST_MAX];
-    uint16_t port;
-};
 
 /*
  * Types and the C type of their field:
@@ -38,7 +32,7 @@ struct ox_address {
  *   duration  int64_t milliseconds         "250ms", "5s", "1m30s", "24h", "7d"; a bare number only for 0
  *   bool      bool                         true/false, yes/no, on/off, 1/0
  *   enum      int, the index of the choice in the row's unit column ("development|production")
- *   address   struct ox_address
+ *   address   struct ox_net_addr (ox/net.h)
  */
 enum ox_config_type {
     OX_CONFIG_string,
@@ -119,12 +113,6 @@ void ox_config_key_flag(const struct ox_config_key *row, struct ox_buf *text);
 
 /* "string", "int", ... */
 const char *ox_config_type_name(enum ox_config_type type);
-
-/* Parses "HOST:PORT" or "[V6]:PORT". INVALID with a sentence. */
-OX_MUST_USE ox_err ox_address_parse(struct ox_str text, struct ox_address *out, struct ox_diag *diag);
-/* Writes "host:port", with brackets when the host has a colon. Needs OX_CONFIG_HOST_MAX + 10 bytes at most.
- */
-void ox_address_print(const struct ox_address *addr, char *out, size_t size);
 
 /* The name in `names` nearest to `given` by edit distance, or NULL when none is near. Pure. */
 const char *ox_nearest_name(struct ox_str given, const char *const *names, size_t count);
