@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/schema.h - the ClickHouse schema that the binary brings: migrations and the list of tables.
+ *
+ * Owns:    nothing at run time; constant tables generated from schema/clickhouse/NNN_*.sql.
+ * Threads: any.
+ * Flow:    the storage room applies ox_schema_clickhouse[] in order at start, the engine room writes a row
+ *          policy for each ox_schema_tables[] entry, actors/writer asks for partitions and columns.
+ */
+#ifndef OX_SCHEMA_H
+#define OX_SCHEMA_H
+
+#include "ox/base.h"
+
+/* One migration: every statement is idempotent (IF NOT EXISTS), so a repeat after a crash is harmless. */
+struct ox_migration {
+    unsigned number;  /* 1, 2, ...: ascending, without gaps */
+    const char *name; /* file name without number and suffix: "traces" */
+    const char *sql;  /* statements, each ended by ";\n"; take them apart with ox_schema_next_statement */
+};
+
+extern const struct ox_migration ox_schema_clickhouse[];
+extern const size_t ox_schema_clickhouse_count;
+
+/*
+ * Walks the statements of a migration. cursor: lend, starts as migration->sql and moves behind the statement.
+ * *stmt becomes a view without the semicolon and without leading blank lines and comment lines.
+ * false: no statement is left.
+ */
+bool ox_schema_next_statement(const char **cursor, struct ox_str *stmt);
+
+/* The tables that the writers fill; the values stand in the outbox, so they never change. */
+enum ox_table {
+    OX_TABLE_TRACES = 0,
+    OX_TABLE_LOGS = 1,
+    OX_TABLE_POINTS = 2,     /* otel_metrics */
+    OX_TABLE_SERIES = 3,     /* otel_metric_series */
+    OX_TABLE_HISTOGRAMS = 4, /* otel_metric_histograms */
+    OX_TABLE_EXEMPLARS = 5,  /* otel_metric_exemplars */
+    OX_TABLE__COUNT
+};
+
+enum ox_partition_kind {
+    OX_PARTITION_NONE,
+    OX_PARTITION_HOUR, /* hours since 1970-01-01 UTC */
+    OX_PARTITION_DAY   /* days since 1970-01-01 UTC */
+};
+
+struct ox_schema_table {
+    const char *name;
+    bool tenant_owned; /* has a column tenant_id: the row policy shows a tenant his rows; else system only */
+    bool is_view;      /* a materialised view; its rows live in a target table of this list */
+    bool has_block_id; /* rows carry block_id */
+    bool idempotent;   /* a block may be inserted again at any time without harm (ReplacingMergeTree) */
+    enum ox_partition_kind partition;
+};
+
+/*
+ * Every table and view of the database: the first OX_TABLE__COUNT entries are those of enum ox_table,
+ * in its order. A table in no row policy fails a test.
+ */
+extern const struct ox_schema_table ox_schema_tables[];
+extern const size_t ox_schema_tables_count;
+
+/* "otel_traces" and so on. */
+const char *ox_table_name(enum ox_table table);
+
+/* The database of all tables. */
+#define OX_SCHEMA_DATABASE "observex"
+
+#endif
