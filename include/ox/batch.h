@@ -54,6 +54,7 @@ struct ox_resource {
     uint32_t dropped_attrs;
     struct ox_str schema_url;
     struct ox_str service_name; /* attribute service.name, or "unknown_service" */
+    struct ox_str wire;         /* the Resource message itself (its last occurrence), for dead letters */
 };
 
 struct ox_scope {
@@ -63,6 +64,7 @@ struct ox_scope {
     struct ox_slice attrs;
     uint32_t dropped_attrs;
     struct ox_str schema_url; /* of ScopeSpans/ScopeLogs/ScopeMetrics */
+    struct ox_str wire;       /* the InstrumentationScope message itself */
 };
 
 struct ox_span_event {
@@ -120,6 +122,7 @@ struct ox_span {
     uint32_t dropped_attrs;
     uint32_t dropped_events;
     uint32_t dropped_links;
+    struct ox_str wire; /* the Span message itself, for dead letters */
 };
 
 struct ox_log {
@@ -137,6 +140,7 @@ struct ox_log {
     struct ox_any body;
     struct ox_slice attrs;
     uint32_t dropped_attrs;
+    struct ox_str wire; /* the LogRecord message itself */
 };
 
 enum ox_metric_type {
@@ -202,6 +206,7 @@ struct ox_point {
     int32_t negative_offset;
     uint64_t zero_count;
     double zero_threshold;
+    struct ox_str wire; /* the data point message itself */
 };
 
 #define OX_BATCH_MAGIC 0x4f584241u
