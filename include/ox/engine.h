@@ -12,6 +12,7 @@
 
 #include "ox/base.h"
 #include "ox/buf.h"
+#include "ox/schema.h"
 
 /* The request header that carries the per-boot secret. */
 #define OX_ENGINE_KEY_HEADER "X-ClickHouse-Key"
@@ -19,24 +20,28 @@
 #define OX_ENGINE_DATABASE "observex"
 
 struct ox_engine_options {
-    const char *data_dir; /* ClickHouse's data, "DIR/engine"; created (0700) with its parent present */
-    const char *
-        config_dir; /* where engine.xml and users.xml are written (0700, 0600); NULL = data_dir + "-config" */
-    const char
-        *socket_path; /* Unix socket, made with mode 0600; an old one is replaced. NULL with listen_fd */
-    int listen_fd;    /* a bound and listening socket instead of socket_path; -1 = none */
-    int control_fd;   /* "{\"event\":\"ready\"}\n" is written here; its end of file stops us. -1 = none */
-    const char
-        *lib_path; /* libchdb.so; NULL = OBSERVE_X_LIBCHDB, else beside the executable (see engine/chdb.c) */
-    const char *secret; /* per-boot secret, 16 to 128 of [0-9A-Za-z_-]; required */
-    const char *const
-        *tables; /* "database.table" of every table that holds a tenant_id, view targets included */
+    /* ClickHouse's data, "DIR/engine"; created (0700), its parent must exist. */
+    const char *data_dir;
+    /* Where engine.xml and users.xml are written (0700, 0600); NULL = data_dir + "-config". */
+    const char *config_dir;
+    /* Unix socket, made with mode 0600; an old one is replaced. NULL with listen_fd. */
+    const char *socket_path;
+    /* A bound and listening socket instead of socket_path; -1 = none. */
+    int listen_fd;
+    /* {"event":"ready"} and a newline are written here; its end of file stops us. -1 = none. */
+    int control_fd;
+    /* libchdb.so; NULL = see ox_engine_find_library. */
+    const char *lib_path;
+    /* Per-boot secret, 16 to 128 of [0-9A-Za-z_-]; required. */
+    const char *secret;
+    /* ox_schema_tables: each gets its row policy. */
+    const struct ox_schema_table *tables;
     size_t tables_n;
-    bool die_with_parent; /* PR_SET_PDEATHSIG; refuses to start when the parent is gone already */
+    /* PR_SET_PDEATHSIG; refuses to start when the parent is gone already. */
+    bool die_with_parent;
 
-    /* 0 = the default for a small machine, as noted. */
-    uint64_t
-        memory_bytes_max; /* max_server_memory_usage; 1.5 GiB. Resident memory may exceed it by ~250 MiB */
+    /* 0 = the default for a small machine, as noted. Resident memory may exceed its limit by some 250 MiB. */
+    uint64_t memory_bytes_max;    /* max_server_memory_usage; 1.5 GiB */
     uint64_t mark_cache_bytes;    /* 64 MiB */
     uint64_t body_bytes_max;      /* body of one request, after decompression; 256 MiB */
     unsigned background_threads;  /* merges at once; 2 */
@@ -49,21 +54,20 @@ struct ox_engine_options {
 
 /*
  * Runs the engine until SIGTERM, SIGINT, the parent's death or the end of control_fd; then the process is
- * gone
- * (_exit; 0 when asked to stop). Returns an exit code only when it could not start: the reason, one sentence,
- * is in `diag` and on stderr.
- *   64 bad option    66 libchdb.so missing or unusable    73 directory, configuration or socket
- *   75 the data directory is in use by another engine     70 the library did not start for another reason
- * options: lend, for ever.
+ * gone (_exit; 0 when asked to stop). Returns an exit code only when it could not start: the reason, one
+ * sentence, is in `diag` and on stderr. 64 bad option    66 libchdb.so missing or unusable    73 directory,
+ * configuration or socket 75 the data directory is in use by another engine     70 the library did not start
+ * for another reason options: lend, for ever.
  */
 int ox_engine_main(const struct ox_engine_options *options, struct ox_diag *diag);
 
 /*
- * The text of users.xml: user default with one row policy per table, so that a connection without the setting
- * log_comment sees no row, 't:<tenant>' sees that tenant's, 's:<secret>' sees all.
- * tables: lend, "database.table", letters, digits and underscores. INVALID names the table; NOMEM.
+ * The text of users.xml: user default with one row policy per table of `tables` (lend; views are left out,
+ * their targets count) and for schema_migrations, so that a connection without the setting log_comment sees
+ * no row, 't:<tenant>' sees that tenant's rows of tables that are tenant_owned, 's:<secret>' sees all.
+ * INVALID names the table whose name is not of letters, digits and underscores; NOMEM.
  */
-OX_MUST_USE ox_err ox_engine_users_xml(const char *const *tables, size_t n, const char *secret,
+OX_MUST_USE ox_err ox_engine_users_xml(const struct ox_schema_table *tables, size_t n, const char *secret,
                                        struct ox_buf *out, struct ox_diag *diag);
 
 /* The text of engine.xml, which names `users_path`. NOMEM. Zero fields of `options` get their defaults. */
