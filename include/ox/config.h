@@ -52,7 +52,7 @@ OX_MUST_USE ox_err ox_config_load(struct ox_config *config, const struct ox_conf
  */
 void ox_config_export(const struct ox_config *config, struct ox_buf *out);
 
-/* True when storage.url names the embedded engine ("embedded" or empty), so that the heart starts one. */
+/* True when storage.url is "embedded", so that the heart starts one. */
 bool ox_config_embedded(const struct ox_config *config);
 
 /* The URL of storage that a client connects to: "unix:DIR/engine.sock" for the embedded engine, otherwise

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * policies/config.c - the product's configuration: the rows of tbl/config.h, and the rules between keys.
+ *
+ * Owns:    the table of rows.
+ * Threads: any.
+ * Fails:   CONFIG, with every problem in the report.
+ * Flow:    cmd/ -> here -> runtime/config/.
+ */
+#include "ox/config.h"
+
+#include <stdio.h>
+
+static const struct ox_config_key rows[] = {
+#define OX_CONFIG(id, key, type, def, min, max, unit, alias, text)                                           \
+    {key, OX_CONFIG_##type, offsetof(struct ox_config, id), def, min, max, unit, alias, text},
+#include "ox/tbl/config.h"
+#undef OX_CONFIG
+};
+
+const struct ox_config_table ox_config_rows = {
+    .keys = rows,
+    .count = OX_COUNT(rows),
+    .env_prefix = "OBSERVE_X_",
+};
+
+void
+ox_config_defaults(struct ox_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    ox_config_table_defaults(&ox_config_rows, config);
+}
+
+static void
+broken_rule(struct ox_config_report *report, const char *keys, const char *sentence)
+{
+    ox_buf_printf(&report->text, "%s: %s\n", keys, sentence);
+    report->problems++;
+}
+
+static bool
+known_scheme(const char *url)
+{
+    static const char *const schemes[] = {"unix:/", "http://", "https://"};
+    for (size_t i = 0; i < OX_COUNT(schemes); i++) {
+        size_t n = strlen(schemes[i]);
+        if (strncmp(url, schemes[i], n) == 0 && url[n] != '\0')
+            return true;
+    }
+    return false;
+}
+
+static void
+check_storage(const struct ox_config *c, struct ox_config_report *report)
+{
+    if (!ox_config_embedded(c) && !known_scheme(c->storage_url))
+        broken_rule(report, "storage.url",
+                    "is neither `embedded` nor unix:/path, http://host:8123 or https://host:8443");
+    for (const char *p = c->storage_database; *p != '\0'; p++) {
+        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
+        if (!letter && !(*p >= '0' && *p <= '9' && p > c->storage_database)) {
+            broken_rule(report, "storage.database",
+                        "consists of letters, digits and '_', and does not start with a digit");
+            return;
+        }
+    }
+}
+
+/* What one row's bounds cannot say. */
+static void
+check_rules(const struct ox_config *c, struct ox_config_report *report)
+{
+    check_storage(c, report);
+    if (c->mode == OX_MODE_PRODUCTION && c->postgres_url[0] == '\0')
+        broken_rule(report, "postgres.url",
+                    "production mode keeps tenants, keys and roles in PostgreSQL: set postgres.url "
+                    "(OBSERVE_X_POSTGRES_URL, --postgres-url) to postgresql://user@host/database, or use "
+                    "mode: development");
+    if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
+        broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
+    if (c->runtime_turn_warn_ms > c->runtime_turn_fault_ms)
+        broken_rule(report, "runtime.turn_warn", "is longer than runtime.turn_fault");
+    if (c->heart_disk_min_bytes > c->heart_disk_warn_bytes)
+        broken_rule(report, "heart.disk_min", "is larger than heart.disk_warn");
+    if (c->gateway_memory_bytes < c->gateway_body_bytes_max)
+        broken_rule(report, "gateway.memory",
+                    "is smaller than gateway.body_max, so no large request could be read");
+    if (c->wal_total_bytes < 2 * c->wal_segment_bytes)
+        broken_rule(report, "wal.total_bytes", "is smaller than two segments (wal.segment_bytes)");
+    if (c->outbox_total_bytes < 2 * c->outbox_segment_bytes)
+        broken_rule(report, "outbox.total_bytes", "is smaller than two segments (outbox.segment_bytes)");
+    if (c->dlq_total_bytes < c->dlq_file_bytes)
+        broken_rule(report, "dlq.total_bytes", "is smaller than one file (dlq.file_bytes)");
+    if (c->query_limit_default > c->query_traces_limit_max ||
+        c->query_limit_default > c->query_logs_limit_max)
+        broken_rule(report, "query.limit_default", "is larger than query.traces_limit or query.logs_limit");
+}
+
+static const char *
+file_from_env(char *const *env)
+{
+    static const char name[] = "OBSERVE_X_CONFIG=";
+    for (; env != NULL && *env != NULL; env++) {
+        if (strncmp(*env, name, sizeof(name) - 1) == 0 && (*env)[sizeof(name) - 1] != '\0')
+            return *env + sizeof(name) - 1;
+    }
+    return NULL;
+}
+
+ox_err
+ox_config_load(struct ox_config *config, const struct ox_config_sources *sources, uint8_t *origins,
+               struct ox_config_report *report)
+{
+    struct ox_config_sources s = *sources;
+    if (s.file == NULL)
+        s.file = file_from_env(s.env);
+    memset(config, 0, sizeof(*config));
+    ox_err err = ox_config_table_load(&ox_config_rows, &s, config, origins, report);
+    if (err != OX_OK)
+        return err;
+    check_rules(config, report);
+    return report->problems > 0 ? OX_E_CONFIG : OX_OK;
+}
+
+void
+ox_config_export(const struct ox_config *config, struct ox_buf *out)
+{
+    for (size_t i = 0; i < ox_config_rows.count; i++) {
+        ox_config_key_env(&ox_config_rows, &rows[i], out);
+        ox_buf_append_cstr(out, "=");
+        ox_config_key_print(&rows[i], config, out);
+        ox_buf_append(out, "", 1);
+    }
+}
+
+bool
+ox_config_embedded(const struct ox_config *config)
+{
+    return strcmp(config->storage_url, "embedded") == 0;
+}
+
+void
+ox_config_storage_url(const struct ox_config *config, char *out, size_t size)
+{
+    if (ox_config_embedded(config))
+        snprintf(out, size, "unix:%s/engine.sock", config->data);
+    else
+        snprintf(out, size, "%s", config->storage_url);
+}
