@@ -22,9 +22,9 @@
 #define OX_METRIC_TENANTS_MAX 1000
 #define OX_METRIC_LABELS_MAX  4
 
-enum ox_metric_type { OX_METRIC_counter, OX_METRIC_gauge, OX_METRIC_histogram };
+enum ox_meter_type { OX_METER_counter, OX_METER_gauge, OX_METER_histogram };
 /* Units: histograms take their buckets from them (seconds 0.1 ms..60 s, bytes 256..1 GiB, else 1..1 M). */
-enum ox_metric_unit { OX_UNIT_none, OX_UNIT_seconds, OX_UNIT_bytes };
+enum ox_meter_unit { OX_UNIT_none, OX_UNIT_seconds, OX_UNIT_bytes };
 
 enum ox_metric_id {
 #define OX_METRIC(symbol, type, unit, labels, name, help) OX_M_##symbol,
@@ -38,8 +38,8 @@ enum ox_metric_id {
 struct ox_metric_info {
     const char *symbol;
     const char *name; /* of the exposition */
-    enum ox_metric_type type;
-    enum ox_metric_unit unit;
+    enum ox_meter_type type;
+    enum ox_meter_unit unit;
     const char *labels; /* "tenant,type"; "" = none */
     const char *help;
 };
