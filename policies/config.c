@@ -56,6 +56,8 @@ check_storage(const struct ox_config *c, struct ox_config_report *report)
     if (!ox_config_embedded(c) && !known_scheme(c->storage_url))
         broken_rule(report, "storage.url",
                     "is neither `embedded` nor unix:/path, http://host:8123 or https://host:8443");
+    if (ox_config_embedded(c) && strcmp(c->storage_database, "observex") != 0)
+        broken_rule(report, "storage.database", "is always observex in the embedded engine");
     for (const char *p = c->storage_database; *p != '\0'; p++) {
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
         if (!letter && !(*p >= '0' && *p <= '9' && p > c->storage_database)) {
@@ -78,6 +80,8 @@ check_rules(const struct ox_config *c, struct ox_config_report *report)
                     "mode: development");
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
+    if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)
+        broken_rule(report, "heart.backoff_min", "is longer than heart.backoff_max");
     if (c->runtime_turn_warn_ms > c->runtime_turn_fault_ms)
         broken_rule(report, "runtime.turn_warn", "is longer than runtime.turn_fault");
     if (c->heart_disk_min_bytes > c->heart_disk_warn_bytes)
@@ -126,6 +130,9 @@ void
 ox_config_export(const struct ox_config *config, struct ox_buf *out)
 {
     for (size_t i = 0; i < ox_config_rows.count; i++) {
+        const char *string = (const char *)config + rows[i].offset;
+        if (rows[i].type == OX_CONFIG_string && string[0] == '\0')
+            continue; /* empty is the default of every string that may be empty */
         ox_config_key_env(&ox_config_rows, &rows[i], out);
         ox_buf_append_cstr(out, "=");
         ox_config_key_print(&rows[i], config, out);

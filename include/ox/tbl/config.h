@@ -69,9 +69,13 @@ OX_CONFIG(heart_engine_stop_ms,       "heart.engine_stop",          duration, "2
 OX_CONFIG(heart_start_ms,             "heart.start",                duration, "2m", "1s", "1h", "ms", NULL,
           "how long a child may take to become ready; replaying a long journal takes time")
 OX_CONFIG(heart_max_restarts,         "heart.max_restarts",         int,      "10", "0", "1000", "restarts", NULL,
-          "restarts of node or engine within the window before the whole gives up with exit code 70")
-OX_CONFIG(heart_restart_window_ms,    "heart.restart_window",       duration, "5m", "1s", "24h", "ms", NULL,
-          "the window in which restarts of node and engine are counted; quiet for as long resets the back-off")
+          "failed starts of node or engine in a row before the whole gives up with exit code 70; an engine that ran before is never given up")
+OX_CONFIG(heart_quiet_ms,             "heart.quiet",                duration, "2s", "100ms", "1h", "ms", NULL,
+          "a child that stayed ready for so long did not fail: its count and its wait start anew")
+OX_CONFIG(heart_backoff_min_ms,       "heart.backoff_min",          duration, "100ms", "10ms", "1h", "ms", NULL,
+          "wait before node or engine is started again; doubles with each failed start")
+OX_CONFIG(heart_backoff_max_ms,       "heart.backoff_max",          duration, "30s", "10ms", "1h", "ms", NULL,
+          "the longest wait before node or engine is started again")
 OX_CONFIG(heart_disk_warn_bytes,      "heart.disk_warn",            bytes,    "1GiB", "0", "", "bytes", NULL,
           "free space on the data disk below which the start warns")
 OX_CONFIG(heart_disk_min_bytes,       "heart.disk_min",             bytes,    "100MiB", "0", "", "bytes", NULL,
@@ -80,7 +84,7 @@ OX_CONFIG(heart_disk_min_bytes,       "heart.disk_min",             bytes,    "1
 OX_CONFIG(storage_url,                "storage.url",                string,   "embedded", "1", "", "url", NULL,
           "`embedded` starts the engine beside the node; unix:/path, http://host:8123 or https://host:8443 name a ClickHouse server")
 OX_CONFIG(storage_database,           "storage.database",           string,   "observex", "1", "63", "name", NULL,
-          "ClickHouse database of all tables")
+          "ClickHouse database of all tables, on a server that is not embedded")
 OX_CONFIG(storage_user,               "storage.user",               string,   "default", "1", "255", "name", NULL,
           "ClickHouse user, for a server that is not embedded")
 OX_CONFIG(storage_password_file,      "storage.password_file",      string,   "", "", "", "path", NULL,

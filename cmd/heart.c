@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/heart.c - the heart's life: prepare, start both children, watch, stop in order.
+ *
+ * Order of a stop: the node first, so that it finishes what it accepted while the engine still stores; then
+ * the engine. A second SIGTERM or SIGINT ends both at once; what was acknowledged is in the journals.
+ *
+ * Owns:    the loop and the signals.
+ * Threads: the main thread.
+ * Bounds:  heart.drain, heart.engine_stop.
+ * Fails:   OX_EXIT_FAILED before the first child runs, OX_EXIT_CRASHING after a crash loop.
+ * Flow:    cmd_serve.c -> here -> heart_child.c.
+ */
+#include "cmd/heart.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/heart_internal.h"
+#include "ox/log.h"
+
+#define FAMILY_PREFIX "OBSERVE_X_"
+#define TEST_PREFIX   "OBSERVE_X_TEST_"
+
+/* The environment of the children: ours, with the resolved configuration in place of what was set. */
+static ox_err
+build_env(struct ox__heart *h)
+{
+    extern char **environ;
+    size_t n = 0, limit = ox_config_rows.count + 1;
+    for (char **e = environ; *e != NULL; e++)
+        limit++;
+    ox_buf_init(&h->env_text);
+    ox_config_export(h->config, &h->env_text);
+    h->child_env = calloc(limit, sizeof(*h->child_env));
+    if (h->child_env == NULL || h->env_text.failed)
+        return OX_E_NOMEM;
+    for (char **e = environ; *e != NULL; e++) {
+        bool ours = strncmp(*e, FAMILY_PREFIX, sizeof(FAMILY_PREFIX) - 1) == 0;
+        if (!ours || strncmp(*e, TEST_PREFIX, sizeof(TEST_PREFIX) - 1) == 0)
+            h->child_env[n++] = *e;
+    }
+    for (size_t at = 0; at < h->env_text.len; at += strlen(h->child_env[n - 1]) + 1)
+        h->child_env[n++] = (char *)h->env_text.data + at;
+    return OX_OK;
+}
+
+/* Connections and files of a busy node do not fit the usual 1,024; the children inherit the limit. */
+static void
+raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        OX_LOG_WARN("heart", "the limit of open files stays low", OX_F_STR("why", strerror(errno)));
+}
+
+static ox_err
+prepare(struct ox__heart *h)
+{
+    const struct ox_config *c = h->config;
+    ox_err err = ox__data_lock(c->data, &h->lock_fd, h->diag);
+    if (err == OX_OK)
+        err = ox__data_space(c, h->diag);
+    if (err == OX_OK)
+        err = ox__listeners_open(h, h->diag);
+    if (err == OX_OK)
+        err = ox__secret_create(c->data, h->diag);
+    if (err == OX_OK && build_env(h) != OX_OK)
+        err = ox_diag_set(h->diag, OX_E_NOMEM, NULL, -1, "out of memory");
+    raise_fd_limit();
+    return err;
+}
+
+static void
+tell_node_of_engine(struct ox__heart *h)
+{
+    pid_t pid = h->engine.state == OX__CHILD_READY ? h->engine.pid : 0;
+    if (h->node.state == OX__CHILD_READY || h->node.state == OX__CHILD_STARTING)
+        ox__child_send(&h->node, (struct ox_heart_line){OX_HEART_ENGINE, pid});
+}
+
+/* Both are up: say so, again after each restart. */
+static void
+announce(struct ox__heart *h)
+{
+    bool engine_up = h->engine.state == OX__CHILD_READY || !ox_config_embedded(h->config);
+    if (h->stopping || h->node.state != OX__CHILD_READY || !engine_up)
+        return;
+    ox__ready_write(h);
+    OX_LOG_INFO("heart", "ready", OX_F_I64("node_pid", h->node.pid), OX_F_I64("engine_pid", h->engine.pid),
+                OX_F_STR("otlp_grpc", h->listeners[OX__LISTEN_OTLP_GRPC].actual),
+                OX_F_STR("otlp_http", h->listeners[OX__LISTEN_OTLP_HTTP].actual),
+                OX_F_STR("api", h->listeners[OX__LISTEN_API].actual));
+}
+
+void
+ox__heart_child_ready(struct ox__heart *h, struct ox__child *child)
+{
+    if (child == &h->engine || h->engine.state == OX__CHILD_READY)
+        tell_node_of_engine(h);
+    announce(h);
+}
+
+void
+ox__heart_child_died(struct ox__heart *h, struct ox__child *child)
+{
+    if (child == &h->engine)
+        tell_node_of_engine(h);
+}
+
+static void
+end_loop(struct ox__heart *h)
+{
+    h->ended = true;
+    for (size_t i = 0; i < OX_COUNT(h->signals); i++)
+        uv_close((uv_handle_t *)&h->signals[i], NULL);
+    uv_close((uv_handle_t *)&h->node.timer, NULL);
+    uv_close((uv_handle_t *)&h->engine.timer, NULL);
+}
+
+/* The next step of a stop in order: node, engine, loop. Called again when a child has ended. */
+static void
+advance_stop(struct ox__heart *h)
+{
+    h->stopping = true;
+    if (h->node.state != OX__CHILD_OFF)
+        ox__child_stop(&h->node, h->config->heart_drain_ms);
+    else if (h->engine.state != OX__CHILD_OFF)
+        ox__child_stop(&h->engine, h->config->heart_engine_stop_ms);
+    else if (!h->ended)
+        end_loop(h);
+}
+
+/* The last word of a heart that gives up. */
+static void
+say_why_given_up(struct ox__heart *h, const struct ox__child *child)
+{
+    OX_LOG_FATAL("heart", "gives up: a child fails at every start", OX_F_STR("child", child->name),
+                 OX_F_U64("failed_starts", child->failures));
+    (void)ox_diag_set(
+        h->diag, OX_E_STATE, child->name, -1,
+        "the %s failed %u starts in a row; its last lines above say why, and DIR/crash/ has a record if it "
+        "crashed. Giving up",
+        child->name, child->failures);
+    h->exit_code = OX_EXIT_CRASHING;
+}
+
+void
+ox__heart_child_off(struct ox__heart *h, struct ox__child *child, bool failed)
+{
+    if (failed)
+        say_why_given_up(h, child);
+    if (failed || h->stopping)
+        advance_stop(h);
+}
+
+static void
+kill_at_once(struct ox__heart *h)
+{
+    OX_LOG_WARN("heart", "asked to stop twice: killing what still runs");
+    h->exit_code = OX_EXIT_FAILED;
+    struct ox__child *const children[] = {&h->node, &h->engine};
+    for (size_t i = 0; i < OX_COUNT(children); i++) {
+        if (children[i]->pid > 0)
+            kill(children[i]->pid, SIGKILL);
+    }
+}
+
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+    struct ox__heart *h = handle->data;
+    if (signum == SIGCHLD) {
+        ox__child_reap(&h->node);
+        ox__child_reap(&h->engine);
+    } else if (signum == SIGHUP) {
+        if (h->node.pid > 0)
+            kill(h->node.pid, SIGHUP);
+        if (h->engine.pid > 0)
+            kill(h->engine.pid, SIGHUP);
+    } else if (h->stopping) {
+        kill_at_once(h);
+    } else {
+        OX_LOG_INFO("heart", "stopping", OX_F_I64("signal", signum));
+        advance_stop(h);
+    }
+}
+
+static void
+watch_signals(struct ox__heart *h)
+{
+    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+    _Static_assert(OX_COUNT(numbers) == OX_COUNT(((struct ox__heart *)0)->signals), "one handle per signal");
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < OX_COUNT(numbers); i++) {
+        uv_signal_init(&h->loop, &h->signals[i]);
+        h->signals[i].data = h;
+        OX_ASSERT(uv_signal_start(&h->signals[i], on_signal, numbers[i]) == 0);
+    }
+}
+
+static void
+live(struct ox__heart *h)
+{
+    OX_ASSERT(uv_loop_init(&h->loop) == 0);
+    watch_signals(h);
+    ox__child_init(&h->node, h, "node");
+    ox__child_init(&h->engine, h, "engine");
+    if (ox_config_embedded(h->config))
+        ox__child_start(&h->engine);
+    if (!h->stopping)
+        ox__child_start(&h->node);
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    OX_ASSERT(uv_loop_close(&h->loop) == 0);
+}
+
+/* Leaves the directory as a stopped ObserveX has it: data, and nothing that speaks of a running one. */
+static void
+clear_traces(struct ox__heart *h)
+{
+    char path[OX_CONFIG_STRING_MAX + 16];
+    ox__ready_remove(h);
+    (void)unlink(h->socket_path);
+    snprintf(path, sizeof(path), "%s/secret", h->config->data);
+    (void)unlink(path);
+}
+
+int
+ox_heart_run(const struct ox_heart_options *options, struct ox_diag *diag)
+{
+    struct ox__heart *h = calloc(1, sizeof(*h));
+    if (h == NULL)
+        return OX_EXIT_FAILED;
+    h->options = options;
+    h->config = options->config;
+    h->diag = diag;
+    h->lock_fd = -1;
+    h->exit_code = OX_EXIT_OK;
+    snprintf(h->socket_path, sizeof(h->socket_path), "%s/engine.sock", h->config->data);
+    if (prepare(h) == OX_OK) {
+        live(h);
+        clear_traces(h);
+    } else {
+        h->exit_code = OX_EXIT_FAILED;
+    }
+    ox__listeners_close(h);
+    if (h->lock_fd >= 0)
+        close(h->lock_fd);
+    free(h->child_env);
+    ox_buf_fini(&h->env_text);
+    int code = h->exit_code;
+    free(h);
+    return code;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/heart_internal.h - what the files of the heart share.
+ *
+ * Owns:    nothing.
+ * Threads: the main thread.
+ */
+#ifndef OX_HEART_INTERNAL_H
+#define OX_HEART_INTERNAL_H
+
+#include <uv.h>
+
+#include "cmd/heart.h"
+
+enum ox__child_state {
+    OX__CHILD_OFF,      /* not wanted, or ended for good */
+    OX__CHILD_STARTING, /* runs, not ready yet; timer: the start's time-out */
+    OX__CHILD_READY,    /* runs; no timer */
+    OX__CHILD_WAITING,  /* died; timer: the back-off */
+    OX__CHILD_STOPPING, /* asked to end; timer: the stop's time-out */
+};
+
+struct ox__heart;
+struct ox__control; /* the heart's end of one child's control socket */
+
+struct ox__child {
+    struct ox__heart *heart;
+    const char *name; /* "node", "engine": also the subcommand */
+    enum ox__child_state state;
+    pid_t pid; /* 0 = none */
+    struct ox__control *control;
+    uv_timer_t timer;
+    uint64_t ready_at; /* uv_now of the last ready */
+    unsigned failures; /* starts in a row that came to nothing */
+    unsigned starts;   /* in this heart's life */
+    bool hopeless;     /* its exit code said that trying again is no use */
+    bool was_ready;    /* ever */
+    bool killed_by_us; /* after a time-out: the obituary says so */
+};
+
+/* The four listening sockets, in the order of the flags. */
+enum ox__listen {
+    OX__LISTEN_OTLP_GRPC,
+    OX__LISTEN_OTLP_HTTP,
+    OX__LISTEN_API,
+    OX__LISTEN_DEBUG,
+    OX__LISTEN_COUNT
+};
+
+struct ox__listener {
+    const char *flag;    /* "otlp-grpc" */
+    const char *fd_flag; /* "--fd-otlp-grpc" */
+    const struct ox_net_addr *wanted;
+    int fd;
+    char actual[OX_NET_ADDR_MAX];
+};
+
+struct ox__heart {
+    const struct ox_heart_options *options;
+    const struct ox_config *config;
+    uv_loop_t loop;
+    uv_signal_t signals[4];
+    struct ox__child node, engine;
+    struct ox__listener listeners[OX__LISTEN_COUNT];
+    int lock_fd;
+    char socket_path[OX_CONFIG_STRING_MAX + 16];
+    char **child_env; /* NULL-terminated; the strings live in env_text */
+    struct ox_buf env_text;
+    bool stopping;
+    bool ended; /* the loop is being left */
+    bool banner_shown;
+    int exit_code;
+    struct ox_diag *diag;
+};
+
+/* heart_data.c: the data directory. */
+/* Creates DIR, takes DIR/lock into *lock_fd (inheritable). STATE with the holder's pid in the sentence. */
+OX_MUST_USE ox_err ox__data_lock(const char *data, int *lock_fd, struct ox_diag *diag);
+/* Warns or refuses by free space. */
+OX_MUST_USE ox_err ox__data_space(const struct ox_config *config, struct ox_diag *diag);
+OX_MUST_USE ox_err ox__secret_create(const char *data, struct ox_diag *diag);
+/* Replaces the file at `path` by `text` in one step, mode 0600 or 0644. */
+OX_MUST_USE ox_err ox__file_replace(const char *path, unsigned mode, struct ox_str text,
+                                    struct ox_diag *diag);
+
+/* heart_listen.c */
+OX_MUST_USE ox_err ox__listeners_open(struct ox__heart *heart, struct ox_diag *diag);
+void ox__listeners_close(struct ox__heart *heart);
+
+/* heart_ready.c: the ready file and the banner. */
+void ox__ready_write(struct ox__heart *heart);
+void ox__ready_remove(struct ox__heart *heart);
+
+/* heart_child.c */
+void ox__child_init(struct ox__child *child, struct ox__heart *heart, const char *name);
+/* Forks and execs; a failed fork or exec counts like a death. */
+void ox__child_start(struct ox__child *child);
+/* Asks it to end; `timeout_ms` later it is killed. OFF at once when it does not run; nothing when it has been
+ * asked before. */
+void ox__child_stop(struct ox__child *child, int64_t timeout_ms);
+void ox__child_send(struct ox__child *child, struct ox_heart_line line);
+/* Reaps it if it has ended; true when it had. */
+bool ox__child_reap(struct ox__child *child);
+
+/* heart.c, told by heart_child.c */
+void ox__heart_child_ready(struct ox__heart *heart, struct ox__child *child);
+/* The child has ended and will not be started again now; failed: too many failed starts. */
+void ox__heart_child_off(struct ox__heart *heart, struct ox__child *child, bool failed);
+void ox__heart_child_died(struct ox__heart *heart, struct ox__child *child);
+
+#endif

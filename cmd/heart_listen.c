@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/heart_listen.c - the listening sockets, which outlive every node.
+ *
+ * The heart binds them, so that a node's restart loses no connection attempt: they wait in the kernel's
+ * backlog until the next node accepts.
+ *
+ * Owns:    the sockets, until the heart ends.
+ * Threads: the main thread.
+ * Fails:   IO, with the flag to change.
+ */
+#include <unistd.h>
+
+#include "cmd/heart_internal.h"
+
+#define BACKLOG 1024 /* what waits through a restart of a second or so; the kernel caps it at somaxconn */
+
+static const char *const flags[OX__LISTEN_COUNT][2] = {
+    [OX__LISTEN_OTLP_GRPC] = {"otlp-grpc", "--fd-otlp-grpc"},
+    [OX__LISTEN_OTLP_HTTP] = {"otlp-http", "--fd-otlp-http"},
+    [OX__LISTEN_API] = {"api", "--fd-api"},
+    [OX__LISTEN_DEBUG] = {"debug", "--fd-debug"},
+};
+
+static ox_err
+open_one(struct ox__listener *l, struct ox_diag *diag)
+{
+    struct ox_diag inner;
+    char wanted[OX_NET_ADDR_MAX];
+    ox_diag_clear(&inner);
+    ox_err err = ox_net_listen(l->wanted, BACKLOG, &l->fd, l->actual, &inner);
+    if (err == OX_OK)
+        return OX_OK;
+    ox_net_addr_format(l->wanted, wanted);
+    return ox_diag_set(
+        diag, err, l->flag, -1,
+        "%s; `ss -ltnp 'sport = :%u'` shows who has port %u, --%s HOST:PORT chooses another (port 0: any "
+        "free one)",
+        inner.text, (unsigned)l->wanted->port, (unsigned)l->wanted->port, l->flag);
+}
+
+ox_err
+ox__listeners_open(struct ox__heart *heart, struct ox_diag *diag)
+{
+    const struct ox_config *c = heart->config;
+    const struct ox_net_addr *const wanted[] = {&c->listen_otlp_grpc, &c->listen_otlp_http, &c->listen_api,
+                                                &c->listen_debug};
+    for (size_t i = 0; i < OX__LISTEN_COUNT; i++)
+        heart->listeners[i] = (struct ox__listener){flags[i][0], flags[i][1], wanted[i], -1, ""};
+    for (size_t i = 0; i < OX__LISTEN_COUNT; i++) {
+        ox_err err = open_one(&heart->listeners[i], diag);
+        if (err != OX_OK)
+            return err;
+    }
+    return OX_OK;
+}
+
+void
+ox__listeners_close(struct ox__heart *heart)
+{
+    for (size_t i = 0; i < OX__LISTEN_COUNT; i++) {
+        if (heart->listeners[i].flag != NULL && heart->listeners[i].fd >= 0)
+            close(heart->listeners[i].fd);
+        heart->listeners[i].fd = -1;
+    }
+}

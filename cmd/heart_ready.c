@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/heart_ready.c - what others are told once traffic is accepted: the ready file and the banner.
+ *
+ * Owns:    the ready file.
+ * Threads: the main thread.
+ * Fails:   a ready file that cannot be written is logged; serving goes on.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/heart_internal.h"
+#include "ox/log.h"
+
+static json_t *
+pid_or_null(pid_t pid)
+{
+    return pid > 0 ? json_integer(pid) : json_null();
+}
+
+/* An absolute path is of use to a script that runs elsewhere. */
+static json_t *
+socket_or_null(const struct ox__heart *h)
+{
+    char *data = ox_config_embedded(h->config) ? realpath(h->config->data, NULL) : NULL;
+    json_t *path = data != NULL ? json_sprintf("%s/engine.sock", data) : json_null();
+    free(data);
+    return path;
+}
+
+/* The fields that scripts rely on, in the documented order. */
+static char *
+ready_json(const struct ox__heart *h)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "pid", json_integer(getpid()));
+    json_object_set_new(o, "node_pid", pid_or_null(h->node.pid));
+    json_object_set_new(o, "engine_pid", pid_or_null(h->engine.pid));
+    json_object_set_new(o, "otlp_grpc", json_string(h->listeners[OX__LISTEN_OTLP_GRPC].actual));
+    json_object_set_new(o, "otlp_http", json_string(h->listeners[OX__LISTEN_OTLP_HTTP].actual));
+    json_object_set_new(o, "api", json_string(h->listeners[OX__LISTEN_API].actual));
+    json_object_set_new(o, "debug", json_string(h->listeners[OX__LISTEN_DEBUG].actual));
+    json_object_set_new(o, "engine_socket", socket_or_null(h));
+    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(o);
+    return text;
+}
+
+/* For people who just typed `make run`. */
+static void
+show_banner(const struct ox__heart *h)
+{
+    const char *http = h->listeners[OX__LISTEN_OTLP_HTTP].actual;
+    const char *api = h->listeners[OX__LISTEN_API].actual;
+    printf("\nObserveX is ready.\n\n"
+           "  Console and API  http://%s\n"
+           "  OTLP over gRPC   %s\n"
+           "  OTLP over HTTP   http://%s\n"
+           "  Data             %s\n\n"
+           "Try in another terminal:\n"
+           "  build/observex status --api http://%s\n"
+           "  curl -s 'http://%s/api/v1/services/stats'\n"
+           "  build/observex sql --data %s 'SELECT service_name, count() FROM otel_traces GROUP BY 1'\n\n"
+           "Ctrl-C stops everything.\n\n",
+           api, h->listeners[OX__LISTEN_OTLP_GRPC].actual, http, h->config->data, api, api, h->config->data);
+    fflush(stdout);
+}
+
+/* Beside the one asked for, DIR/ready.json lets the command line find a running ObserveX by its directory. */
+static void
+write_one(const char *path, unsigned mode, struct ox_str text)
+{
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (ox__file_replace(path, mode, text, &diag) != OX_OK)
+        OX_LOG_ERROR("heart", "ready file not written", OX_F_STR("path", path), OX_F_DIAG(&diag));
+}
+
+static void
+own_path(const struct ox__heart *h, char *out, size_t size)
+{
+    snprintf(out, size, "%s/ready.json", h->config->data);
+}
+
+void
+ox__ready_write(struct ox__heart *h)
+{
+    char own[OX_CONFIG_STRING_MAX + 16];
+    char *json = ready_json(h);
+    if (json == NULL)
+        return;
+    struct ox_buf text;
+    ox_buf_init(&text);
+    ox_buf_printf(&text, "%s\n", json);
+    free(json);
+    own_path(h, own, sizeof(own));
+    write_one(own, 0600, ox_buf_str(&text));
+    if (h->config->ready_file[0] != '\0')
+        write_one(h->config->ready_file, 0644, ox_buf_str(&text));
+    ox_buf_fini(&text);
+    if (h->options->banner && !h->banner_shown)
+        show_banner(h);
+    h->banner_shown = true;
+}
+
+void
+ox__ready_remove(struct ox__heart *h)
+{
+    char own[OX_CONFIG_STRING_MAX + 16];
+    own_path(h, own, sizeof(own));
+    (void)unlink(own);
+    if (h->config->ready_file[0] != '\0')
+        (void)unlink(h->config->ready_file);
+}
