@@ -4,14 +4,14 @@
  *
  * Owns:    the columns of the blocks being built, and the memory of which series were written.
  * Threads: a builder and a series cache belong to one thread at a time (the writer actor's).
- * Bounds:  OX_BLOCK_ROWS_MAX rows and OX_BLOCK_BYTES_MAX bytes per builder: ox_builder_full tells; one call
- * of ox_builder_add stops at the first, and may overshoot the second by one row. Flow:    writer actor ->
- * ox_builder_add per batch -> ox_builder_finish -> outbox -> storage.
+ * Bounds:  OX_BLOCK_ROWS_MAX rows and OX_BLOCK_BYTES_MAX bytes per builder, see ox_builder_full;
+ *          ox_builder_add stops at the first exactly, and looks at the second every 64 rows.
+ * Flow:    writer actor, ox_builder_add per batch, ox_builder_finish, outbox, storage.
  *
  * A builder makes the blocks of one signal and one partition: for traces and logs one block, for metrics up
  * to four (points, series, histograms, exemplars). How the writer uses it:
  *
- *     n = ox_encode_partitions(batch, parts, OX_COUNT(parts), &first);     usually n == 1
+ *     n = ox_encode_partitions(batch, parts, OX_PARTITIONS_MAX);     usually n == 1
  *     for each partition: find or make its builder, then
  *         for (row = 0; row < rows; ) {
  *             ox_builder_add(builder, batch, &(struct ox_rows){.first = row, .count = rows - row}, &next)
@@ -30,6 +30,7 @@
 
 #define OX_BLOCK_ROWS_MAX  100000u
 #define OX_BLOCK_BYTES_MAX (64u << 20)
+#define OX_PARTITIONS_MAX  40u
 
 struct ox_builder;
 struct ox_series_cache;
@@ -40,8 +41,9 @@ uint32_t ox_encode_rows(const struct ox_batch *batch);
  * stored. */
 uint32_t ox_encode_partition(const struct ox_batch *batch, uint32_t row);
 /*
- * The distinct partitions of the rows that are not refused, in order of their first row. At most `cap` are
- * written to `out`; the result is how many there are (0 when every row is refused).
+ * The distinct partitions of the rows that are not refused, in order of their first row, into `out`; returns
+ * how many (0 when every row is refused), or cap + 1 when there are more than `cap`. The accepted window of
+ * time bounds them: OX_PARTITIONS_MAX is enough for one of up to 38 hours.
  */
 size_t ox_encode_partitions(const struct ox_batch *batch, uint32_t *out, size_t cap);
 
