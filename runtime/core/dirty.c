@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runtime/core/dirty.c - threads for what blocks: a common pool, and lanes with a thread and a queue of their
+ * own.
+ *
+ * Owns:    jobs that wait or run; their arg, until the completion was delivered.
+ * Threads: submit from any loop; jobs run on the lane's threads.
+ * Bounds:  dirty_queue_max, a lane's queue_max; LANES_MAX lanes.
+ * Fails:   OVERLOAD, NOMEM, UNAVAILABLE while stopping.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/core/internal.h"
+
+#define LANES_MAX   64u
+#define THREADS_MAX 64u
+
+struct job {
+    struct job *next;
+    void (*fn)(void *arg);
+    void *arg;
+    void (*drop)(void *arg);
+    ox_pid owner;
+    uint64_t ref;
+};
+
+struct ox_lane {
+    char name[32];
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    /* under lock */
+    struct job *head, *tail;
+    uint32_t n, max;
+    bool stop;
+    /* start and stop only */
+    pthread_t threads[THREADS_MAX];
+    uint32_t threads_n;
+};
+
+static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf: nothing is locked under it */
+static struct ox_lane *lanes[LANES_MAX];
+static uint32_t lanes_n;
+
+static void
+job_run(struct ox_lane *lane, struct job *job)
+{
+    uint64_t began = ox_now_ns();
+    job->fn(job->arg);
+    OX_METRIC_OBSERVE_L(OX_M_runtime_dirty_seconds, (double)(ox_now_ns() - began) * 1e-9,
+                        ox_str_of(lane->name));
+    OX_METRIC_ADD_L(OX_M_runtime_dirty_jobs, 1, ox_str_of(lane->name));
+    if (!ox__pend_fire(job->owner, job->ref, OX_OK, 0, job->arg) && job->drop != NULL)
+        job->drop(job->arg);
+    free(job);
+}
+
+/* Under lane->lock. */
+static struct job *
+job_take(struct ox_lane *lane)
+{
+    struct job *job = lane->head;
+    if (job == NULL)
+        return NULL;
+    lane->head = job->next;
+    if (lane->head == NULL)
+        lane->tail = NULL;
+    lane->n--;
+    return job;
+}
+
+static void *
+lane_main(void *arg)
+{
+    struct ox_lane *lane = arg;
+    ox__lock(&lane->lock);
+    for (;;) {
+        struct job *job = lane->stop ? NULL : job_take(lane);
+        if (job != NULL) {
+            ox__unlock(&lane->lock);
+            job_run(lane, job);
+            ox__lock(&lane->lock);
+        } else if (lane->stop) {
+            break;
+        } else {
+            pthread_cond_wait(&lane->work, &lane->lock);
+        }
+    }
+    ox__unlock(&lane->lock);
+    return NULL;
+}
+
+static void
+lane_stop(struct ox_lane *lane)
+{
+    ox__lock(&lane->lock);
+    lane->stop = true;
+    pthread_cond_broadcast(&lane->work);
+    ox__unlock(&lane->lock);
+    for (uint32_t i = 0; i < lane->threads_n; i++)
+        pthread_join(lane->threads[i], NULL);
+    for (struct job *job = job_take(lane); job != NULL; job = job_take(lane)) {
+        if (job->drop != NULL)
+            job->drop(job->arg);
+        free(job);
+    }
+    pthread_mutex_destroy(&lane->lock);
+    pthread_cond_destroy(&lane->work);
+    free(lane);
+}
+
+static ox_err
+lane_threads(struct ox_lane *lane, uint32_t threads)
+{
+    for (uint32_t i = 0; i < threads && !ox__rt->opt.single_thread; i++) {
+        if (pthread_create(&lane->threads[i], NULL, lane_main, lane) != 0)
+            return OX_E_NOMEM;
+        char name[16];
+        snprintf(name, sizeof(name), "ox-%.9s-%u", lane->name, i % 100);
+        pthread_setname_np(lane->threads[i], name);
+        lane->threads_n++;
+    }
+    return OX_OK;
+}
+
+static ox_err
+lane_add(struct ox_lane *lane)
+{
+    ox__lock(&lanes_lock);
+    ox_err err = lanes_n < LANES_MAX ? OX_OK : OX_E_OVERLOAD;
+    if (err == OX_OK)
+        lanes[lanes_n++] = lane;
+    ox__unlock(&lanes_lock);
+    return err;
+}
+
+static ox_err
+lane_new(const char *name, uint32_t queue_max, uint32_t threads, struct ox_lane **out)
+{
+    struct ox_lane *lane = calloc(1, sizeof(*lane));
+    if (lane == NULL)
+        return OX_E_NOMEM;
+    snprintf(lane->name, sizeof(lane->name), "%s", name);
+    pthread_mutex_init(&lane->lock, NULL);
+    pthread_cond_init(&lane->work, NULL);
+    lane->max = queue_max;
+    ox_err err = lane_threads(lane, threads);
+    if (err == OX_OK)
+        err = lane_add(lane);
+    if (err != OX_OK)
+        lane_stop(lane);
+    else
+        *out = lane;
+    return err;
+}
+
+ox_err
+ox_lane_new(const char *name, uint32_t queue_max, struct ox_lane **lane)
+{
+    OX_ASSERT(ox__rt != NULL && queue_max > 0);
+    return lane_new(name, queue_max, 1, lane);
+}
+
+static ox_err
+enqueue(struct ox_lane *lane, struct job *job)
+{
+    ox__lock(&lane->lock);
+    ox_err err = lane->stop ? OX_E_UNAVAILABLE : lane->n >= lane->max ? OX_E_OVERLOAD : OX_OK;
+    if (err == OX_OK) {
+        if (lane->tail != NULL)
+            lane->tail->next = job;
+        else
+            lane->head = job;
+        lane->tail = job;
+        lane->n++;
+        pthread_cond_signal(&lane->work);
+    }
+    ox__unlock(&lane->lock);
+    if (err != OX_OK)
+        OX_METRIC_ADD_L(OX_M_runtime_dirty_refused, 1, ox_str_of(lane->name));
+    return err;
+}
+
+ox_err
+ox_dirty_submit(struct ox_actor *self, struct ox_lane *lane, void (*fn)(void *arg), void *arg, uint32_t kind,
+                void (*drop)(void *arg), uint64_t *ref)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    struct ox_msg *msg = ox_msg_new(kind, NULL, 0, drop);
+    uint64_t own_ref = 0;
+    ox_err err = job != NULL && msg != NULL ? OX_OK : OX_E_NOMEM;
+    if (err == OX_OK) {
+        if (ox__turn_now != NULL && ox__turn_now->msg != NULL)
+            msg->cause = ox__turn_now->msg->cause;
+        err = ox__pend_new(self, OX__PEND_JOB, OX_PID_NONE, msg, &own_ref);
+    }
+    if (err != OX_OK) {
+        ox_msg_free(msg);
+        free(job);
+        return err;
+    }
+    *job = (struct job){NULL, fn, arg, drop, self->pid, own_ref};
+    if (ref != NULL)
+        *ref = own_ref;
+    err = enqueue(lane != NULL ? lane : ox__rt->pool, job);
+    if (err != OX_OK) {
+        ox__pend_cancel(self, own_ref, OX__PEND_JOB);
+        free(job);
+    }
+    return err;
+}
+
+/* ---- start, stop, single-thread mode ---- */
+
+ox_err
+ox__lanes_init(struct ox__runtime *rt)
+{
+    uint32_t threads = rt->opt.dirty_threads < THREADS_MAX ? rt->opt.dirty_threads : THREADS_MAX;
+    return lane_new("pool", rt->opt.dirty_queue_max, threads, &rt->pool);
+}
+
+void
+ox__lanes_stop(void)
+{
+    while (lanes_n > 0)
+        lane_stop(lanes[--lanes_n]);
+}
+
+uint32_t
+ox__lanes_ready(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < lanes_n; i++)
+        n += lanes[i]->n > 0;
+    return n;
+}
+
+void
+ox__lanes_run(uint32_t nth)
+{
+    for (uint32_t i = 0; i < lanes_n; i++) {
+        if (lanes[i]->n == 0 || nth-- > 0)
+            continue;
+        struct job *job = job_take(lanes[i]);
+        job_run(lanes[i], job);
+        return;
+    }
+}

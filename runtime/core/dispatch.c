@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runtime/core/dispatch.c - one turn of one actor, and what remains of a turn that panicked.
+ *
+ * Owns:    the turn, on its stack.
+ * Threads: the loop's own.
+ * Bounds:  turn_msgs_max messages, SLICE_NS or SLICE_REDUCTIONS, then others have their turn.
+ * Fails:   a panic ends the incarnation (life.c), never the loop.
+ *
+ * A panic jumps from the actor's code straight back here. Nothing in between may own anything: handlers hold
+ * no locks, and what they acquired hangs on the actor's arena and defers. Runtime functions called by
+ * handlers forbid panics while they hold a lock (ox__nopanic).
+ */
+#include <stdio.h>
+
+#include "runtime/core/internal.h"
+
+#define SLICE_NS         (2 * NS_PER_MS)
+#define SLICE_REDUCTIONS 4000u
+
+__thread struct ox__turn *ox__turn_now;
+
+enum outcome { GO_ON, ENDED, CRASHED };
+
+/* The fields that must survive the jump live in memory, not in registers: hence the pointers. */
+static bool
+run_start(struct ox__turn *turn, struct ox_actor *actor)
+{
+    actor->born_ns = turn->start_ns;
+    ox_diag_clear(&actor->diag);
+    ox_err err = OX_OK;
+    if (actor->class->on_start != NULL) {
+        turn->armed = true;
+        err = actor->class->on_start(actor, actor->arg, &actor->diag);
+        turn->armed = false;
+    }
+    if (err != OX_OK) {
+        if (actor->diag.text[0] == '\0')
+            ox_diag_set(&actor->diag, err, NULL, -1, "%s", ox_err_text(err));
+        snprintf(turn->text, sizeof(turn->text), "start failed: %s", actor->diag.text);
+        actor->exit_reason = OX_EXIT_START_FAILED;
+        actor->start_err = err;
+        return false;
+    }
+    actor->started = true;
+    ox__started(actor);
+    return true;
+}
+
+/* True when the actor has ended. */
+static bool
+run_stop(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
+{
+    actor->stopping = true;
+    actor->exit_reason = reason;
+    if (actor->class->on_stop != NULL) {
+        turn->armed = true;
+        actor->class->on_stop(actor, reason);
+        turn->armed = false;
+    }
+    return !actor->stop_held;
+}
+
+static void
+run_message(struct ox__turn *turn, struct ox_actor *actor, struct ox_msg *msg)
+{
+    turn->msg = msg;
+    turn->reductions++;
+    if (ox__loop_now != NULL) /* relaxed: a hint for the watchdog's report */
+        atomic_store_explicit(&ox__loop_now->turn_kind, msg->kind, memory_order_relaxed);
+    turn->armed = true;
+    actor->class->on_message(actor, msg);
+    turn->armed = false;
+    turn->msg = NULL;
+    ox_msg_free(msg);
+    ox_arena_reset(actor->scratch);
+}
+
+struct next {
+    struct ox_msg *msg;
+    bool kill, stop;
+    enum ox_exit reason;
+};
+
+static struct next
+look(struct ox_actor *actor)
+{
+    struct next next = {NULL, false, false, OX_EXIT_SHUTDOWN};
+    struct ox_msg *dropped = NULL;
+    ox__lock(&actor->slot->lock);
+    next.kill = actor->kill_asked;
+    next.stop = actor->stop_asked && !actor->stopping;
+    next.reason = actor->stop_reason;
+    if (!next.kill && !next.stop)
+        next.msg = ox__mailbox_pop(actor, &dropped);
+    ox__unlock(&actor->slot->lock);
+    ox__mailbox_drop(actor->pid, dropped, false);
+    return next;
+}
+
+static enum outcome
+run(struct ox__turn *turn, struct ox_actor *actor)
+{
+    if (!actor->started && !run_start(turn, actor))
+        return ENDED;
+    for (uint32_t i = 0; i < actor->limits.turn_msgs_max; i++) {
+        struct next next = look(actor);
+        if (next.kill) {
+            actor->exit_reason = OX_EXIT_KILLED;
+            return ENDED;
+        }
+        if (next.stop && run_stop(turn, actor, next.reason))
+            return ENDED;
+        if (next.msg != NULL)
+            run_message(turn, actor, next.msg);
+        if (actor->exit_asked && !actor->stopping && run_stop(turn, actor, actor->exit_reason))
+            return ENDED;
+        if (actor->stopping && !actor->stop_held)
+            return ENDED;
+        if (!next.stop && next.msg == NULL)
+            break;
+        if (ox_yield_due(actor))
+            break;
+    }
+    return GO_ON;
+}
+
+/* Back to waiting, or behind the others. */
+static void
+go_on(struct ox_actor *actor)
+{
+    ox__lock(&actor->slot->lock);
+    bool more = actor->head != NULL || actor->kill_asked || (actor->stop_asked && !actor->stopping);
+    actor->run = more ? OX__RUN_READY : OX__RUN_IDLE;
+    if (more)
+        ox__ready_push(actor);
+    ox__unlock(&actor->slot->lock);
+}
+
+static void
+obituary(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
+{
+    const struct ox_runtime_hooks *hooks = &ox__rt->opt.hooks;
+    struct ox_obituary ob = {
+        .class_name = actor->class->name,
+        .name = actor->name,
+        .pid = actor->pid,
+        .reason = reason,
+        .msg_kind = turn->msg != NULL ? turn->msg->kind : 0,
+        .cause = turn->msg != NULL ? turn->msg->cause : actor->cause,
+        .text = turn->text,
+        .backtrace = turn->trace,
+        .age_ns = ox_now_ns() - actor->born_ns,
+        .restarts = actor->restarts,
+    };
+    OX_LOG_ERROR("runtime", "actor crashed", OX_F_STR("class", ob.class_name), OX_F_STR("name", ob.name),
+                 OX_F_STR("reason", ox_exit_name(reason)), OX_F_STR("text", ob.text),
+                 OX_F_U64("message_kind", ob.msg_kind), OX_F_STR("tenant", ox_tenant_name(ob.cause.tenant)),
+                 OX_F_U64("wal_seq", ob.cause.wal_seq), OX_F_STR("backtrace", ob.backtrace));
+    if (hooks->obituary != NULL)
+        hooks->obituary(hooks->arg, &ob);
+    if (turn->msg != NULL && hooks->set_aside != NULL)
+        hooks->set_aside(hooks->arg, &ob, turn->msg);
+    if (actor->exit_note != NULL)
+        actor->exit_note->cause = ob.cause;
+}
+
+/* The message in hand is not delivered again; a call among them is answered. */
+static void
+lay_aside(struct ox__turn *turn)
+{
+    struct ox_msg *msg = turn->msg;
+    turn->msg = NULL;
+    if (msg == NULL)
+        return;
+    if (msg->flags & OX_MSG_F_CALL)
+        ox__pend_fire(msg->from, msg->ref, OX_E_INTERNAL, 0, NULL);
+    ox_msg_free(msg);
+}
+
+static void
+crashed(struct ox__turn *turn, struct ox_actor *actor)
+{
+    OX_METRIC_ADD_L(OX_M_runtime_panics, 1, ox_str_of(actor->class->name));
+    obituary(turn, actor, OX_EXIT_PANIC);
+    lay_aside(turn);
+    if (!actor->started) {
+        actor->start_err = ox_diag_set(&actor->diag, OX_E_INTERNAL, NULL, -1, "%.280s", turn->text);
+    }
+}
+
+static void
+finish(struct ox__turn *turn, struct ox_actor *actor, enum outcome outcome)
+{
+    enum ox_exit reason = actor->exit_reason;
+    if (outcome == GO_ON) {
+        go_on(actor);
+        return;
+    }
+    if (outcome == CRASHED) {
+        reason = OX_EXIT_PANIC;
+        crashed(turn, actor);
+    } else if (reason == OX_EXIT_START_FAILED) {
+        obituary(turn, actor, reason);
+    }
+    ox__incarnation_end(actor, reason);
+    ox__turn_now = NULL; /* the actor's memory may be gone after the next line */
+    ox__actor_ended(actor, reason);
+}
+
+void
+ox__dispatch(struct ox__loop *loop, struct ox_actor *actor)
+{
+    struct ox__turn turn;
+    turn.actor = actor;
+    turn.armed = false;
+    turn.msg = NULL;
+    turn.reductions = 0;
+    turn.text[0] = turn.trace[0] = '\0';
+    turn.start_ns = ox_now_ns();
+    ox__lock(&actor->slot->lock);
+    actor->run = OX__RUN_RUNNING;
+    ox__unlock(&actor->slot->lock);
+    ox__turn_now = &turn;
+    ox__watch_begin(loop, actor, turn.start_ns);
+    enum outcome outcome = CRASHED;
+    if (sigsetjmp(turn.env, 0) == 0)
+        outcome = run(&turn, actor);
+    else
+        outcome = CRASHED;
+    turn.armed = false;
+    ox_metric_add(OX_M_runtime_turns, 1);
+    ox_metric_add(OX_M_runtime_messages, turn.reductions);
+    finish(&turn, actor, outcome);
+    ox__watch_end(loop);
+    ox__turn_now = NULL;
+}
+
+bool
+ox_yield_due(struct ox_actor *self)
+{
+    struct ox__turn *turn = ox__turn_now;
+    if (turn == NULL || turn->actor != self)
+        return false;
+    return turn->reductions >= SLICE_REDUCTIONS || ox_now_ns() - turn->start_ns >= SLICE_NS;
+}
+
+void
+ox_reductions(struct ox_actor *self, uint32_t n)
+{
+    struct ox__turn *turn = ox__turn_now;
+    if (turn != NULL && turn->actor == self)
+        turn->reductions = turn->reductions > UINT32_MAX - n ? UINT32_MAX : turn->reductions + n;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runtime/core/sched.c - scheduler threads: one libuv loop each, and the queue of actors that are ready.
+ *
+ * Owns:    loops and their ready queues.
+ * Threads: any pushes; a loop pops its own.
+ * Bounds:  an actor is in at most one ready queue, once.
+ * Fails:   NOMEM at start.
+ *
+ * A wake-up means "look", not "one message": uv_async coalesces. On its own thread a loop is kept from
+ * blocking in poll by an idle handle; other threads use the async handle. Ready actors run in the check
+ * phase, after the sockets were polled, for at most ROUND_TURNS turns or ROUND_NS; then sockets have their
+ * turn again.
+ */
+#include <stdlib.h>
+
+#include "runtime/core/internal.h"
+
+#define ROUND_TURNS 64u
+#define ROUND_NS    (5 * NS_PER_MS) /* no socket waits longer because of ready actors, but for one long turn */
+#define ROUND_FIRE  1024u           /* timers per round */
+#define MOVE_MARGIN 4u              /* queue lengths closer than this are not worth cold caches */
+
+__thread struct ox__loop *ox__loop_now;
+
+static void
+on_busy(uv_idle_t *busy)
+{
+    /* Being active is its effect: poll does not block. */
+}
+
+void
+ox__loop_wake(struct ox__loop *loop)
+{
+    if (!loop->uv_ready)
+        return;
+    if (ox__loop_now != loop) {
+        uv_async_send(&loop->wake);
+    } else if (!loop->busy_active) {
+        loop->busy_active = true;
+        uv_idle_start(&loop->busy, on_busy);
+    }
+}
+
+/* ---- ready queues ---- */
+
+void
+ox__ready_push(struct ox_actor *actor)
+{
+    struct ox__loop *loop = &ox__rt->loops[actor->home];
+    ox__lock(&loop->ready_lock);
+    actor->ready_next = NULL;
+    if (loop->ready_tail != NULL)
+        loop->ready_tail->ready_next = actor;
+    else
+        loop->ready_head = actor;
+    loop->ready_tail = actor;
+    atomic_fetch_add_explicit(&loop->ready_n, 1, memory_order_relaxed);
+    ox__unlock(&loop->ready_lock);
+    ox__loop_wake(loop);
+}
+
+struct ox_actor *
+ox__ready_pick(struct ox__loop *loop, uint32_t nth)
+{
+    ox__lock(&loop->ready_lock);
+    struct ox_actor *before = NULL;
+    struct ox_actor *actor = loop->ready_head;
+    for (; nth > 0 && actor != NULL; nth--) {
+        before = actor;
+        actor = actor->ready_next;
+    }
+    if (actor != NULL) {
+        if (before != NULL)
+            before->ready_next = actor->ready_next;
+        else
+            loop->ready_head = actor->ready_next;
+        if (loop->ready_tail == actor)
+            loop->ready_tail = before;
+        actor->ready_next = NULL;
+        atomic_fetch_sub_explicit(&loop->ready_n, 1, memory_order_relaxed);
+    }
+    ox__unlock(&loop->ready_lock);
+    return actor;
+}
+
+struct ox_actor *
+ox__ready_pop(struct ox__loop *loop)
+{
+    return ox__ready_pick(loop, 0);
+}
+
+static uint32_t
+ready_n(uint32_t loop)
+{
+    return atomic_load_explicit(&ox__rt->loops[loop].ready_n, memory_order_relaxed);
+}
+
+/* An idle, unpinned actor wakes on another loop when its own has clearly more to do. */
+static void
+choose_home(struct ox_actor *actor)
+{
+    uint32_t best = actor->home;
+    if ((actor->limits.flags & OX_ACTOR_PINNED) || ox__rt->loops_n < 2 || ready_n(best) < MOVE_MARGIN)
+        return;
+    for (uint32_t i = 0; i < ox__rt->loops_n; i++) {
+        if (ready_n(i) < ready_n(best))
+            best = i;
+    }
+    if (ready_n(best) + MOVE_MARGIN <= ready_n(actor->home)) {
+        actor->home = best;
+        ox_metric_add(OX_M_runtime_moved, 1);
+    }
+}
+
+void
+ox__wake_locked(struct ox_actor *actor)
+{
+    if (actor->run != OX__RUN_IDLE)
+        return;
+    actor->run = OX__RUN_READY;
+    choose_home(actor);
+    ox__ready_push(actor);
+}
+
+/* ---- the loop ---- */
+
+static void
+on_wake(uv_async_t *wake)
+{
+    /* The check phase behind this poll looks. */
+}
+
+static void
+on_clock(uv_timer_t *clock)
+{
+    /* Timers run before poll, looking comes behind it. */
+    struct ox__loop *loop = clock->data;
+    ox__loop_wake(loop);
+}
+
+static void
+set_clock(struct ox__loop *loop)
+{
+    uint64_t due = ox__timer_next(loop);
+    if (due == UINT64_MAX) {
+        uv_timer_stop(&loop->clock);
+        return;
+    }
+    uint64_t now = ox_now_ns();
+    uint64_t wait_ms = due <= now ? 0 : (due - now + NS_PER_MS - 1) / NS_PER_MS;
+    uv_update_time(&loop->uv);
+    uv_timer_start(&loop->clock, on_clock, wait_ms, 0);
+}
+
+static void
+on_look(uv_check_t *look)
+{
+    struct ox__loop *loop = look->data;
+    uint64_t began = ox_now_ns();
+    for (uint32_t i = 0; i < ROUND_FIRE && ox__timer_fire(loop, began); i++) {
+    }
+    for (uint32_t i = 0; i < ROUND_TURNS; i++) {
+        struct ox_actor *actor = ox__ready_pop(loop);
+        if (actor == NULL)
+            break;
+        ox__dispatch(loop, actor);
+        if (ox_now_ns() - began > ROUND_NS)
+            break;
+    }
+    if (ready_n(loop->index) == 0 && loop->busy_active) {
+        loop->busy_active = false;
+        uv_idle_stop(&loop->busy);
+    }
+    set_clock(loop);
+    if (ready_n(loop->index) > 0)
+        ox__loop_wake(loop);
+    if (atomic_load_explicit(&loop->quit, memory_order_acquire))
+        uv_stop(&loop->uv);
+}
+
+static void
+close_left_over(uv_handle_t *handle, void *arg)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void *
+ox__loop_main(void *arg)
+{
+    struct ox__loop *loop = arg;
+    ox__loop_now = loop;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    /* All actors have ended; handles still open belong to nobody. */
+    uv_walk(&loop->uv, close_left_over, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    ox__loop_now = NULL;
+    return NULL;
+}
+
+ox_err
+ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv)
+{
+    loop->index = index;
+    pthread_mutex_init(&loop->ready_lock, NULL);
+    pthread_mutex_init(&loop->timers_lock, NULL);
+    if (!with_uv)
+        return OX_OK;
+    if (uv_loop_init(&loop->uv) != 0)
+        return OX_E_NOMEM;
+    loop->uv.data = loop;
+    if (uv_async_init(&loop->uv, &loop->wake, on_wake) != 0)
+        return OX_E_NOMEM;
+    uv_idle_init(&loop->uv, &loop->busy);
+    uv_timer_init(&loop->uv, &loop->clock);
+    loop->clock.data = loop;
+    uv_check_init(&loop->uv, &loop->look);
+    loop->look.data = loop;
+    uv_check_start(&loop->look, on_look);
+    loop->uv_ready = true;
+    return OX_OK;
+}
+
+void
+ox__loop_fini(struct ox__loop *loop)
+{
+    if (loop->uv_ready && uv_loop_close(&loop->uv) != 0)
+        OX_LOG_ERROR("runtime", "a loop still had open handles at its end", OX_F_U64("loop", loop->index));
+    ox__timers_fini(loop);
+    pthread_mutex_destroy(&loop->ready_lock);
+    pthread_mutex_destroy(&loop->timers_lock);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runtime/core/watch.c - a thread that notices turns that take too long, while they still run.
+ *
+ * Owns:    the watchdog thread.
+ * Threads: the watchdog reads what each loop says about its turn; it asks a slow loop for its backtrace by
+ * signal. Bounds:  one log line per slow turn and threshold. Fails:   without the thread the runtime still
+ * works; start then reports NOMEM.
+ *
+ * C is not preempted: a slow handler can only be seen, named and counted, not stopped.
+ */
+#include <errno.h>
+#include <execinfo.h>
+#include <signal.h>
+#include <time.h>
+
+#include "runtime/core/internal.h"
+
+#define TRACE_SIGNAL  (SIGRTMIN + 4)
+#define TRACE_WAIT_NS (50 * NS_PER_MS) /* for the slow thread to answer; it may be in the kernel */
+#define TICK_FRACTION 4u               /* four looks per turn_warn_ms */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake;
+static bool stop; /* under lock */
+
+void
+ox__watch_begin(struct ox__loop *loop, const struct ox_actor *actor, uint64_t now_ns)
+{
+    uint64_t pid = (uint64_t)actor->pid.gen << 32 | actor->pid.slot;
+    atomic_store_explicit(&loop->turn_start_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&loop->turn_pid, pid, memory_order_relaxed);
+    atomic_store_explicit(&loop->turn_class, actor->class, memory_order_relaxed);
+    /* release: the fields above are visible to whoever sees the odd number */
+    atomic_fetch_add_explicit(&loop->turn_seq, 1, memory_order_release);
+}
+
+void
+ox__watch_end(struct ox__loop *loop)
+{
+    /* release: keeps the turn's end behind the turn */
+    atomic_fetch_add_explicit(&loop->turn_seq, 1, memory_order_release);
+}
+
+static void
+on_trace_signal(int signum)
+{
+    int saved = errno;
+    struct ox__loop *loop = ox__loop_now;
+    if (loop != NULL) {
+        int n = backtrace(loop->trace, (int)OX_COUNT(loop->trace));
+        atomic_store_explicit(&loop->trace_n, n, memory_order_release);
+    }
+    errno = saved;
+}
+
+static void
+trace_of(struct ox__loop *loop, char *out, size_t size)
+{
+    struct timespec pause = {0, NS_PER_MS};
+    out[0] = '\0';
+    atomic_store_explicit(&loop->trace_n, 0, memory_order_relaxed);
+    if (pthread_kill(loop->thread, TRACE_SIGNAL) != 0)
+        return;
+    for (uint64_t waited = 0; waited < TRACE_WAIT_NS; waited += NS_PER_MS) {
+        int n = atomic_load_explicit(&loop->trace_n, memory_order_acquire);
+        if (n > 0) {
+            ox__backtrace_text(loop->trace, n, out, size);
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+struct seen {
+    uint64_t seq;
+    bool warned, faulted;
+};
+
+static void
+report(struct ox__runtime *rt, struct ox__loop *loop, uint64_t turn_ns, bool fault)
+{
+    char trace[2048];
+    const struct ox_actor_class *class = atomic_load_explicit(&loop->turn_class, memory_order_relaxed);
+    uint64_t packed = atomic_load_explicit(&loop->turn_pid, memory_order_relaxed);
+    ox_pid pid = {(uint32_t)packed, (uint32_t)(packed >> 32)};
+    uint32_t kind = atomic_load_explicit(&loop->turn_kind, memory_order_relaxed);
+    trace_of(loop, trace, sizeof(trace));
+    OX_METRIC_ADD_L(fault ? OX_M_runtime_turn_fault : OX_M_runtime_turn_long, 1, ox_str_of(class->name));
+    OX_LOG_AT(fault ? OX_LOG_ERROR : OX_LOG_WARN, "runtime", "a turn takes too long",
+              OX_F_STR("class", class->name), OX_F_U64("slot", pid.slot), OX_F_U64("loop", loop->index),
+              OX_F_U64("message_kind", kind), OX_F_U64("turn_ms", turn_ns / NS_PER_MS),
+              OX_F_STR("backtrace", trace));
+    const struct ox_runtime_hooks *hooks = &rt->opt.hooks;
+    if (fault && hooks->stall != NULL)
+        hooks->stall(hooks->arg, pid, class->name, kind, turn_ns, trace);
+}
+
+static void
+look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen)
+{
+    /* acquire: pairs with watch_begin */
+    uint64_t seq = atomic_load_explicit(&loop->turn_seq, memory_order_acquire);
+    if (seq != seen->seq)
+        *seen = (struct seen){seq, false, false};
+    if (seq % 2 == 0)
+        return;
+    uint64_t start = atomic_load_explicit(&loop->turn_start_ns, memory_order_relaxed);
+    uint64_t now = ox_now_ns();
+    uint64_t ns = now > start ? now - start : 0;
+    if (atomic_load_explicit(&loop->turn_seq, memory_order_acquire) != seq)
+        return;
+    if (ns >= rt->opt.turn_fault_ms * NS_PER_MS && !seen->faulted) {
+        seen->faulted = seen->warned = true;
+        report(rt, loop, ns, true);
+    } else if (ns >= rt->opt.turn_warn_ms * NS_PER_MS && !seen->warned) {
+        seen->warned = true;
+        report(rt, loop, ns, false);
+    }
+}
+
+static void *
+watch_main(void *arg)
+{
+    struct ox__runtime *rt = arg;
+    struct seen seen[256] = {{0}};
+    uint64_t tick_ns = rt->opt.turn_warn_ms * NS_PER_MS / TICK_FRACTION;
+    pthread_mutex_lock(&lock);
+    while (!stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        uint64_t ns = (uint64_t)until.tv_nsec + tick_ns;
+        until.tv_sec += (time_t)(ns / 1000000000);
+        until.tv_nsec = (long)(ns % 1000000000);
+        pthread_cond_timedwait(&wake, &lock, &until);
+        pthread_mutex_unlock(&lock);
+        for (uint32_t i = 0; i < rt->loops_n && i < OX_COUNT(seen); i++)
+            look_at(rt, &rt->loops[i], &seen[i]);
+        pthread_mutex_lock(&lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+ox_err
+ox__watch_start(struct ox__runtime *rt)
+{
+    void *frame;
+    pthread_condattr_t attr;
+    struct sigaction action = {.sa_handler = on_trace_signal, .sa_flags = SA_RESTART};
+    backtrace(&frame, 1); /* loads the unwinder now: not in a signal handler */
+    sigemptyset(&action.sa_mask);
+    sigaction(TRACE_SIGNAL, &action, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&wake, &attr);
+    pthread_condattr_destroy(&attr);
+    stop = false;
+    if (pthread_create(&rt->watchdog, NULL, watch_main, rt) != 0)
+        return OX_E_NOMEM;
+    rt->watchdog_runs = true;
+    pthread_setname_np(rt->watchdog, "ox-watchdog");
+    return OX_OK;
+}
+
+void
+ox__watch_stop(struct ox__runtime *rt)
+{
+    if (!rt->watchdog_runs)
+        return;
+    pthread_mutex_lock(&lock);
+    stop = true;
+    pthread_cond_signal(&wake);
+    pthread_mutex_unlock(&lock);
+    pthread_join(rt->watchdog, NULL);
+    pthread_cond_destroy(&wake);
+    rt->watchdog_runs = false;
+}
