@@ -37,8 +37,15 @@ OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [-
     "  check FILE       every mistake with its line and what is allowed there; exit code 64 if there are any\n"
     "  list [--json]    all keys: default, bounds, unit, environment variable, flag\n"
     "  show             the values that `observex serve` would use with the same arguments, and where from\n")
+OX_COMMAND(key,    0, "key [--data DIR] TENANT",
+    "Print the development key of a tenant.\n"
+    "\n"
+    "In development mode each tenant's key derives from one secret in DIR. Send it as `x-api-key: KEY` or\n"
+    "`Authorization: Bearer KEY`; without a key, requests from this machine belong to tenant `default`.\n")
 OX_COMMAND(version, 0, "version",
     "Print the version.\n")
 OX_COMMAND(engine, 1, "engine --data DIR --socket PATH --fd-control N",
     "The storage engine's process; `observex serve` starts it.\n")
+OX_COMMAND(node,   1, "node --data DIR --fd-otlp-grpc N --fd-otlp-http N --fd-api N --fd-control N",
+    "The node's process: all actors and connections; `observex serve` starts it.\n")
 /* clang-format on */

@@ -98,6 +98,7 @@ enum ox_reject {
     OX_REJECT_HISTOGRAM,     /* bounds and counts do not fit together */
     OX_REJECT_ATTRIBUTES,    /* more attributes, or longer ones, than the limit */
     OX_REJECT_UTF8,          /* a string field is not UTF-8 */
+    OX_REJECT_DISPOSED,      /* replay only: the record is accounted for already, and must not be stored again */
     OX_REJECT__COUNT
 };
 

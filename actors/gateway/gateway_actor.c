@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/gateway/gateway_actor.c - takes ingest requests of one loop: who may send, is there room, is it durable.
+ *
+ * Owns:    nothing between turns; a request travels as struct ox_intake.
+ * Threads: pinned to the loop of its HTTP server.
+ * Bounds:  permits (records and requests in flight), the account of request bytes, the fill of both journals.
+ * Fails:   each request gets its own answer, see docs/api.md.
+ * Flow:    HTTP server -request-> here -append-> wal -appended-> here -> answer.
+ *
+ * What is cheap to know is checked when the headers are complete, before the body is read: path, method,
+ * media type, credential, phase and room.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/gateway/gateway_internal.h"
+#include "ox/dead_letter.h"
+#include "ox/gateway.h"
+#include "ox/grpc.h"
+#include "ox/log.h"
+#include "ox/metric.h"
+#include "ox/runtime.h"
+#include "ox/supervisor.h"
+
+#define FILL_REFUSE 950 /* permille of a journal's bound */
+
+struct ox_gateway {
+    struct ox_http_census *census;
+    uint32_t n_ports;
+    struct ox_gateway_port *ports;
+};
+
+struct gateway {
+    struct ox_gateway_port *port;
+};
+
+/* ---- before the body ---- */
+
+static ox_err
+check_room(struct ox_node *node, struct ox_diag *diag)
+{
+    if (ox_node_phase(node) != OX_NODE_RUNNING)
+        return ox_diag_set(diag, OX_E_UNAVAILABLE, NULL, -1, "the node is starting or stopping; retry later");
+    if (atomic_load_explicit(&node->wal_fill, memory_order_relaxed) >= FILL_REFUSE)
+        return ox_diag_set(diag, OX_E_OVERLOAD, "wal.total_bytes", -1,
+                           "the write-ahead log has reached 95 %% of its bound; retry later");
+    if (atomic_load_explicit(&node->outbox_fill, memory_order_relaxed) >= FILL_REFUSE)
+        return ox_diag_set(
+            diag, OX_E_OVERLOAD, "outbox.total_bytes", -1,
+            "storage takes less than arrives and the outbox has reached 95 %% of its bound; retry later");
+    return OX_OK;
+}
+
+static struct ox_str
+credential_key(const struct ox_http_request *req)
+{
+    struct ox_str key = ox_http_header(req, OX_STR("x-api-key"));
+    if (key.n > 0)
+        return key;
+    struct ox_str auth = ox_http_header(req, OX_STR("authorization"));
+    struct ox_str scheme = {auth.p, 7};
+    if (auth.n > 7 && ox_str_caseeq(scheme, OX_STR("bearer ")))
+        return (struct ox_str){auth.p + 7, auth.n - 7};
+    return auth; /* another scheme: no key that exists, so it is refused */
+}
+
+static ox_err
+identify(struct ox_node *node, struct ox_http_request *req, struct ox_diag *diag)
+{
+    struct ox_credential cred = {credential_key(req), req->is_loopback};
+    struct ox_identity who;
+    ox_err err = node->keys->identify(node->keys, &cred, &who, diag);
+    if (err != OX_OK)
+        return err;
+    struct ox_tenant *tenant;
+    err = ox_tenants_get(node->tenants, &who.tenant, &tenant);
+    if (err != OX_OK)
+        return ox_diag_set(diag, err, "tenant.max", -1,
+                           "the node serves as many tenants as it may; retry later");
+    req->user = tenant;
+    return OX_OK;
+}
+
+static bool
+starts_with(struct ox_str s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return s.n >= n && ox_str_caseeq((struct ox_str){s.p, n}, ox_str_of(prefix)) &&
+           (s.n == n || s.p[n] == ';' || s.p[n] == ' ');
+}
+
+static ox_err
+form_of(const struct ox_http_request *req, bool grpc, enum ox_intake_form *form, struct ox_diag *diag)
+{
+    struct ox_str type = ox_http_header(req, OX_STR("content-type"));
+    if (grpc) {
+        *form = OX_FORM_GRPC;
+        if (req->version == OX_HTTP_2 && ox_grpc_content_type(type))
+            return OX_OK;
+        return ox_diag_set(diag, OX_E_MEDIA_TYPE, "content-type", -1,
+                           "gRPC needs HTTP/2 and content-type application/grpc; got '%.*s'", (int)type.n,
+                           type.p);
+    }
+    if (starts_with(type, "application/x-protobuf"))
+        *form = OX_FORM_PROTOBUF;
+    else if (starts_with(type, "application/json"))
+        *form = OX_FORM_JSON;
+    else
+        return ox_diag_set(diag, OX_E_MEDIA_TYPE, "content-type", -1,
+                           "OTLP/HTTP is application/x-protobuf or application/json; got '%.*s'", (int)type.n,
+                           type.p);
+    return OX_OK;
+}
+
+static ox_err
+check_headers(struct ox_gateway_port *port, struct ox_http_request *req, struct ox_diag *diag)
+{
+    enum ox_signal signal;
+    enum ox_intake_form form;
+    bool grpc;
+    if (!ox__gateway_route(req->path, &signal, &grpc))
+        return ox_diag_set(
+            diag, OX_E_NO_ROUTE, NULL, -1,
+            "no such path: '%.*s'; ingest is /v1/traces, /v1/logs, /v1/metrics and their gRPC services",
+            (int)(req->path.n < 100 ? req->path.n : 100), req->path.p);
+    if (req->method != OX_HTTP_POST)
+        return ox_diag_set(diag, OX_E_METHOD, NULL, -1, "ingest takes POST");
+    ox_err err = form_of(req, grpc, &form, diag);
+    if (err == OX_OK)
+        err = identify(port->node, req, diag);
+    if (err == OX_OK)
+        err = check_room(port->node, diag);
+    return err;
+}
+
+static void
+on_headers(void *ctx, struct ox_http_request *req)
+{
+    struct ox_gateway_port *port = ctx;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = check_headers(port, req, &diag);
+    if (err != OX_OK)
+        ox__gateway_reply_error(port->node, req, err, &diag);
+}
+
+static void
+on_refused(void *ctx, struct ox_http_request *req, ox_err err, const struct ox_diag *diag)
+{
+    struct ox_gateway_port *port = ctx;
+    ox__gateway_reply_error(port->node, req, err, diag);
+}
+
+/* The queue owned this request; its message is dropped with the server closing. */
+static void
+drop_request(void *arg)
+{
+    ox_http_request_abort(arg);
+}
+
+static void
+on_request(void *ctx, struct ox_http_request *req)
+{
+    struct ox_gateway_port *port = ctx;
+    struct ox_diag diag;
+    struct ox_msg *msg = ox_msg_new(OX_K_request, req, req->body->len, drop_request);
+    ox_err err = OX_E_NOMEM;
+    if (msg != NULL) {
+        const struct ox_tenant *tenant = req->user;
+        msg->cause.tenant = ox_tenant_index(&tenant->id);
+        err = ox_send(port->actor, &msg);
+        if (err == OX_OK)
+            return;
+        msg->data = NULL;
+        ox_msg_free(msg);
+    }
+    ox_diag_set(&diag, err, NULL, -1, "the gateway is overloaded; retry later");
+    ox__gateway_reply_error(port->node, req, err, &diag);
+}
+
+/* ---- the actor ---- */
+
+static void
+count_dropped(const struct ox_intake *in)
+{
+    struct ox_str tenant = ox_str_of(in->tenant->id.name), type = ox_str_of(ox_signal_name(in->signal));
+    uint32_t by_reason[OX_DROP__COUNT] = {0};
+    for (int r = OX_REJECT_NONE + 1; r < OX_REJECT__COUNT; r++) {
+        if (in->counts.by_reject[r] > 0)
+            by_reason[ox_reject_drop_reason((enum ox_reject)r)] += in->counts.by_reject[r];
+    }
+    for (int d = 0; d < OX_DROP__COUNT; d++) {
+        if (by_reason[d] > 0)
+            OX_METRIC_ADD_L(OX_M_ingest_dropped, by_reason[d], tenant, type,
+                            ox_str_of(ox_drop_reason_name((enum ox_drop_reason)d)));
+    }
+}
+
+/* The whole request is refused after it was decoded: its records are received and dropped. */
+static void
+refuse(struct ox_node *node, struct ox_intake *in, ox_err err, const struct ox_diag *diag)
+{
+    if (in->n_accepted > 0) {
+        const char *reason = err == OX_E_QUOTA                        ? "quota"
+                             : ox_err_info(err)->class == OX_CLASS_io ? "wal_error"
+                                                                      : "overload";
+        OX_METRIC_ADD_L(OX_M_ingest_dropped, in->n_accepted, ox_str_of(in->tenant->id.name),
+                        ox_str_of(ox_signal_name(in->signal)), ox_str_of(reason));
+    }
+    struct ox_http_request *req = in->req;
+    in->req = NULL;
+    ox__gateway_reply_error(node, req, err, diag);
+    ox__intake_free(in);
+}
+
+static void
+accepted(struct ox_intake *in)
+{
+    OX_METRIC_ADD_L(OX_M_ingest_accepted, in->n_accepted, ox_str_of(in->tenant->id.name),
+                    ox_str_of(ox_signal_name(in->signal)));
+    ox__gateway_reply_ok(in);
+    ox__intake_free(in);
+}
+
+/* Dead letters are written beside the request: what was refused is promised to nobody. */
+struct dead_letter_job {
+    struct ox_node *node;
+    struct ox_buf lines;
+};
+
+static void
+dead_letter_free(void *arg)
+{
+    struct dead_letter_job *job = arg;
+    ox_buf_fini(&job->lines);
+    free(job);
+}
+
+static void
+dead_letter_run(void *arg)
+{
+    struct dead_letter_job *job = arg;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = ox_dead_letter_append(job->node->dead_letters, ox_buf_str(&job->lines),
+                                       ox_clock_realtime_ns(job->node->clock), &diag);
+    if (err != OX_OK)
+        OX_LOG_ERROR("gateway", "refused records cannot be written to the dead-letter file", OX_F_ERR(err),
+                     OX_F_DIAG(&diag));
+}
+
+static void
+write_dead_letters(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
+{
+    if (in->dead_letters.len == 0)
+        return;
+    struct dead_letter_job *job = calloc(1, sizeof(*job));
+    if (job != NULL) {
+        job->node = gw->port->node;
+        job->lines = in->dead_letters;
+        ox_buf_init(&in->dead_letters);
+        if (ox_dirty_submit(self, gw->port->dead_letter_lane, dead_letter_run, job, OX_K_letters_written,
+                            dead_letter_free, NULL) == OX_OK)
+            return;
+        dead_letter_free(job);
+    }
+    OX_LOG_WARN("gateway", "refused records are counted but not kept: the dead-letter file is behind",
+                OX_F_STR("tenant", in->tenant->id.name));
+}
+
+/* A judged request: counted, then into the log. */
+static void
+admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
+{
+    struct ox_node *node = gw->port->node;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    OX_METRIC_ADD_L(OX_M_ingest_received, in->n_records, ox_str_of(in->tenant->id.name),
+                    ox_str_of(ox_signal_name(in->signal)));
+    count_dropped(in);
+    write_dead_letters(self, gw, in);
+    if (in->n_accepted == 0) { /* nothing to promise: an empty request, or all refused */
+        accepted(in);
+        return;
+    }
+    struct ox_permit permit = {0};
+    ox_err err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &permit, &diag);
+    if (err != OX_OK) {
+        refuse(node, in, err, &diag);
+        return;
+    }
+    struct ox_append *append = ox__intake_append(in, &permit, ox_actor_pid(self));
+    struct ox_msg *msg = append != NULL ? ox_msg_new(OX_K_append, append, 0, ox_append_free) : NULL;
+    err = OX_E_NOMEM;
+    if (msg != NULL)
+        err = ox_send(node->wal, &msg);
+    if (err == OX_OK)
+        return;
+    ox_permit_give(&permit); /* empty when the append took it */
+    if (msg != NULL)
+        msg->data = NULL;
+    ox_msg_free(msg);
+    ox_append_free(append);
+    refuse(node, in, err == OX_E_GONE ? OX_E_UNAVAILABLE : err, NULL);
+}
+
+static void
+on_prepared(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
+{
+    if (in->err == OX_OK)
+        admit(self, gw, in);
+    else
+        refuse(gw->port->node, in, in->err, &in->diag);
+}
+
+static struct ox_intake *
+intake_new(struct ox_gateway_port *port, struct ox_http_request *req)
+{
+    struct ox_intake *in = calloc(1, sizeof(*in));
+    const struct ox_config *cfg = port->node->config;
+    bool grpc;
+    if (in == NULL)
+        return NULL;
+    in->node = port->node;
+    in->req = req;
+    in->tenant = req->user;
+    in->limits = &port->limits;
+    in->body_bytes_max = (size_t)cfg->gateway_body_bytes_max;
+    in->window = (struct ox_validate_policy){.past_max_ns = (uint64_t)cfg->validate_past_ms * 1000000,
+                                             .future_max_ns = (uint64_t)cfg->validate_future_ms * 1000000,
+                                             .check_window = true};
+    ox__gateway_route(req->path, &in->signal, &grpc);
+    ox_err err = form_of(req, grpc, &in->form, NULL);
+    OX_ASSERT(err == OX_OK); /* on_headers has seen it */
+    return in;
+}
+
+static void
+on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
+{
+    struct ox_http_request *req = msg->data;
+    struct ox_intake *in = intake_new(gw->port, req);
+    msg->data = NULL;
+    if (in == NULL) {
+        ox__gateway_reply_error(gw->port->node, req, OX_E_NOMEM, NULL);
+        return;
+    }
+    if (ox__intake_is_heavy(in)) {
+        ox_err err =
+            ox_dirty_submit(self, NULL, ox__intake_prepare, in, OX_K_prepared, ox__intake_free, NULL);
+        if (err != OX_OK)
+            refuse(gw->port->node, in, OX_E_OVERLOAD, NULL);
+        return;
+    }
+    ox__intake_prepare(in);
+    ox_reductions(self, in->n_records);
+    on_prepared(self, gw, in);
+}
+
+static void
+on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
+{
+    struct ox_append *append = msg->data;
+    struct ox_intake *in = append->ticket;
+    if (append->err == OX_OK)
+        accepted(in);
+    else
+        refuse(gw->port->node, in, append->err, NULL);
+}
+
+static void
+on_drained(void *ctx)
+{
+    struct ox_gateway_port *port = ctx;
+    atomic_store_explicit(&port->drained, true, memory_order_release);
+}
+
+static void
+gateway_message(struct ox_actor *self, struct ox_msg *msg)
+{
+    struct gateway *gw = ox_actor_state(self);
+    struct ox_intake *in;
+    switch (msg->kind) {
+    case OX_K_request:
+        on_request_message(self, gw, msg);
+        break;
+    case OX_K_prepared:
+        in = msg->data;
+        msg->data = NULL;
+        on_prepared(self, gw, in);
+        break;
+    case OX_K_appended:
+        on_appended(self, gw, msg);
+        break;
+    case OX_K_letters_written:
+        break;
+    case OX_K_drain:
+        if (gw->port->server != NULL)
+            ox_http_server_drain(gw->port->server, on_drained, gw->port);
+        break;
+    default:
+        OX_LOG_WARN("gateway", "unknown message", OX_F_U64("kind", msg->kind));
+    }
+}
+
+/* ---- start and stop ---- */
+
+static void
+server_options(struct ox_gateway_port *port, struct ox_http_server_options *o)
+{
+    const struct ox_config *cfg = port->node->config;
+    *o = (struct ox_http_server_options){
+        .ctx = port,
+        .on_headers = on_headers,
+        .on_request = on_request,
+        .on_refused = on_refused,
+        .body_bytes_max = (size_t)cfg->gateway_body_bytes_max,
+        .header_bytes_max = (size_t)cfg->gateway_header_bytes_max,
+        .headers_max = (uint32_t)cfg->gateway_headers_max,
+        .header_timeout_ms = (uint32_t)cfg->gateway_header_timeout_ms,
+        .body_timeout_ms = (uint32_t)cfg->gateway_body_timeout_ms,
+        .idle_timeout_ms = (uint32_t)cfg->gateway_idle_timeout_ms,
+        .connections_max = (uint32_t)cfg->gateway_connections_max,
+        .connections_per_address_max = (uint32_t)cfg->gateway_connections_per_address,
+        .h2_streams_max = (uint32_t)cfg->gateway_streams_max,
+        .body_account = &port->node->bodies,
+        .census = port->census,
+    };
+}
+
+static ox_err
+gateway_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
+{
+    struct gateway *gw = ox_actor_state(self);
+    gw->port = arg;
+    gw->port->actor = ox_actor_pid(self);
+    if (gw->port->server != NULL) /* the server outlives its actor's crashes */
+        return OX_OK;
+    struct ox_http_server_options options;
+    server_options(gw->port, &options);
+    ox_err err =
+        ox_http_server_start(ox_actor_loop(self), gw->port->fds[0], &options, &gw->port->server, diag);
+    if (err == OX_OK)
+        err = ox_http_server_listen(gw->port->server, gw->port->fds[1], diag);
+    return err;
+}
+
+/* Asked to end: the node has drained already, or its time is up. */
+static void
+gateway_stop(struct ox_actor *self, enum ox_exit reason)
+{
+    struct gateway *gw = ox_actor_state(self);
+    if (gw->port->server != NULL)
+        ox_http_server_close(gw->port->server, NULL, NULL);
+    gw->port->server = NULL;
+}
+
+const struct ox_actor_class ox_gateway_class = {
+    .name = "gateway",
+    .state_size = sizeof(struct gateway),
+    .flags = OX_ACTOR_PINNED,
+    .on_start = gateway_start,
+    .on_message = gateway_message,
+    .on_stop = gateway_stop,
+    .mailbox_msgs_max = 4096,
+    .mailbox_bytes_max = 1u << 30, /* bodies are charged to the node's account already */
+    .control_msgs_max = 65536,     /* one per request in the log */
+    .turn_msgs_max = 8,
+};
+
+static void
+port_init(struct ox_gateway_port *port, struct ox_node *node, struct ox_http_census *census,
+          struct ox_lane *lane, int fd_http, int fd_grpc)
+{
+    const struct ox_config *cfg = node->config;
+    port->node = node;
+    port->census = census;
+    port->dead_letter_lane = lane;
+    port->fds[0] = fd_http;
+    port->fds[1] = fd_grpc;
+    ox_decode_limits_default(&port->limits);
+    port->limits.any_depth_max = (uint32_t)cfg->decode_depth_max;
+    port->limits.attrs_per_record_max = (uint32_t)cfg->decode_attributes_max;
+    port->limits.key_bytes_max = (uint32_t)cfg->decode_key_bytes_max;
+    port->limits.value_bytes_max = (uint32_t)cfg->decode_value_bytes_max;
+}
+
+static ox_err
+add_port(struct ox_gateway_port *port, ox_pid sup, uint32_t loop, struct ox_diag *diag)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "gateway/%u", loop);
+    struct ox_child_spec spec = {
+        .id = name,
+        .class = &ox_gateway_class,
+        .arg = port,
+        .name = name,
+        .loop = OX_LOOP(loop),
+        .restart = OX_RESTART_PERMANENT,
+        .past_intensity = OX_SUP_ESCALATE,
+    };
+    ox_pid pid;
+    return ox_sup_add_wait(sup, &spec, &pid, diag);
+}
+
+ox_err
+ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp_grpc,
+                 struct ox_gateway **out, struct ox_diag *diag)
+{
+    struct ox_gateway *gw = calloc(1, sizeof(*gw));
+    struct ox_lane *lane = NULL;
+    ox_err err = gw != NULL ? ox_lane_new("dead-letters", 1024, &lane) : OX_E_NOMEM;
+    if (err == OX_OK) {
+        gw->n_ports = ox_runtime_loops();
+        gw->ports = calloc(gw->n_ports, sizeof(*gw->ports));
+        gw->census = ox_http_census_new();
+        err = gw->ports != NULL && gw->census != NULL ? OX_OK : OX_E_NOMEM;
+    }
+    for (uint32_t i = 0; err == OX_OK && i < gw->n_ports; i++) {
+        port_init(&gw->ports[i], node, gw->census, lane, fd_otlp_http, fd_otlp_grpc);
+        err = add_port(&gw->ports[i], sup, i, diag);
+    }
+    *out = gw; /* also after a failure: ports that started refer to it until the runtime has stopped */
+    return err;
+}
+
+void
+ox_gateway_drain(struct ox_gateway *gw)
+{
+    for (uint32_t i = 0; i < gw->n_ports; i++)
+        if (ox_cast(gw->ports[i].actor, OX_K_drain, 0) != OX_OK)
+            OX_LOG_WARN("gateway", "a gateway cannot be asked to finish; it is closed with the node");
+}
+
+bool
+ox_gateway_drained(struct ox_gateway *gw)
+{
+    for (uint32_t i = 0; i < gw->n_ports; i++) {
+        if (!atomic_load_explicit(&gw->ports[i].drained, memory_order_acquire))
+            return false;
+    }
+    return true;
+}
+
+void
+ox_gateway_free(struct ox_gateway *gw)
+{
+    if (gw == NULL)
+        return;
+    ox_http_census_free(gw->census);
+    free(gw->ports);
+    free(gw);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/gateway/gateway_internal.h - what the files of the gateway share.
+ *
+ * Owns:    struct ox_gateway_port lives as long as the process; struct ox_intake belongs to whoever holds the
+ *          request: the gateway's turn, a dirty thread, or (as ticket) the wal.
+ * Threads: everything that touches the HTTP request runs on the loop of its server.
+ */
+#ifndef OX_GATEWAY_INTERNAL_H
+#define OX_GATEWAY_INTERNAL_H
+
+#include "ox/http.h"
+#include "ox/otlp.h"
+#include "ox/spine.h"
+#include "ox/validate.h"
+
+/* How the request came, which is how it is answered. */
+enum ox_intake_form { OX_FORM_PROTOBUF, OX_FORM_JSON, OX_FORM_GRPC };
+
+/* One ingest request from complete body to answer. */
+struct ox_intake {
+    struct ox_node *node;
+    struct ox_http_request *req;
+    enum ox_signal signal;
+    enum ox_intake_form form;
+    struct ox_tenant *tenant;
+    const struct ox_decode_limits *limits;
+    struct ox_validate_policy window;
+    size_t body_bytes_max;
+    /* filled by ox__intake_prepare */
+    struct ox_body *body; /* protobuf */
+    struct ox_batch *batch;
+    struct ox_validate_counts counts;
+    struct ox_buf dead_letters; /* lines for the refused records */
+    struct ox_wal_hash_bits {
+        uint64_t lo, hi;
+    } hash;
+    uint32_t n_records; /* as received */
+    uint32_t n_accepted;
+    char partial[256]; /* message of the partial success; empty = all accepted */
+    ox_err err;
+    struct ox_diag diag;
+};
+void ox__intake_free(void *intake);
+/* Bytes to a judged batch: frame, decompression, JSON, decoding, validation, dead letters. Touches the request
+ * only by reading it; any thread. The outcome is in intake->err and diag. */
+void ox__intake_prepare(void *intake);
+/* Whether preparing would take long enough to hold up the loop. */
+bool ox__intake_is_heavy(const struct ox_intake *intake);
+/* From a judged batch to what the wal appends; the intake gives up its batch. NULL on lack of memory. */
+struct ox_append *ox__intake_append(struct ox_intake *intake, struct ox_permit *permit, ox_pid reply_to);
+
+/* The signal of an ingest path (/v1/traces, /opentelemetry.proto.collector.trace.v1.TraceService/Export ...). */
+bool ox__gateway_route(struct ox_str path, enum ox_signal *signal, bool *grpc);
+
+/* req: take. Answers in the form of the request. */
+void ox__gateway_reply_ok(struct ox_intake *intake);
+void ox__gateway_reply_error(struct ox_node *node, struct ox_http_request *req, ox_err err,
+                             const struct ox_diag *diag);
+
+/* Servers of one loop. */
+struct ox_gateway_port {
+    struct ox_node *node;
+    ox_pid actor;
+    int fds[2]; /* listening: OTLP/HTTP, OTLP/gRPC */
+    struct ox_http_census *census;
+    struct ox_decode_limits limits;
+    struct ox_lane *dead_letter_lane;
+    struct ox_http_server *server;
+    _Atomic bool drained;
+};
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/gateway/keystore_dev.c - the stateless development validator.
+ *
+ * Owns:    a copy of the secret.
+ * Threads: any; immutable after _new.
+ * Fails:   OX_E_UNAUTHENTICATED.
+ */
+#include "ox/keystore.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEV_PREFIX     "ox_dev_"
+#define DEV_PREFIX_LEN (sizeof(DEV_PREFIX) - 1)
+#define DEV_MAC_BYTES  16 /* half of SHA-256's output: 128 bits are not guessed over a network */
+#define DEV_MAC_HEX    (2 * DEV_MAC_BYTES)
+
+struct dev_store {
+    struct ox_keystore base;
+    size_t secret_len;
+    char secret[];
+};
+
+void
+ox_keystore_dev_key(struct ox_str secret, const struct ox_tenant_id *tenant, char *out)
+{
+    uint8_t mac[EVP_MAX_MD_SIZE];
+    unsigned mac_len = 0;
+    const uint8_t *ok = HMAC(EVP_sha256(), secret.p, (int)secret.n, (const uint8_t *)tenant->name,
+                             strlen(tenant->name), mac, &mac_len);
+    OX_ASSERT(ok != NULL && mac_len >= DEV_MAC_BYTES);
+    int n = snprintf(out, OX_DEV_KEY_MAX, DEV_PREFIX "%s_", tenant->name);
+    ox_hex_encode(mac, DEV_MAC_BYTES, out + n);
+}
+
+static ox_err
+unknown_key(struct ox_diag *diag)
+{
+    return ox_diag_set(diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
+                       "unknown API key; send it as 'x-api-key: KEY' or 'Authorization: Bearer KEY' "
+                       "(development keys: observex key TENANT)");
+}
+
+static ox_err
+dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct ox_identity *out,
+             struct ox_diag *diag)
+{
+    const struct dev_store *store = (const struct dev_store *)self;
+    if (cred->key.n == 0) {
+        if (!cred->from_loopback)
+            return ox_diag_set(diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
+                               "an API key is required from other machines; only loopback may go without one "
+                               "in development mode (observex key TENANT prints a key)");
+        return ox_tenant_id_parse(OX_STR("default"), &out->tenant, diag);
+    }
+    struct ox_str key = cred->key;
+    if (key.n <= DEV_PREFIX_LEN + 1 + DEV_MAC_HEX || memcmp(key.p, DEV_PREFIX, DEV_PREFIX_LEN) != 0)
+        return unknown_key(diag);
+    struct ox_str name = {key.p + DEV_PREFIX_LEN, key.n - DEV_PREFIX_LEN - 1 - DEV_MAC_HEX};
+    struct ox_tenant_id tenant;
+    if (ox_tenant_id_parse(name, &tenant, NULL) != OX_OK)
+        return unknown_key(diag);
+    char want[OX_DEV_KEY_MAX];
+    ox_keystore_dev_key((struct ox_str){store->secret, store->secret_len}, &tenant, want);
+    if (strlen(want) != key.n || CRYPTO_memcmp(want, key.p, key.n) != 0)
+        return unknown_key(diag);
+    out->tenant = tenant;
+    return OX_OK;
+}
+
+static void
+dev_free(struct ox_keystore *self)
+{
+    struct dev_store *store = (struct dev_store *)self;
+    OPENSSL_cleanse(store->secret, store->secret_len);
+    free(store);
+}
+
+struct ox_keystore *
+ox_keystore_dev_new(struct ox_str secret)
+{
+    OX_ASSERT(secret.n >= 16);
+    struct dev_store *store = calloc(1, sizeof(*store) + secret.n);
+    if (store == NULL)
+        return NULL;
+    store->base = (struct ox_keystore){"development", dev_identify, dev_free};
+    store->secret_len = secret.n;
+    memcpy(store->secret, secret.p, secret.n);
+    return &store->base;
+}

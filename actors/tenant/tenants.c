@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/tenant/tenants.c - the directory of tenants and the permits of what is in flight.
+ *
+ * Owns:    struct ox_tenant entries (an array of pointers and a hash index over it).
+ * Threads: any; `lock` guards array and index, counters are atomic.
+ * Bounds:  struct ox_tenants_limits.
+ * Fails:   OX_E_OVERLOAD, OX_E_QUOTA, OX_E_NOMEM.
+ */
+#include "ox/tenants.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+struct ox_tenants {
+    struct ox_tenants_limits limits;
+    pthread_rwlock_t lock;
+    struct ox_tenant **entries; /* tenants_max slots; filled from the front */
+    uint32_t n;
+    uint32_t *index; /* open addressing, index_cap a power of two; value = entry + 1, 0 = empty */
+    uint32_t index_cap;
+    _Atomic uint64_t records_in_flight;
+};
+
+static uint32_t
+index_capacity(uint32_t tenants_max)
+{
+    uint32_t cap = 16;
+    while (cap < tenants_max * 2) /* at most half full: short probe runs */
+        cap *= 2;
+    return cap;
+}
+
+struct ox_tenants *
+ox_tenants_new(const struct ox_tenants_limits *limits)
+{
+    struct ox_tenants *dir = calloc(1, sizeof(*dir));
+    if (dir == NULL)
+        return NULL;
+    dir->limits = *limits;
+    dir->index_cap = index_capacity(limits->tenants_max);
+    dir->entries = calloc(limits->tenants_max, sizeof(*dir->entries));
+    dir->index = calloc(dir->index_cap, sizeof(*dir->index));
+    if (dir->entries == NULL || dir->index == NULL || pthread_rwlock_init(&dir->lock, NULL) != 0) {
+        free(dir->entries);
+        free(dir->index);
+        free(dir);
+        return NULL;
+    }
+    return dir;
+}
+
+void
+ox_tenants_free(struct ox_tenants *dir)
+{
+    if (dir == NULL)
+        return;
+    for (uint32_t i = 0; i < dir->n; i++)
+        free(dir->entries[i]);
+    pthread_rwlock_destroy(&dir->lock);
+    free(dir->entries);
+    free(dir->index);
+    free(dir);
+}
+
+/* The slot of `id`: of its entry, or the empty one where it belongs. The index is never full. */
+static uint32_t
+find_slot(const struct ox_tenants *dir, const struct ox_tenant_id *id)
+{
+    uint32_t mask = dir->index_cap - 1;
+    uint32_t slot = (uint32_t)XXH3_64bits(id->name, strlen(id->name)) & mask;
+    while (dir->index[slot] != 0 && strcmp(dir->entries[dir->index[slot] - 1]->id.name, id->name) != 0)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static ox_err
+insert(struct ox_tenants *dir, const struct ox_tenant_id *id, struct ox_tenant **out)
+{
+    uint32_t slot = find_slot(dir, id);
+    if (dir->index[slot] != 0) {
+        *out = dir->entries[dir->index[slot] - 1];
+        return OX_OK;
+    }
+    if (dir->n == dir->limits.tenants_max)
+        return OX_E_OVERLOAD;
+    struct ox_tenant *tenant = calloc(1, sizeof(*tenant));
+    if (tenant == NULL)
+        return OX_E_NOMEM;
+    tenant->id = *id;
+    tenant->index = dir->n;
+    dir->entries[dir->n++] = tenant;
+    dir->index[slot] = dir->n;
+    *out = tenant;
+    return OX_OK;
+}
+
+ox_err
+ox_tenants_get(struct ox_tenants *dir, const struct ox_tenant_id *id, struct ox_tenant **out)
+{
+    pthread_rwlock_rdlock(&dir->lock);
+    uint32_t found = dir->index[find_slot(dir, id)];
+    *out = found != 0 ? dir->entries[found - 1] : NULL;
+    pthread_rwlock_unlock(&dir->lock);
+    if (*out != NULL)
+        return OX_OK;
+    pthread_rwlock_wrlock(&dir->lock);
+    ox_err err = insert(dir, id, out);
+    pthread_rwlock_unlock(&dir->lock);
+    return err;
+}
+
+struct ox_tenant *
+ox_tenants_at(struct ox_tenants *dir, uint32_t index)
+{
+    pthread_rwlock_rdlock(&dir->lock);
+    struct ox_tenant *tenant = index < dir->n ? dir->entries[index] : NULL;
+    pthread_rwlock_unlock(&dir->lock);
+    return tenant;
+}
+
+uint32_t
+ox_tenants_count(struct ox_tenants *dir)
+{
+    pthread_rwlock_rdlock(&dir->lock);
+    uint32_t n = dir->n;
+    pthread_rwlock_unlock(&dir->lock);
+    return n;
+}
+
+/* The counters order nothing (relaxed): they are bounds, and a race lets one more request in at most. */
+ox_err
+ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records, bool forced,
+               struct ox_permit *out, struct ox_diag *diag)
+{
+    const struct ox_tenants_limits *lim = &dir->limits;
+    if (!forced) {
+        uint64_t node = atomic_load_explicit(&dir->records_in_flight, memory_order_relaxed);
+        uint64_t own = atomic_load_explicit(&tenant->records_in_flight, memory_order_relaxed);
+        uint32_t requests = atomic_load_explicit(&tenant->requests_in_flight, memory_order_relaxed);
+        if (node >= lim->node_records_max)
+            return ox_diag_set(diag, OX_E_OVERLOAD, "gateway.records_in_flight", -1,
+                               "%llu records are in flight on this node, the bound is %llu; retry later",
+                               (unsigned long long)node, (unsigned long long)lim->node_records_max);
+        if (own >= lim->tenant_records_max)
+            return ox_diag_set(diag, OX_E_QUOTA, "tenant.records_in_flight", -1,
+                               "tenant %s has %llu records in flight, the bound is %llu; retry later",
+                               tenant->id.name, (unsigned long long)own,
+                               (unsigned long long)lim->tenant_records_max);
+        if (requests >= lim->tenant_requests_max)
+            return ox_diag_set(diag, OX_E_QUOTA, "tenant.requests_in_flight", -1,
+                               "tenant %s has %u requests in flight, the bound is %u; retry later",
+                               tenant->id.name, requests, lim->tenant_requests_max);
+    }
+    atomic_fetch_add_explicit(&dir->records_in_flight, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tenant->records_in_flight, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tenant->requests_in_flight, 1, memory_order_relaxed);
+    *out = (struct ox_permit){dir, tenant, records};
+    return OX_OK;
+}
+
+void
+ox_permit_give(struct ox_permit *permit)
+{
+    if (permit->tenant == NULL)
+        return;
+    uint64_t node =
+        atomic_fetch_sub_explicit(&permit->dir->records_in_flight, permit->records, memory_order_relaxed);
+    OX_ASSERT(node >= permit->records);
+    atomic_fetch_sub_explicit(&permit->tenant->records_in_flight, permit->records, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&permit->tenant->requests_in_flight, 1, memory_order_relaxed);
+    *permit = (struct ox_permit){0};
+}
+
+uint64_t
+ox_tenants_in_flight(struct ox_tenants *dir)
+{
+    return atomic_load_explicit(&dir->records_in_flight, memory_order_relaxed);
+}
+
+bool
+ox_tenants_has_room(struct ox_tenants *dir)
+{
+    return ox_tenants_in_flight(dir) < dir->limits.node_records_max / 2;
+}

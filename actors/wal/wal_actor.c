@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/wal/wal_actor.c - the write-ahead log's owner: group commits, accounts, release, replay.
+ *
+ * Owns:    the ledger, requests that wait for a commit, parcels that their tenant could not take yet.
+ * Threads: one actor; the journal itself is written on the log's lane, one job at a time.
+ * Bounds:  mailbox_msgs_max requests waiting; wal.total_bytes on disk (above 95 % new work is refused).
+ * Fails:   each request carries its own error back to the gateway.
+ * Flow:    gateway -append-> here -(lane)-> durable -appended-> gateway, -parcel-> tenant;
+ *          outbox -disposed, stored-> here -> segments go.
+ *
+ * Requests gather while a commit runs and form the next group, so the group's size follows the load and the
+ * wait is one fdatasync at most. A group that failed is refused as a whole and never tried again: after a
+ * failed fdatasync the kernel's word on those bytes is worth nothing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/wal/wal_internal.h"
+#include "ox/log.h"
+#include "ox/metric.h"
+#include "ox/supervisor.h"
+#include "ox/wal.h"
+
+#define PARKED_RETRY_MS  5
+#define REPLAY_RETRY_MS  20
+#define RELEASE_RETRY_MS 1000 /* after a removal that failed */
+#define FILL_REFUSE      950  /* permille */
+#define FILL_WARN        800
+
+struct wal {
+    struct ox_node *node;
+    struct ox_journal *journal;
+    struct ox_journal *outbox_journal;
+    struct ox_ledger *ledger;
+    struct ox_lane *lane;
+    /* requests for the next group */
+    struct ox_append *waiting_head, *waiting_tail;
+    uint32_t n_waiting;
+    bool committing;
+    bool releasing;
+    bool warned_full;
+    uint64_t release_retry; /* timer */
+    /* parcels whose tenant is full, in order */
+    struct ox_parcel *parked_head, *parked_tail;
+    uint64_t parked_retry; /* timer */
+    /* replay */
+    uint64_t *replay;
+    size_t n_replay, replay_at;
+    bool replaying;
+};
+
+static ox_err
+wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
+{
+    struct wal *w = ox_actor_state(self);
+    struct ox_wal_arg *a = arg;
+    /* A second incarnation finds its accounts gone: only a restart of the node rebuilds them. */
+    if (a->recovered->ledger == NULL)
+        return ox_diag_set(diag, OX_E_STATE, "wal", -1, "the accounts of the log end with their actor");
+    w->node = a->node;
+    w->lane = a->lane;
+    w->journal = a->recovered->wal;
+    w->outbox_journal = a->recovered->outbox;
+    w->ledger = a->recovered->ledger;
+    w->replay = a->recovered->replay;
+    w->n_replay = a->recovered->n_replay;
+    a->recovered->ledger = NULL;
+    a->recovered->replay = NULL;
+    uint64_t ref;
+    return ox_timer_start(self, 0, OX_K_wal_replay, 0, &ref);
+}
+
+static void
+wal_stop(struct ox_actor *self, enum ox_exit reason)
+{
+    struct wal *w = ox_actor_state(self);
+    while (w->waiting_head != NULL) {
+        struct ox_append *a = w->waiting_head;
+        w->waiting_head = a->next;
+        ox_append_free(a);
+    }
+    while (w->parked_head != NULL) {
+        struct ox_parcel *p = w->parked_head;
+        w->parked_head = p->next;
+        ox_parcel_free(p);
+    }
+    free(w->replay);
+    ox_ledger_free(w->ledger);
+}
+
+/* ---- towards the tenants ---- */
+
+static uint64_t
+pid_pack(ox_pid pid)
+{
+    return (uint64_t)pid.gen << 32 | pid.slot;
+}
+
+/* The tenant's actor; started on first use. */
+static ox_err
+tenant_actor(struct wal *w, struct ox_tenant *tenant, ox_pid *pid)
+{
+    uint64_t packed =
+        atomic_load_explicit(&tenant->actor, memory_order_relaxed); /* only this actor writes it */
+    *pid = (ox_pid){(uint32_t)packed, (uint32_t)(packed >> 32)};
+    if (!ox_pid_is_none(*pid) && ox_alive(*pid))
+        return OX_OK;
+    char name[OX_CHILD_ID_MAX + 1];
+    snprintf(name, sizeof(name), "tenant/%s", tenant->id.name);
+    struct ox_child_spec spec = {
+        .id = name,
+        .class = &ox_tenant_class,
+        .arg = w->node,
+        .name = name,
+        .restart = OX_RESTART_PERMANENT,
+        .type = OX_CHILD_WORKER,
+        .past_intensity = OX_SUP_QUARANTINE,
+        .cause = {.tenant = ox_tenant_index(&tenant->id)},
+    };
+    struct ox_diag diag;
+    ox_err err = ox_sup_add(w->node->tenants_sup, &spec, false, pid, &diag);
+    if (err == OX_OK)
+        atomic_store_explicit(&tenant->actor, pid_pack(*pid), memory_order_relaxed);
+    else
+        OX_LOG_ERROR("wal", "a tenant's actor cannot be started", OX_F_STR("tenant", tenant->id.name),
+                     OX_F_ERR(err), OX_F_DIAG(&diag));
+    return err;
+}
+
+/* Hands the parcel to its tenant; false: not now (it is still the caller's). */
+static bool
+forward(struct wal *w, struct ox_parcel *parcel)
+{
+    ox_pid pid;
+    if (tenant_actor(w, parcel->permit.tenant, &pid) != OX_OK)
+        return false;
+    struct ox_msg *msg = ox_msg_new(OX_K_parcel, parcel, ox_batch_memory(parcel->batch), ox_parcel_free);
+    if (msg == NULL)
+        return false;
+    msg->cause = (struct ox_cause){ox_tenant_index(&parcel->batch->tenant), parcel->batch->wal_seq};
+    if (ox_send(pid, &msg) == OX_OK)
+        return true;
+    msg->data = NULL;
+    ox_msg_free(msg);
+    return false;
+}
+
+static void
+park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
+{
+    parcel->next = NULL;
+    if (w->parked_tail != NULL)
+        w->parked_tail->next = parcel;
+    else
+        w->parked_head = parcel;
+    w->parked_tail = parcel;
+    if (w->parked_retry == 0 &&
+        ox_timer_start(self, PARKED_RETRY_MS, OX_K_retry, 0, &w->parked_retry) != OX_OK)
+        ox_panic("no timer for parcels that wait");
+}
+
+static void
+deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
+{
+    /* What is parked goes first, so that a tenant's entries keep their order. */
+    if (w->parked_head != NULL || !forward(w, parcel))
+        park(self, w, parcel);
+}
+
+static void
+on_retry(struct ox_actor *self, struct wal *w)
+{
+    w->parked_retry = 0;
+    struct ox_parcel *list = w->parked_head;
+    w->parked_head = w->parked_tail = NULL;
+    while (list != NULL) {
+        struct ox_parcel *p = list;
+        list = p->next;
+        if (!forward(w, p)) /* one full tenant must not hold the others back */
+            park(self, w, p);
+    }
+}
+
+/* ---- append and commit ---- */
+
+/* The gateway hears of its request. Freed here when nobody can hear it any more. */
+static void
+answer(struct ox_append *append)
+{
+    struct ox_msg *msg = ox_msg_new(OX_K_appended, append, 0, ox_append_free);
+    if (msg == NULL) {
+        ox_append_free(append);
+        return;
+    }
+    msg->flags |= OX_MSG_F_CONTROL;
+    if (ox_pid_is_none(append->reply_to) || ox_send(append->reply_to, &msg) != OX_OK)
+        ox_msg_free(msg);
+}
+
+static void
+commit_next(struct ox_actor *self, struct wal *w)
+{
+    if (w->committing || w->waiting_head == NULL)
+        return;
+    struct ox_wal_group *group = calloc(1, sizeof(*group));
+    if (group == NULL)
+        ox_panic("no memory for a group commit");
+    group->journal = w->journal;
+    group->clock = w->node->clock;
+    group->head = w->waiting_head;
+    group->n = w->n_waiting;
+    ox_err err = ox_dirty_submit(self, w->lane, ox__wal_commit_job, group, OX_K_wal_committed,
+                                 ox__wal_group_free, NULL);
+    if (err != OX_OK) /* the lane has one place for us and we are one */
+        ox_panic("the log's lane refused a commit: %s", ox_err_text(err));
+    w->waiting_head = w->waiting_tail = NULL;
+    w->n_waiting = 0;
+    w->committing = true;
+}
+
+static void
+on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    struct ox_append *append = msg->data;
+    msg->data = NULL;
+    append->next = NULL;
+    if (w->waiting_tail != NULL)
+        w->waiting_tail->next = append;
+    else
+        w->waiting_head = append;
+    w->waiting_tail = append;
+    w->n_waiting++;
+    commit_next(self, w);
+}
+
+static void
+account_logged(struct wal *w, const struct ox_append *append)
+{
+    uint64_t segment = ox_journal_segment_of(w->journal, append->seq);
+    ox_err err = ox_ledger_entry_logged(w->ledger, append->seq, segment, append->n_records);
+    for (uint32_t i = 0; i < append->n_ranges && err == OX_OK; i++)
+        err = ox_ledger_disposed(w->ledger, append->seq, append->ranges[2 * i], append->ranges[2 * i + 1],
+                                 OX_DISPOSED_REJECTED, 0);
+    if (err != OX_OK)
+        ox_panic("the accounts refused a log entry: %s", ox_err_text(err));
+}
+
+static void
+publish_fill(struct wal *w)
+{
+    struct ox_journal_stats stats;
+    ox_journal_stats(w->journal, &stats);
+    uint64_t total = w->node->config->wal_total_bytes;
+    uint32_t fill = total != 0 ? (uint32_t)(stats.bytes * 1000 / total) : 0;
+    atomic_store_explicit(&w->node->wal_fill, fill, memory_order_relaxed);
+    ox_metric_set(OX_M_wal_bytes, (double)stats.bytes);
+    ox_metric_set(OX_M_wal_segments, (double)stats.segments);
+    bool full = fill >= FILL_WARN;
+    if (full && !w->warned_full)
+        OX_LOG_WARN("wal", "the log fills up", OX_F_U64("bytes", stats.bytes), OX_F_U64("limit", total));
+    w->warned_full = full;
+}
+
+static void
+on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    struct ox_wal_group *group = msg->data;
+    w->committing = false;
+    commit_next(self, w); /* the disk works while we account */
+    ox_metric_observe(OX_M_wal_write, group->seconds);
+    if (group->err != OX_OK)
+        OX_LOG_ERROR("wal", "a group commit failed; its requests are refused", OX_F_ERR(group->err),
+                     OX_F_U64("requests", group->n));
+    while (group->head != NULL) {
+        struct ox_append *append = group->head;
+        group->head = append->next;
+        struct ox_parcel *parcel = NULL;
+        if (append->err == OX_OK) {
+            account_logged(w, append);
+            parcel = append->parcel;
+            append->parcel = NULL;
+            parcel->batch->wal_seq = append->seq;
+        }
+        answer(append);
+        if (parcel != NULL)
+            deliver(self, w, parcel);
+    }
+    publish_fill(w);
+}
+
+/* ---- release ---- */
+
+static void
+release_next(struct ox_actor *self, struct wal *w)
+{
+    uint64_t wal_segment = 0, outbox_segment = 0;
+    if (w->releasing || w->release_retry != 0)
+        return;
+    bool wal = ox_ledger_wal_releasable(w->ledger, &wal_segment);
+    bool outbox = ox_ledger_outbox_releasable(w->ledger, &outbox_segment);
+    if (!wal && !outbox)
+        return;
+    struct ox_wal_release *rel = calloc(1, sizeof(*rel));
+    if (rel == NULL)
+        return; /* asked again with the next disposition */
+    *rel = (struct ox_wal_release){.wal = w->journal,
+                                   .outbox = w->outbox_journal,
+                                   .wal_segment = wal ? wal_segment : 0,
+                                   .outbox_segment = outbox ? outbox_segment : 0};
+    if (ox_dirty_submit(self, NULL, ox__wal_release_job, rel, OX_K_wal_released, free, NULL) != OX_OK) {
+        free(rel);
+        return;
+    }
+    w->releasing = true;
+}
+
+static void
+on_wal_released(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    const struct ox_wal_release *rel = msg->data;
+    w->releasing = false;
+    if (rel->wal_segment != 0 && rel->wal_err == OX_OK)
+        ox_ledger_wal_gone(w->ledger, rel->wal_segment);
+    if (rel->outbox_segment != 0 && rel->outbox_err == OX_OK)
+        ox_ledger_outbox_gone(w->ledger, rel->outbox_segment);
+    if (rel->wal_err != OX_OK || rel->outbox_err != OX_OK) {
+        OX_LOG_ERROR("wal", "a journal segment cannot be removed", OX_F_U64("wal_segment", rel->wal_segment),
+                     OX_F_U64("outbox_segment", rel->outbox_segment),
+                     OX_F_ERR(rel->wal_err != OX_OK ? rel->wal_err : rel->outbox_err));
+        if (ox_timer_start(self, RELEASE_RETRY_MS, OX_K_retry, 1, &w->release_retry) != OX_OK)
+            w->release_retry = 0;
+    }
+    publish_fill(w);
+    release_next(self, w);
+}
+
+static void
+on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    const struct ox_disposed *d = msg->data;
+    for (uint32_t i = 0; i < d->n_blocks; i++) {
+        ox_err err = ox_ledger_block_appended(w->ledger, d->block_ids[i], d->outbox_segment);
+        if (err != OX_OK)
+            ox_panic("the accounts refused a block: %s", ox_err_text(err));
+    }
+    for (size_t i = 0; i < d->rows.n; i++) {
+        const struct ox_contribution *c = &d->rows.items[i];
+        ox_err err =
+            ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, OX_DISPOSED_STORED, d->outbox_segment);
+        if (err != OX_OK)
+            ox_panic("records %u..%u of log entry %llu are accounted for twice: %s", c->from, c->to,
+                     (unsigned long long)c->seq, ox_err_text(err));
+    }
+    release_next(self, w);
+}
+
+static void
+on_stored(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    const struct ox_stored *s = msg->data;
+    ox_err err = ox_ledger_outbox_seen(w->ledger, s->outbox_segment);
+    for (uint32_t i = 0; i < s->n && (err == OX_OK || err == OX_E_NOT_FOUND); i++)
+        err = ox_ledger_block_stored(w->ledger, s->block_ids[i]);
+    if (err != OX_OK && err != OX_E_NOT_FOUND)
+        ox_panic("the accounts refused the news of a stored block: %s", ox_err_text(err));
+    release_next(self, w);
+}
+
+/* ---- replay ---- */
+
+static void
+replay_end(struct wal *w)
+{
+    if (w->n_replay > 0)
+        OX_LOG_INFO("wal", "replay is complete", OX_F_U64("entries", w->n_replay));
+    free(w->replay);
+    w->replay = NULL;
+    w->n_replay = w->replay_at = 0;
+    atomic_store_explicit(&w->node->replay_done, true,
+                          memory_order_release); /* pairs with /ready's acquire */
+}
+
+/* Rows that are still owed keep their place, all others are marked. */
+static void
+mark_disposed(struct wal *w, struct ox_batch *batch)
+{
+    struct ox_ranges missing = {0};
+    ox_err err = ox_ledger_missing(w->ledger, batch->wal_seq, &missing);
+    batch->n_rejected = 0;
+    uint32_t rows = ox_encode_rows(batch);
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t ordinal;
+        uint8_t *reject = ox_batch_row(batch, i, &ordinal);
+        *reject = err == OX_OK && ox_ranges_has(&missing, ordinal) ? OX_REJECT_NONE : OX_REJECT_DISPOSED;
+        batch->n_rejected += *reject != OX_REJECT_NONE;
+    }
+    ox_ranges_fini(&missing);
+}
+
+static void
+on_wal_replay(struct ox_actor *self, struct wal *w)
+{
+    if (w->replaying)
+        return;
+    if (w->replay_at == w->n_replay) {
+        replay_end(w);
+        return;
+    }
+    struct ox_wal_replay *job = ox_tenants_has_room(w->node->tenants) ? calloc(1, sizeof(*job)) : NULL;
+    if (job == NULL) {
+        uint64_t ref;
+        if (ox_timer_start(self, REPLAY_RETRY_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
+            ox_panic("no timer for the replay");
+        return;
+    }
+    job->journal = w->journal;
+    job->node = w->node;
+    while (job->n < OX_WAL_REPLAY_MAX && w->replay_at < w->n_replay)
+        job->seqs[job->n++] = w->replay[w->replay_at++];
+    if (ox_dirty_submit(self, NULL, ox__wal_replay_job, job, OX_K_wal_replayed, ox__wal_replay_free, NULL) !=
+        OX_OK)
+        ox_panic("no dirty thread for the replay");
+    w->replaying = true;
+}
+
+static void
+on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    struct ox_wal_replay *job = msg->data;
+    w->replaying = false;
+    while (job->next < job->n) {
+        struct ox_parcel *parcel = job->parcels[job->next++];
+        if (parcel == NULL) /* said in the log; its records stay owed, so the segment stays */
+            continue;
+        mark_disposed(w, parcel->batch);
+        deliver(self, w, parcel);
+    }
+    on_wal_replay(self, w);
+}
+
+static void
+wal_message(struct ox_actor *self, struct ox_msg *msg)
+{
+    struct wal *w = ox_actor_state(self);
+    switch (msg->kind) {
+    case OX_K_append:
+        on_append(self, w, msg);
+        break;
+    case OX_K_wal_committed:
+        on_wal_committed(self, w, msg);
+        break;
+    case OX_K_disposed:
+        on_disposed(self, w, msg);
+        break;
+    case OX_K_stored:
+        on_stored(self, w, msg);
+        break;
+    case OX_K_wal_released:
+        on_wal_released(self, w, msg);
+        break;
+    case OX_K_wal_replay:
+        on_wal_replay(self, w);
+        break;
+    case OX_K_wal_replayed:
+        on_wal_replayed(self, w, msg);
+        break;
+    case OX_K_retry:
+        if (msg->num == 0) {
+            on_retry(self, w);
+        } else {
+            w->release_retry = 0;
+            release_next(self, w);
+        }
+        break;
+    default:
+        OX_LOG_WARN("wal", "unknown message", OX_F_U64("kind", msg->kind));
+    }
+}
+
+const struct ox_actor_class ox_wal_class = {
+    .name = "wal",
+    .state_size = sizeof(struct wal),
+    .on_start = wal_start,
+    .on_message = wal_message,
+    .on_stop = wal_stop,
+    .mailbox_msgs_max = 65536, /* requests are bounded by permits; this is only the ceiling of last resort */
+    .control_msgs_max = 65536, /* one per block and one per note of stored blocks */
+    .mailbox_bytes_max = 1u << 30, /* bodies are charged to their own account */
+};

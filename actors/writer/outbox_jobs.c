@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/writer/outbox_jobs.c - what the outbox does on dirty threads: make blocks durable, insert them,
+ * apply the schema.
+ *
+ * Owns:    the job's argument while it runs.
+ * Threads: dirty threads; commits one at a time on the outbox's lane, inserts beside one another.
+ * Fails:   each job carries its error back.
+ */
+#include "actors/writer/outbox_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ox/disk.h"
+#include "ox/log.h"
+#include "ox/outbox_entry.h"
+#include "ox/schema.h"
+#include "ox/storage.h"
+
+void
+ox__outbound_free(struct ox_outbound *block)
+{
+    if (block == NULL)
+        return;
+    ox_buf_fini(&block->bytes);
+    free(block);
+}
+
+void
+ox__outbox_group_free(void *arg)
+{
+    struct ox_outbox_group *group = arg;
+    while (group->packs != NULL) {
+        struct ox_pack *pack = group->packs;
+        group->packs = pack->next;
+        ox_pack_free(pack);
+    }
+    free(group->seqs);
+    free(group->stored);
+    free(group);
+}
+
+void
+ox__outbox_send_free(void *arg)
+{
+    struct ox_outbox_send *send = arg;
+    ox__outbound_free(send->block);
+    free(send);
+}
+
+void
+ox__outbox_token(uint64_t block_id, enum ox_table table, char out[OX_OUTBOX_TOKEN_BYTES])
+{
+    snprintf(out, OX_OUTBOX_TOKEN_BYTES, "ox-%016" PRIx64 "-%d", block_id, (int)table);
+}
+
+/* ---- commit ---- */
+
+static ox_err
+add_blocks(struct ox_outbox_builder *b, const struct ox_pack *pack)
+{
+    for (size_t i = 0; i < pack->encoded.n_blocks; i++) {
+        const struct ox_encoded_block *eb = &pack->encoded.blocks[i];
+        const struct ox_buf *bytes = pack->level > 0 ? &pack->packed[i] : &eb->native;
+        char token[OX_OUTBOX_TOKEN_BYTES];
+        /* One builder gives up to four tables; the id of a block is that of its rows plus its table. */
+        ox__outbox_token(pack->block_id, eb->table, token);
+        struct ox_outbox_block block = {
+            .table = (uint16_t)eb->table,
+            .compression = pack->level > 0 ? OX_OUTBOX_ZSTD : OX_OUTBOX_PLAIN,
+            .partition = pack->encoded.partition,
+            .block_id = pack->block_id + (uint64_t)i,
+            .rows = eb->rows,
+            .raw_len = eb->native.len,
+            .token = ox_str_of(token),
+            .bytes = ox_buf_str(bytes),
+        };
+        ox_err err = ox_outbox_add_block(b, &block);
+        if (err != OX_OK)
+            return err;
+    }
+    return OX_OK;
+}
+
+static ox_err
+append_pack(struct ox_outbox_group *group, struct ox_outbox_builder *b, const struct ox_pack *pack,
+            uint64_t *seq)
+{
+    ox_outbox_builder_init(b, OX_OUTBOX_BLOCKS);
+    ox_err err = add_blocks(b, pack);
+    for (size_t i = 0; err == OX_OK && i < pack->rows.n; i++) {
+        const struct ox_contribution *c = &pack->rows.items[i];
+        err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, OX_DISPOSED_STORED);
+    }
+    const struct iovec *iov;
+    int n;
+    if (err == OX_OK)
+        err = ox_outbox_builder_finish(b, &iov, &n, NULL);
+    if (err == OX_OK)
+        err = ox_journal_append(group->journal, iov, n, (int64_t)ox_clock_realtime_ns(group->clock), seq);
+    return err;
+}
+
+static ox_err
+append_stored(struct ox_outbox_group *group, struct ox_outbox_builder *b)
+{
+    ox_outbox_builder_init(b, OX_OUTBOX_STORED);
+    ox_err err = OX_OK;
+    for (uint32_t i = 0; i < group->n_stored && err == OX_OK; i++)
+        err = ox_outbox_add_stored(b, group->stored[i]);
+    const struct iovec *iov;
+    int n;
+    if (err == OX_OK)
+        err = ox_outbox_builder_finish(b, &iov, &n, NULL);
+    if (err == OX_OK)
+        err = ox_journal_append(group->journal, iov, n, (int64_t)ox_clock_realtime_ns(group->clock),
+                                &group->stored_seq);
+    return err;
+}
+
+/* Entries at or above durable_seq did not become durable. */
+static void
+fail_from(struct ox_outbox_group *group, uint64_t durable_seq, ox_err err)
+{
+    uint32_t i = 0;
+    for (struct ox_pack *p = group->packs; p != NULL; p = p->next, i++) {
+        if (p->err == OX_OK && group->seqs[i] >= durable_seq)
+            p->err = err;
+    }
+    if (group->stored_err == OX_OK && group->stored_seq >= durable_seq)
+        group->stored_err = err;
+}
+
+void
+ox__outbox_commit_job(void *arg)
+{
+    struct ox_outbox_group *group = arg;
+    uint64_t start_ns = ox_clock_monotonic_ns(group->clock), durable_seq = 0;
+    struct ox_outbox_builder *builders = calloc(group->n_packs + 1, sizeof(*builders));
+    uint32_t i = 0;
+    for (struct ox_pack *p = group->packs; p != NULL; p = p->next, i++)
+        p->err = builders != NULL ? append_pack(group, &builders[i], p, &group->seqs[i]) : OX_E_NOMEM;
+    if (group->n_stored > 0)
+        group->stored_err = builders != NULL ? append_stored(group, &builders[i++]) : OX_E_NOMEM;
+    group->err = ox_journal_commit(group->journal, &durable_seq);
+    if (group->err != OX_OK)
+        fail_from(group, durable_seq, group->err);
+    while (builders != NULL && i > 0)
+        ox_outbox_builder_fini(&builders[--i]);
+    free(builders);
+    group->seconds = (double)(ox_clock_monotonic_ns(group->clock) - start_ns) / 1e9;
+}
+
+/* ---- send ---- */
+
+static ox_err
+load_bytes(struct ox_outbox_send *send)
+{
+    struct ox_outbound *block = send->block;
+    struct ox_buf payload;
+    struct ox_outbox_entry entry;
+    ox_buf_init(&payload);
+    ox_err err = ox_journal_read(send->journal, block->outbox_seq, &payload, NULL);
+    if (err == OX_OK)
+        err = ox_outbox_entry_decode(ox_buf_str(&payload), &entry, &send->diag);
+    if (err == OX_OK) {
+        if (block->index >= entry.n_blocks || entry.blocks[block->index].block_id != block->block_id) {
+            err = ox_diag_set(&send->diag, OX_E_CORRUPT, NULL, -1, "the outbox entry holds another block");
+        } else {
+            const struct ox_outbox_block *b = &entry.blocks[block->index];
+            block->zstd = b->compression == OX_OUTBOX_ZSTD;
+            ox_buf_append_str(&block->bytes, b->bytes);
+            err = block->bytes.failed ? OX_E_NOMEM : OX_OK;
+        }
+        ox_outbox_entry_fini(&entry);
+    }
+    ox_buf_fini(&payload);
+    return err;
+}
+
+/* What storage will never take is kept as a file, with the reason beside it; nothing of it is lost. */
+static ox_err
+keep_refused(struct ox_outbox_send *send)
+{
+    struct ox_disk *disk = send->node->disk;
+    const struct ox_outbound *block = send->block;
+    char path[OX_DISK_PATH_MAX], why[1024];
+    int fd;
+    ox_err err = ox_disk_ensure_dir(disk, send->refused_dir);
+    snprintf(path, sizeof(path), "%s/%016" PRIx64 ".%s.native%s", send->refused_dir, block->block_id,
+             ox_table_name(block->table), block->zstd ? ".zst" : "");
+    if (err == OX_OK)
+        err = ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_TRUNCATE, 0600, &fd);
+    if (err != OX_OK)
+        return err;
+    err = ox_disk_write_all(disk, fd, block->bytes.data, block->bytes.len, 0);
+    if (err == OX_OK)
+        err = ox_disk_fdatasync(disk, fd);
+    ox_disk_close(disk, fd);
+    strncat(path, ".txt", sizeof(path) - strlen(path) - 1);
+    if (err == OX_OK)
+        err = ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_TRUNCATE, 0600, &fd);
+    if (err != OX_OK)
+        return err;
+    int n =
+        snprintf(why, sizeof(why), "table %s\nrows %u\ncolumns %s\nreason %s\n", ox_table_name(block->table),
+                 block->rows, "see the file's own header (Native format)", send->diag.text);
+    err = ox_disk_write_all(disk, fd, why, (size_t)n, 0);
+    if (err == OX_OK)
+        err = ox_disk_fdatasync(disk, fd);
+    ox_disk_close(disk, fd);
+    return err == OX_OK ? ox_disk_fsync_dir(disk, send->refused_dir) : err;
+}
+
+void
+ox__outbox_send_job(void *arg)
+{
+    struct ox_outbox_send *send = arg;
+    struct ox_outbound *block = send->block;
+    uint64_t start_ns = ox_clock_monotonic_ns(send->node->clock);
+    ox_diag_clear(&send->diag);
+    send->err = block->bytes.len > 0 ? OX_OK : load_bytes(send);
+    if (send->err != OX_OK)
+        return;
+    char token[OX_OUTBOX_TOKEN_BYTES];
+    ox__outbox_token(block->block_id - block->index, block->table, token);
+    struct ox_storage_insert insert = {
+        .table = ox_table_name(block->table),
+        .columns = ox_table_columns(block->table),
+        .token = token,
+        .data = block->bytes.data,
+        .len = block->bytes.len,
+        .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
+        .timeout_ms = (unsigned)send->node->config->storage_insert_timeout_ms,
+    };
+    send->err = ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
+    if (send->err == OX_E_STORAGE_REFUSED && send->give_up) {
+        ox_err err = keep_refused(send);
+        if (err != OX_OK) /* not kept: then it is not given up either */
+            send->err = err;
+    }
+    send->seconds = (double)(ox_clock_monotonic_ns(send->node->clock) - start_ns) / 1e9;
+}
+
+void
+ox__outbox_migrate_job(void *arg)
+{
+    struct ox_outbox_migration *m = arg;
+    ox_diag_clear(&m->diag);
+    m->err = ox_storage_migrate(m->storage, ox_schema_clickhouse, ox_schema_clickhouse_count, &m->applied,
+                                &m->diag);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/writer/parcel.c - life of the payloads between the actors of the ingest path.
+ *
+ * Owns:    nothing beyond what each function frees.
+ * Threads: any; a payload has one owner.
+ */
+#include <stdlib.h>
+
+#include "ox/spine.h"
+
+const char *
+ox_kind_name(uint32_t kind)
+{
+    static const char *const names[OX_K__COUNT] = {
+        [OX_K__NONE] = "none",
+#define OX_MESSAGE(symbol, payload, sender, receiver, refused) [OX_K_##symbol] = #symbol,
+#include "ox/tbl/messages.h"
+#undef OX_MESSAGE
+    };
+    return kind < OX_K__COUNT ? names[kind] : "runtime";
+}
+
+uint8_t *
+ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal)
+{
+    switch (batch->signal) {
+    case OX_SIGNAL_TRACES:
+        *ordinal = batch->spans[row].ordinal;
+        return &batch->spans[row].reject;
+    case OX_SIGNAL_LOGS:
+        *ordinal = batch->logs[row].ordinal;
+        return &batch->logs[row].reject;
+    default:
+        *ordinal = batch->points[row].ordinal;
+        return &batch->points[row].reject;
+    }
+}
+
+void
+ox_parcel_free(void *arg)
+{
+    struct ox_parcel *parcel = arg;
+    if (parcel == NULL)
+        return;
+    ox_batch_free(parcel->batch);
+    ox_permit_give(&parcel->permit);
+    free(parcel);
+}
+
+void
+ox_append_free(void *arg)
+{
+    struct ox_append *append = arg;
+    if (append == NULL)
+        return;
+    ox_parcel_free(append->parcel);
+    free(append->ranges);
+    free(append);
+}
+
+ox_err
+ox_contributions_add(struct ox_contributions *list, struct ox_contribution item)
+{
+    if (list->n > 0) {
+        struct ox_contribution *last = &list->items[list->n - 1];
+        if (last->seq == item.seq && last->to == item.from) {
+            last->to = item.to;
+            return OX_OK;
+        }
+    }
+    if (list->n == list->cap) {
+        size_t cap = list->cap != 0 ? list->cap * 2 : 64;
+        struct ox_contribution *items = realloc(list->items, cap * sizeof(*items));
+        if (items == NULL)
+            return OX_E_NOMEM;
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->n++] = item;
+    return OX_OK;
+}
+
+void
+ox_pack_free(void *arg)
+{
+    struct ox_pack *pack = arg;
+    if (pack == NULL)
+        return;
+    ox_builder_free(pack->builder);
+    ox_encoded_fini(&pack->encoded);
+    for (size_t i = 0; i < OX_ENCODED_BLOCKS_MAX; i++)
+        ox_buf_fini(&pack->packed[i]);
+    free(pack->rows.items);
+    free(pack);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/cmd_node.c - the node: opens the journals, starts the actors, tells the heart, stops in good order.
+ *
+ * Owns:    struct ox_node and everything in it; both journals from recovery to the end.
+ * Threads: main starts and ends everything; one thread listens to the heart.
+ * Fails:   a sentence on stderr and exit code 1 (64 for the configuration).
+ * Flow:    heart -fds-> here -> runtime, supervisors, actors -> "ready".
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/heart.h"
+#include "cmd/node_internal.h"
+#include "ox/dead_letter.h"
+#include "ox/disk.h"
+#include "ox/gateway.h"
+#include "ox/log.h"
+#include "ox/outbox.h"
+#include "ox/query.h"
+#include "ox/random.h"
+#include "ox/runtime.h"
+#include "ox/storage.h"
+#include "ox/supervisor.h"
+#include "ox/wal.h"
+
+/* ---- what the node owns ---- */
+
+static ox_err
+open_storage(struct node_main *m, struct ox_diag *diag)
+{
+    static char url[OX_CONFIG_STRING_MAX], key[OX_SECRET_HEX + 1];
+    const struct ox_config *cfg = &m->config;
+    struct ox_storage_options so = {
+        .url = url,
+        .database = cfg->storage_database,
+        .user = cfg->storage_user,
+        .connect_timeout_ms = (unsigned)cfg->storage_connect_timeout_ms,
+    };
+    ox_config_storage_url(cfg, url, sizeof(url));
+    if (ox_config_embedded(cfg)) {
+        ox_err err = ox_secret_read(cfg->data, key, diag);
+        if (err != OX_OK)
+            return err;
+        so.key = key;
+    } else {
+        ox_err err = node_password(cfg, m->password, sizeof(m->password), diag);
+        if (err != OX_OK)
+            return err;
+        so.key = m->password[0] != '\0' ? m->password : NULL;
+    }
+    return ox_storage_open(&so, &m->node.storage, diag);
+}
+
+static ox_err
+open_dead_letters(struct node_main *m, struct ox_diag *diag)
+{
+    char dir[OX_DISK_PATH_MAX];
+    const struct ox_config *cfg = &m->config;
+    struct ox_dead_letter_config dc = {.file_bytes_max = cfg->dlq_file_bytes,
+                                       .total_bytes_max = cfg->dlq_total_bytes,
+                                       .keep_ns = (uint64_t)cfg->dlq_keep_ms * 1000000};
+    snprintf(dir, sizeof(dir), "%s/dlq", cfg->data);
+    snprintf(m->refused_dir, sizeof(m->refused_dir), "%s/dlq/blocks", cfg->data);
+    return ox_dead_letter_open(m->node.disk, dir, &dc, &m->node.dead_letters, diag);
+}
+
+static ox_err
+open_node(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    struct ox_node *node = &m->node;
+    node->config = cfg;
+    node->clock = ox_clock_real();
+    node->disk = ox_disk_real();
+    node->bodies.limit_bytes = cfg->gateway_memory_bytes;
+    struct ox_tenants_limits tl = {
+        .tenants_max = (uint32_t)cfg->tenant_max,
+        .node_records_max = (uint64_t)cfg->gateway_records_max,
+        .tenant_records_max = (uint64_t)cfg->gateway_records_max,
+        .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
+    };
+    node->tenants = ox_tenants_new(&tl);
+    if (node->tenants == NULL)
+        return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the directory of tenants");
+    ox_err err = node_keystore(cfg, &node->keys, diag);
+    if (err == OX_OK)
+        err = open_storage(m, diag);
+    if (err == OX_OK)
+        err = open_dead_letters(m, diag);
+    struct ox_recovery_options ro = {.data_dir = cfg->data,
+                                     .wal_segment_bytes = cfg->wal_segment_bytes,
+                                     .outbox_segment_bytes = cfg->outbox_segment_bytes};
+    if (err == OX_OK)
+        err = ox_recover(node->disk, &ro, &m->recovered, diag);
+    m->wal = m->recovered.wal;
+    m->outbox = m->recovered.outbox;
+    return err;
+}
+
+static void
+close_node(struct node_main *m)
+{
+    struct ox_node *node = &m->node;
+    ox_gateway_free(m->gateway);
+    ox_dead_letter_close(node->dead_letters);
+    ox_storage_close(node->storage);
+    if (node->keys != NULL)
+        node->keys->free(node->keys);
+    ox_recovery_fini(&m->recovered); /* closes both journals */
+    ox_tenants_free(node->tenants);
+}
+
+/* ---- runtime ---- */
+
+/* Log, outbox and writers hold accounts that only a replay rebuilds: when one of them crashes, the process does. */
+static bool
+is_bookkeeper(const char *class_name)
+{
+    return strcmp(class_name, "wal") == 0 || strcmp(class_name, "outbox") == 0 ||
+           strcmp(class_name, "writer") == 0;
+}
+
+static void
+on_obituary(void *arg, const struct ox_obituary *ob)
+{
+    OX_LOG_ERROR("runtime", "an actor crashed", OX_F_STR("class", ob->class_name), OX_F_STR("name", ob->name),
+                 OX_F_STR("reason", ox_exit_name(ob->reason)), OX_F_STR("text", ob->text),
+                 OX_F_STR("message", ox_kind_name(ob->msg_kind)),
+                 OX_F_STR("tenant", ox_tenant_name(ob->cause.tenant)), OX_F_U64("wal_seq", ob->cause.wal_seq),
+                 OX_F_U64("restarts", ob->restarts), OX_F_STR("backtrace", ob->backtrace));
+    if (is_bookkeeper(ob->class_name)) {
+        OX_LOG_AT(OX_LOG_FATAL, "runtime", "the node restarts: its journals rebuild what this actor knew",
+                  OX_F_STR("class", ob->class_name));
+        _exit(OX_EXIT_CRASHING);
+    }
+}
+
+static void
+on_stall(void *arg, ox_pid pid, const char *class_name, uint32_t msg_kind, uint64_t turn_ns,
+         const char *backtrace)
+{
+    OX_LOG_ERROR("runtime", "a turn holds its scheduler", OX_F_STR("class", class_name),
+                 OX_F_STR("message", ox_kind_name(msg_kind)), OX_F_U64("turn_ms", turn_ns / 1000000),
+                 OX_F_STR("backtrace", backtrace));
+}
+
+static void
+on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid pid, uint32_t crashes,
+               struct ox_cause cause)
+{
+    OX_LOG_ERROR("runtime", "an actor is quarantined", OX_F_STR("supervisor", supervisor),
+                 OX_F_STR("child", child_id), OX_F_U64("crashes", crashes),
+                 OX_F_STR("tenant", ox_tenant_name(cause.tenant)));
+}
+
+static ox_err
+start_runtime(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    struct ox_runtime_options ro = {
+        .loops = (uint32_t)cfg->runtime_schedulers,
+        .actors_max = (uint32_t)cfg->runtime_actors_max,
+        .names_max = (uint32_t)cfg->runtime_actors_max,
+        .dirty_threads = (uint32_t)cfg->runtime_dirty_threads,
+        .dirty_queue_max = (uint32_t)cfg->runtime_dirty_queue,
+        .turn_warn_ms = (uint32_t)cfg->runtime_turn_warn_ms,
+        .turn_fault_ms = (uint32_t)cfg->runtime_turn_fault_ms,
+        .hooks = {.obituary = on_obituary, .stall = on_stall, .quarantined = on_quarantined},
+    };
+    return ox_runtime_start(&ro, diag);
+}
+
+static ox_err
+start_sup(struct node_main *m, const char *name, enum ox_past_intensity past, ox_pid parent, ox_pid *pid,
+          struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    struct ox_sup_spec spec = {
+        .name = name,
+        .parent = parent,
+        .max_restarts = (uint32_t)cfg->supervisor_max_restarts,
+        .window_ms = (uint32_t)cfg->supervisor_restart_window_ms,
+        .backoff_min_ms = (uint32_t)cfg->supervisor_backoff_min_ms,
+        .backoff_max_ms = (uint32_t)cfg->supervisor_backoff_max_ms,
+        .past_intensity = past,
+    };
+    return ox_sup_start(&spec, pid, diag);
+}
+
+static ox_err
+add(struct node_main *m, const char *id, const struct ox_actor_class *class, void *arg, ox_pid *pid,
+    struct ox_diag *diag)
+{
+    struct ox_child_spec spec = {
+        .id = id,
+        .class = class,
+        .arg = arg,
+        .name = id,
+        .restart = OX_RESTART_PERMANENT,
+        .past_intensity = OX_SUP_ESCALATE,
+    };
+    return ox_sup_add_wait(m->root, &spec, pid, diag);
+}
+
+/* The path of a record from its end: whoever is sent to exists before the sender. */
+static ox_err
+start_spine(struct node_main *m, struct ox_diag *diag)
+{
+    struct ox_node *node = &m->node;
+    ox_err err = ox_lane_new("wal", 4, &m->wal_arg.lane);
+    if (err == OX_OK)
+        err = ox_lane_new("outbox", 4, &m->outbox_arg.lane);
+    if (err == OX_OK)
+        err = start_sup(m, "node", OX_SUP_ESCALATE, OX_PID_NONE, &m->root, diag);
+    if (err == OX_OK)
+        err = start_sup(m, "tenants", OX_SUP_QUARANTINE, m->root, &node->tenants_sup, diag);
+    m->outbox_arg.node = node;
+    m->outbox_arg.recovered = &m->recovered;
+    m->outbox_arg.journal = m->outbox;
+    m->outbox_arg.refused_dir = m->refused_dir;
+    if (err == OX_OK)
+        err = add(m, "outbox", &ox_outbox_class, &m->outbox_arg, &node->outbox, diag);
+    for (int s = 0; s < OX_SIGNAL__COUNT && err == OX_OK; s++) {
+        static const char *const names[OX_SIGNAL__COUNT] = {"writer/traces", "writer/logs", "writer/metrics"};
+        m->writer_args[s] = (struct ox_writer_arg){node, (enum ox_signal)s};
+        err = add(m, names[s], &ox_writer_class, &m->writer_args[s], &node->writers[s], diag);
+    }
+    m->wal_arg.node = node;
+    m->wal_arg.recovered = &m->recovered;
+    if (err == OX_OK)
+        err = add(m, "wal", &ox_wal_class, &m->wal_arg, &node->wal, diag);
+    return err;
+}
+
+static ox_err
+start_all(struct node_main *m, struct ox_diag *diag)
+{
+    ox_err err = start_runtime(m, diag);
+    if (err != OX_OK)
+        return err;
+    m->runtime_started = true;
+    err = start_spine(m, diag);
+    if (err == OX_OK)
+        err =
+            ox_gateway_start(&m->node, m->root, m->fds.fd_otlp_http, m->fds.fd_otlp_grpc, &m->gateway, diag);
+    if (err == OX_OK)
+        err = node_api_start(m, diag);
+    return err;
+}
+
+/* ---- the command ---- */
+
+static int
+run(struct node_main *m)
+{
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = open_node(m, &diag);
+    if (err == OX_OK)
+        err = start_all(m, &diag);
+    pthread_t control;
+    bool listening = false;
+    if (err == OX_OK) {
+        atomic_store_explicit(&m->node.phase, OX_NODE_RUNNING, memory_order_release);
+        listening = pthread_create(&control, NULL, node_control, m) == 0;
+        if (!listening)
+            err = OX_E_NOMEM;
+    }
+    int code = OX_EXIT_FAILED;
+    if (err == OX_OK)
+        code = ox_runtime_run();
+    else
+        ox_complain("the node cannot start: %s%s%s", diag.field[0] != '\0' ? diag.field : "",
+                    diag.field[0] != '\0' ? ": " : "", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+    if (listening)
+        pthread_join(control, NULL);
+    if (m->runtime_started)
+        ox_runtime_stop();
+    close_node(m);
+    return code;
+}
+
+int
+ox_cmd_node(int argc, char **argv)
+{
+    static struct node_main m; /* zeroed; too large for a stack that readers step through */
+    node_block_signals();      /* before the first thread: the control thread reads them */
+    if (ox_child_args_take(&argc, argv, &m.fds) != OX_OK || ox_cmd_load(argc, argv, &m.config) != OX_OK)
+        return OX_EXIT_USAGE;
+    if (m.fds.fd_otlp_http < 0 || m.fds.fd_otlp_grpc < 0 || m.fds.fd_api < 0)
+        return ox_complain_usage("serve",
+                                 "`node` is started by `observex serve`, which hands it its sockets");
+    ox_log_set_level((enum ox_log_level)m.config.log_level);
+    return run(&m);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/node_control.c - the node's ear: the heart's control line and signals; and the way down.
+ *
+ * Owns:    nothing; the fds are the node's.
+ * Threads: one thread of its own, so that a stop is heard whatever the schedulers do.
+ * Bounds:  READY_WAIT_MS until `ready` without a schema; heart.drain until the stop is forced.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cmd/node_internal.h"
+#include "ox/log.h"
+#include "ox/runtime.h"
+
+#define TICK_MS       10
+#define READY_WAIT_MS 10000 /* an engine that is late must not keep ingest closed: the journals buffer */
+
+void
+node_block_signals(void)
+{
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int
+signal_fd(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Reads what the heart says; true when it wants the node to stop, or is gone. */
+static bool
+heard_stop(int fd, char *line, size_t *len)
+{
+    char buf[256];
+    ssize_t n = read(fd, buf, sizeof(buf));
+    if (n <= 0)
+        return true;
+    for (ssize_t i = 0; i < n; i++) {
+        if (buf[i] != '\n') {
+            if (*len < OX_HEART_LINE_MAX)
+                line[(*len)++] = buf[i];
+            continue;
+        }
+        struct ox_heart_line said = ox_heart_line_parse((struct ox_str){line, *len});
+        *len = 0;
+        if (said.event == OX_HEART_STOP)
+            return true;
+        if (said.event == OX_HEART_ENGINE)
+            OX_LOG_INFO("node", said.pid != 0 ? "the engine is ready" : "the engine is gone",
+                        OX_F_I64("pid", said.pid));
+    }
+    return false;
+}
+
+static bool
+signalled_stop(int fd)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return false;
+    if (info.ssi_signo == SIGHUP) {
+        OX_LOG_INFO("node", "SIGHUP: the configuration is read at start only");
+        return false;
+    }
+    return true;
+}
+
+/* Tells the heart once the schema is there, or when waiting for it has taken long enough. */
+static void
+say_ready(struct node_main *m, uint64_t started_ns, bool *said)
+{
+    uint64_t waited_ms = (ox_clock_monotonic_ns(m->node.clock) - started_ns) / 1000000;
+    bool migrated = atomic_load_explicit(&m->node.storage_migrated, memory_order_acquire);
+    if (*said || (!migrated && waited_ms < READY_WAIT_MS))
+        return;
+    if (!migrated)
+        OX_LOG_WARN("node", "accepting traffic although storage does not answer yet");
+    ox_child_say(m->fds.fd_control, OX_HEART_READY);
+    *said = true;
+}
+
+static void
+wait_for_stop(struct node_main *m)
+{
+    char line[OX_HEART_LINE_MAX];
+    size_t len = 0;
+    bool said = false;
+    uint64_t started_ns = ox_clock_monotonic_ns(m->node.clock);
+    struct pollfd fds[2] = {{.fd = signal_fd(), .events = POLLIN},
+                            {.fd = m->fds.fd_control, .events = POLLIN}};
+    for (;;) {
+        say_ready(m, started_ns, &said);
+        if (poll(fds, 2, said ? -1 : TICK_MS) <= 0)
+            continue;
+        if ((fds[0].revents & POLLIN) != 0 && signalled_stop(fds[0].fd))
+            break;
+        if (fds[1].revents != 0 && heard_stop(fds[1].fd, line, &len))
+            break;
+    }
+    close(fds[0].fd);
+}
+
+/* True when everything that was accepted is in storage. */
+static bool
+all_stored(struct node_main *m)
+{
+    struct ox_node *node = &m->node;
+    return ox_gateway_drained(m->gateway) && ox_tenants_in_flight(node->tenants) == 0 &&
+           atomic_load_explicit(&node->writer_records, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) == 0;
+}
+
+static void
+drain(struct node_main *m)
+{
+    struct ox_node *node = &m->node;
+    uint64_t start_ns = ox_clock_monotonic_ns(node->clock);
+    uint64_t limit_ns = (uint64_t)m->config.heart_drain_ms * 1000000;
+    atomic_store_explicit(&node->phase, OX_NODE_STOPPING, memory_order_release);
+    ox_gateway_drain(m->gateway);
+    bool stored = false;
+    while (!(stored = all_stored(m)) && ox_clock_monotonic_ns(node->clock) - start_ns < limit_ns) {
+        for (int s = 0; s < OX_SIGNAL__COUNT; s++)
+            (void)!ox_cast(node->writers[s], OX_K_flush, 0); /* refused: asked again in a moment */
+        poll(NULL, 0, TICK_MS);
+    }
+    if (!stored)
+        OX_LOG_WARN(
+            "node", "stopping before everything is in storage; the journals keep the rest for the next start",
+            OX_F_U64("records_in_flight", ox_tenants_in_flight(node->tenants)),
+            OX_F_U64("outbox_blocks", atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed)));
+}
+
+void *
+node_control(void *arg)
+{
+    struct node_main *m = arg;
+    wait_for_stop(m);
+    ox_child_say(m->fds.fd_control, OX_HEART_STOPPING);
+    OX_LOG_INFO("node", "stopping");
+    drain(m);
+    ox_runtime_quit(OX_EXIT_OK);
+    return NULL;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/node_internal.h - what the files of the node's command share.
+ *
+ * Owns:    struct node_main is the main thread's; the control thread reads it and changes atomics only.
+ */
+#ifndef OX_CMD_NODE_INTERNAL_H
+#define OX_CMD_NODE_INTERNAL_H
+
+#include "cmd/cmd.h"
+#include "cmd/heart.h"
+#include "ox/gateway.h"
+#include "ox/outbox.h"
+#include "ox/query.h"
+#include "ox/spine.h"
+#include "ox/wal.h"
+
+struct node_main {
+    struct ox_config config;
+    struct ox_child_args fds;
+    struct ox_node node;
+    struct ox_recovery recovered;
+    struct ox_journal *wal;
+    struct ox_journal *outbox;
+    char refused_dir[OX_DISK_PATH_MAX];
+    char password[OX_CONFIG_STRING_MAX];
+    ox_pid root;
+    struct ox_wal_arg wal_arg;
+    struct ox_outbox_arg outbox_arg;
+    struct ox_writer_arg writer_args[OX_SIGNAL__COUNT];
+    struct ox_gateway *gateway;
+    struct ox_query query;
+    bool runtime_started;
+};
+
+/* SIGTERM, SIGINT and SIGHUP are read by the control thread; SIGPIPE is ignored. Call before any thread starts. */
+void node_block_signals(void);
+/* Thread: says `ready`, listens to the heart and to signals, stops the node in good order, then quits the
+ * runtime. arg: struct node_main. */
+void *node_control(void *arg);
+
+/* The key store of the configured mode. */
+OX_MUST_USE ox_err node_keystore(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *diag);
+/* The secret behind development keys, DIR/dev.secret, made on first use. hex: OX_DEV_SECRET_HEX digits and a zero. */
+#define OX_DEV_SECRET_HEX 64
+OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *diag);
+/* The first line of storage.password_file, or "". */
+OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
+
+/* Starts the API on every loop. */
+OX_MUST_USE ox_err node_api_start(struct node_main *m, struct ox_diag *diag);
+
+#endif

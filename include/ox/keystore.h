@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/keystore.h - from a credential to its tenant, behind one interface.
+ *
+ * Owns:    nothing; the implementation owns its state.
+ * Threads: any; a look-up never blocks (an implementation that must ask elsewhere answers from its cache).
+ */
+#ifndef OX_KEYSTORE_H
+#define OX_KEYSTORE_H
+
+#include "ox/base.h"
+
+struct ox_credential {
+    struct ox_str key;  /* from x-api-key or Authorization: Bearer; empty = none was sent */
+    bool from_loopback; /* the peer's address is 127.0.0.0/8, ::1 or a Unix socket */
+};
+
+struct ox_identity {
+    struct ox_tenant_id tenant;
+};
+
+struct ox_keystore {
+    const char *name;
+    /* OX_OK and *out, or UNAUTHENTICATED with a sentence that does not tell whether the key ever existed. */
+    ox_err (*identify)(struct ox_keystore *self, const struct ox_credential *cred, struct ox_identity *out,
+                       struct ox_diag *diag);
+    void (*free)(struct ox_keystore *self);
+};
+
+/*
+ * Development only: a request without a key from loopback is tenant `default`; keys are derived from one
+ * secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`. Whoever learns the secret can
+ * speak for every tenant, which is why production refuses this store.
+ *
+ * secret: lend; copied. At least 16 bytes. NULL on lack of memory.
+ */
+struct ox_keystore *ox_keystore_dev_new(struct ox_str secret);
+/* The development key of `tenant`; `out` has room for at least OX_DEV_KEY_MAX bytes. */
+#define OX_DEV_KEY_MAX (8 + OX_TENANT_MAX + 1 + 32 + 1)
+void ox_keystore_dev_key(struct ox_str secret, const struct ox_tenant_id *tenant, char *out);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/spine.h - what the actors of the ingest path hand to one another, and the node that they share.
+ *
+ * Owns:    see each payload: it belongs to the message that carries it, then to the receiver.
+ * Threads: struct ox_node is filled before the first actor starts and is read-only afterwards, except for
+ *          its atomics.
+ * Flow:    gateway -> (append) -> wal -> (parcel) -> tenant -> (rows) -> writer -> (outbox_put) -> outbox -> storage.
+ *
+ * docs/flow.md walks the path; include/ox/tbl/messages.h lists the messages.
+ */
+#ifndef OX_SPINE_H
+#define OX_SPINE_H
+
+#include <stdatomic.h>
+
+#include "ox/actor.h"
+#include "ox/batch.h"
+#include "ox/clock.h"
+#include "ox/config.h"
+#include "ox/encode.h"
+#include "ox/keystore.h"
+#include "ox/tenants.h"
+
+enum ox_kind {
+    OX_K__NONE,
+#define OX_MESSAGE(symbol, payload, sender, receiver, refused) OX_K_##symbol,
+#include "ox/tbl/messages.h"
+#undef OX_MESSAGE
+    OX_K__COUNT
+};
+/* "append", "parcel", ...; "runtime" for kinds of the runtime. */
+const char *ox_kind_name(uint32_t kind);
+
+struct ox_storage;
+struct ox_disk;
+struct ox_dead_letter;
+
+/* How far the node is; new work is taken only in RUNNING. */
+enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
+
+/* One per process. */
+struct ox_node {
+    const struct ox_config *config;
+    const struct ox_clock *clock;
+    struct ox_disk *disk;
+    struct ox_storage *storage;
+    struct ox_keystore *keys;
+    struct ox_tenants *tenants;
+    struct ox_dead_letter *dead_letters; /* used on its own lane only */
+    struct ox_account bodies;            /* request bytes in memory, of all gateways */
+    _Atomic int phase;                   /* enum ox_node_phase; release on change, acquire on read */
+    ox_pid wal;
+    ox_pid outbox;
+    ox_pid writers[OX_SIGNAL__COUNT];
+    ox_pid tenants_sup;
+    /* Fill of the journals in permille, by their actors, for admission: above 950 new work is refused. Relaxed:
+     * a late reader refuses a moment later. */
+    _Atomic uint32_t wal_fill;
+    _Atomic uint32_t outbox_fill;
+    _Atomic bool storage_migrated;
+    _Atomic bool replay_done;
+    _Atomic uint64_t writer_records; /* in blocks that are not durable yet */
+    _Atomic uint64_t outbox_blocks;  /* not yet stored */
+    _Atomic uint64_t outbox_rows;
+};
+
+/* Runs over both journals, for /ready and status. */
+static inline enum ox_node_phase
+ox_node_phase(struct ox_node *node)
+{
+    return (enum ox_node_phase)atomic_load_explicit(&node->phase, memory_order_acquire);
+}
+
+/* The mark and the ordinal of row `row` of the batch's signal (see ox_encode_rows); the mark may be changed. */
+uint8_t *ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal);
+
+/* ---- payloads ---- */
+
+/* An acknowledged request on its way to the writer. */
+struct ox_parcel {
+    struct ox_batch *batch; /* its wal_seq is set; refused rows and rows already disposed of are marked */
+    struct ox_permit permit;
+    struct ox_parcel *next; /* queue link of the present owner */
+};
+void ox_parcel_free(void *parcel);
+
+/* One request on its way into the log and back. The gateway makes it, the wal fills seq and err. */
+struct ox_append {
+    ox_pid reply_to;          /* gets `appended` */
+    void *ticket;             /* the gateway's own, untouched by others */
+    struct ox_parcel *parcel; /* taken by the wal when the append succeeded, else still here */
+    uint32_t n_records;
+    uint32_t n_ranges; /* refused ordinals as [from,to) pairs */
+    uint32_t *ranges;
+    uint64_t hash[2]; /* of the request bytes */
+    uint64_t seq;
+    ox_err err;
+    struct ox_diag diag;
+    struct ox_append *next;
+};
+void ox_append_free(void *append);
+
+/* Ordinals [from,to) of one log entry that stand in a block. */
+struct ox_contribution {
+    uint64_t seq;
+    uint32_t from;
+    uint32_t to;
+    uint32_t tenant; /* index in the directory */
+};
+
+struct ox_contributions {
+    struct ox_contribution *items;
+    size_t n;
+    size_t cap;
+};
+/* Appends, merging with the last range where it adjoins. NOMEM. */
+OX_MUST_USE ox_err ox_contributions_add(struct ox_contributions *list, struct ox_contribution item);
+
+/* The blocks of one builder from `full` to `durable`. */
+struct ox_pack {
+    enum ox_signal signal;
+    int level; /* zstd; 0 = uncompressed */
+    uint64_t block_id;
+    struct ox_builder *builder; /* until encoded; goes back to the writer for reuse */
+    struct ox_encoded encoded;
+    struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
+    struct ox_contributions rows;
+    uint64_t records; /* that `rows` stands for */
+    ox_pid writer;
+    ox_err err;
+    struct ox_pack *next;
+};
+void ox_pack_free(void *pack);
+
+/* ---- the actors ---- */
+
+extern const struct ox_actor_class ox_gateway_class;
+extern const struct ox_actor_class ox_wal_class;
+extern const struct ox_actor_class ox_tenant_class;
+extern const struct ox_actor_class ox_writer_class;
+extern const struct ox_actor_class ox_outbox_class;
+
+/* Argument of ox_writer_class. */
+struct ox_writer_arg {
+    struct ox_node *node;
+    enum ox_signal signal;
+};
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/tbl/messages.h - every message between the product's actors, once.
+ *
+ * OX_MESSAGE(symbol, payload, sender, receiver, when refused)
+ *   symbol    gives the kind OX_K_<symbol>; the handler is called on_<symbol>
+ *   payload   type behind msg->data, "num" for a number only, "-" for neither
+ */
+/* clang-format off */
+/* ingest: gateway, wal, tenant, writer */
+OX_MESSAGE(request,       "struct ox_http_request", "the HTTP server of the loop", "gateway", "429 with Retry-After")
+OX_MESSAGE(prepared,      "struct ox_intake",       "a dirty thread (large bodies)", "gateway", "owed, never")
+OX_MESSAGE(append,        "struct ox_append",       "gateway, replay",             "wal",     "429 with Retry-After")
+OX_MESSAGE(appended,      "struct ox_append",       "wal",                         "gateway", "control; the client retries")
+OX_MESSAGE(letters_written, "struct dead_letter_job", "the dead-letter lane",     "gateway", "owed, never")
+OX_MESSAGE(drain,         "-",                      "the node, when it stops",     "gateway", "repeated by the node")
+OX_MESSAGE(parcel,        "struct ox_parcel",       "wal",                         "tenant",  "kept by the wal and sent again")
+OX_MESSAGE(rows,          "struct ox_parcel",       "tenant",                      "writer",  "kept by the tenant and sent again")
+/* wal: its own work */
+OX_MESSAGE(wal_committed, "struct ox_wal_group",    "the wal lane",                "wal",     "owed, never")
+OX_MESSAGE(wal_released,  "struct ox_wal_release",  "a dirty thread",              "wal",     "owed, never")
+OX_MESSAGE(wal_replay,    "-",                      "wal (timer)",                 "wal",     "owed, never")
+OX_MESSAGE(wal_replayed,  "struct ox_wal_replay",   "a dirty thread",              "wal",     "owed, never")
+OX_MESSAGE(disposed,      "struct ox_disposed",     "outbox",                      "wal",     "control")
+OX_MESSAGE(stored,        "struct ox_stored",       "outbox",                      "wal",     "control")
+/* writer and outbox */
+OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
+OX_MESSAGE(packed,        "struct ox_pack",         "a dirty thread",              "writer",  "owed, never")
+OX_MESSAGE(outbox_put,    "struct ox_pack",         "writer",                      "outbox",  "kept by the writer and sent again")
+OX_MESSAGE(outboxed,      "struct ox_pack",         "outbox",                      "writer",  "control")
+OX_MESSAGE(outbox_committed, "struct ox_outbox_group", "the outbox lane",          "outbox",  "owed, never")
+OX_MESSAGE(outbox_sent,   "struct ox_outbox_send",  "a dirty thread",              "outbox",  "owed, never")
+OX_MESSAGE(outbox_tick,   "num",                    "outbox (timer)",              "outbox",  "owed, never")
+OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",       "outbox",  "owed, never")
+OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
+/* clang-format on */

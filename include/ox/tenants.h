@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/tenants.h - the node's directory of tenants and what each has in flight.
+ *
+ * Owns:    one entry per tenant that sent anything since the start; entries live until the directory is freed,
+ *          so a pointer to one may be kept.
+ * Threads: any; look-ups take a read lock, counters are atomic.
+ * Bounds:  tenants_max entries; per tenant and per node a number of records and requests in flight.
+ *
+ * In flight is what was admitted and is not yet encoded into a block: from before the log entry is written
+ * until the writer has copied the rows. Bytes of request bodies are bounded apart from this, by the account
+ * that every body is charged to.
+ */
+#ifndef OX_TENANTS_H
+#define OX_TENANTS_H
+
+#include <stdatomic.h>
+
+#include "ox/base.h"
+
+struct ox_tenant {
+    struct ox_tenant_id id;
+    uint32_t index; /* position in the directory: small, dense, stable for the life of the process */
+    _Atomic uint64_t records_in_flight;
+    _Atomic uint32_t requests_in_flight;
+    _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
+};
+
+struct ox_tenants_limits {
+    uint32_t tenants_max;
+    uint64_t node_records_max;   /* a request that finds room may overshoot by its own size */
+    uint64_t tenant_records_max; /* likewise */
+    uint32_t tenant_requests_max;
+};
+
+struct ox_tenants;
+
+/* An empty directory, or NULL. */
+struct ox_tenants *ox_tenants_new(const struct ox_tenants_limits *limits);
+void ox_tenants_free(struct ox_tenants *dir);
+
+/* The entry of `id`, created when new. OVERLOAD when the directory is full. */
+OX_MUST_USE ox_err ox_tenants_get(struct ox_tenants *dir, const struct ox_tenant_id *id,
+                                  struct ox_tenant **out);
+/* Entry by index, or NULL. */
+struct ox_tenant *ox_tenants_at(struct ox_tenants *dir, uint32_t index);
+uint32_t ox_tenants_count(struct ox_tenants *dir);
+
+/*
+ * What one admitted request holds. Taken before anything is promised, given back exactly once.
+ * A zeroed permit holds nothing; giving it back is allowed.
+ */
+struct ox_permit {
+    struct ox_tenants *dir;
+    struct ox_tenant *tenant;
+    uint32_t records;
+};
+
+/*
+ * Admits `records` records of one request, or refuses with OVERLOAD (node) or QUOTA (this tenant) and a
+ * sentence that names the bound. `forced` admits in any case (replay of what was acknowledged before).
+ */
+OX_MUST_USE ox_err ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records,
+                                  bool forced, struct ox_permit *out, struct ox_diag *diag);
+/* Gives it back and zeroes it. */
+void ox_permit_give(struct ox_permit *permit);
+/* Records in flight on this node. */
+uint64_t ox_tenants_in_flight(struct ox_tenants *dir);
+/* True while nothing or little is in flight: replay feeds more only then. */
+bool ox_tenants_has_room(struct ox_tenants *dir);
+
+#endif
