@@ -74,7 +74,7 @@
     X(TENANT,         "tenant_id",          OX__LC,            LC,     0,  0) \
     X(SERVICE,        "service_name",       OX__LC,            LC,     0,  0) \
     X(TIME,           "time",               OX__TIME,          FIXED,  8,  0) \
-    X(OBSERVED,       "observed_time",      OX__TIME,          FIXED,  8,  0) \
+    X(OBSERVED,       "observed_offset_ns", "Int64",           FIXED,  8,  0) \
     X(TIME_FLAGS,     "time_flags",         "UInt8",           FIXED,  1,  0) \
     X(SEVERITY,       "severity_number",    "UInt8",           FIXED,  1,  0) \
     X(SEVERITY_TEXT,  "severity_text",      OX__LC,            LC,     0,  0) \

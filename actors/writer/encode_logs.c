@@ -8,7 +8,7 @@
  * Flow:    encode_builder.c -> here -> encode_attrs.c, native.h.
  *
  * time is what rows are ordered and kept by, so a record without one gets its observed time, or the time of
- * arrival; likewise observed_time the arrival. time_flags remembers what was missing.
+ * arrival; likewise the observed time the arrival. time_flags remembers what was missing.
  */
 #include "encode_rows.h"
 
@@ -18,8 +18,10 @@ static void
 put_times(struct ox_col *c, const struct ox_batch *batch, const struct ox_log *l)
 {
     uint8_t flags = (uint8_t)((l->time_ns == 0 ? NO_TIME : 0) | (l->observed_ns == 0 ? NO_OBSERVED_TIME : 0));
-    OX__PUT(uint64_t, &c[L_TIME], ox__log_time(batch, l));
-    OX__PUT(uint64_t, &c[L_OBSERVED], l->observed_ns != 0 ? l->observed_ns : batch->received_ns);
+    uint64_t time_ns = ox__log_time(batch, l);
+    uint64_t observed_ns = l->observed_ns != 0 ? l->observed_ns : batch->received_ns;
+    OX__PUT(uint64_t, &c[L_TIME], time_ns);
+    OX__PUT(uint64_t, &c[L_OBSERVED], observed_ns - time_ns);
     OX__PUT(uint8_t, &c[L_TIME_FLAGS], flags);
 }
 

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS otel_traces
     tenant_id LowCardinality(String),
     service_name LowCardinality(String),
     start_time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    duration_ns UInt64 CODEC(ZSTD(1)),
+    duration_ns UInt64 CODEC(T64, ZSTD(1)),
     trace_id FixedString(16) CODEC(ZSTD(1)),
     span_id FixedString(8) CODEC(ZSTD(1)),
     parent_span_id FixedString(8) CODEC(ZSTD(1)),
@@ -48,7 +48,6 @@ CREATE TABLE IF NOT EXISTS otel_traces
     end_time DateTime64(9, 'UTC') ALIAS fromUnixTimestamp64Nano(toUnixTimestamp64Nano(start_time) + toInt64(duration_ns), 'UTC'),
     INDEX ix_duration duration_ns TYPE minmax GRANULARITY 1,
     INDEX ix_block block_id TYPE minmax GRANULARITY 4,
-    INDEX ix_attribute_keys mapKeys(attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_attribute_values mapValues(attributes) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = MergeTree
