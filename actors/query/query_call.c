@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/query/query_call.c - runs the statements of one question within its budget and keeps notes for meta.
+ *
+ * Owns:    nothing beyond struct ox__call.
+ * Threads: one dirty thread.
+ * Bounds:  the question's limits; what is left of its time goes to each statement.
+ * Fails:   the storage client's errors, put into the words of somebody who asked a question.
+ * Flow:    handlers -> here -> actors/storage.
+ */
+#include "actors/query/query_call.h"
+
+#include <stdio.h>
+
+#include "ox/clock.h"
+
+/* ClickHouse: the regular expression does not compile. */
+#define CODE_BAD_REGEXP 427
+/* ClickHouse: TIMEOUT_EXCEEDED, our max_execution_time. */
+#define CODE_TIMEOUT 159
+
+static uint64_t
+elapsed_ms(const struct ox__call *c)
+{
+    return (ox_clock_monotonic_ns(c->q->clock) - c->started_ns) / 1000000;
+}
+
+/* The client speaks of statements; the asker wrote none, so a refused one is our fault. */
+static ox_err
+translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
+{
+    if (stats->code == CODE_BAD_REGEXP)
+        return ox_diag_set(
+            &c->diag, OX_E_INVALID, "label", -1,
+            "a regular expression in the label matchers does not compile: write it in RE2 syntax");
+    if (stats->code == CODE_TIMEOUT || err == OX_E_TIMEOUT) {
+        c->hint = "ask for a shorter time range, or name a service";
+        return ox_diag_set(&c->diag, OX_E_TIMEOUT, NULL, -1, "the question took longer than %u ms",
+                           c->limits.timeout_ms);
+    }
+    switch (err) {
+    case OX_E_TOO_LARGE:
+    case OX_E_STORAGE_BUDGET:
+        c->hint = "ask for a shorter time range, name a service, or lower the limit";
+        return OX_E_STORAGE_BUDGET;
+    case OX_E_NOT_FOUND:
+        c->hint = "storage is still being prepared: ask again in a moment";
+        return OX_E_UNAVAILABLE;
+    case OX_E_STORAGE_REFUSED:
+    case OX_E_FORBIDDEN:
+    case OX_E_UNAUTHENTICATED:
+        c->hint = "this is a fault of the server, not of the question";
+        return OX_E_INTERNAL;
+    default:
+        return err;
+    }
+}
+
+ox_err
+ox__call_query(struct ox__call *c, const struct ox__sql *sql, struct ox_buf *out)
+{
+    struct ox_storage_param params[OX__SQL_PARAMS_MAX];
+    struct ox_storage_stats stats = {0};
+    uint64_t spent_ms = elapsed_ms(c);
+    if (sql->failed || sql->text.failed || sql->values.failed)
+        return ox_diag_set(&c->diag, OX_E_INVALID, "query", -1, "too many conditions in one question");
+    if (spent_ms >= c->limits.timeout_ms)
+        return translate(c, OX_E_TIMEOUT, &stats);
+    struct ox_storage_query query = {
+        .sql = ox_buf_str(&sql->text),
+        .format = "RowBinary",
+        .tenant = &c->req->tenant,
+        .params = params,
+        .params_n = ox__sql_params(sql, params),
+        .max_execution_ms = (unsigned)(c->limits.timeout_ms - spent_ms),
+        .max_rows_to_read = c->limits.read_rows_max,
+        .max_bytes_to_read = c->limits.read_bytes_max,
+        .max_memory_bytes = c->limits.memory_bytes_max,
+        .max_result_bytes = c->limits.result_bytes_max,
+        .cancel = c->req->cancel,
+    };
+    ox_err err = ox_storage_query(c->q->storage, &query, out, &stats, &c->diag);
+    c->read_rows += stats.read_rows;
+    c->read_bytes += stats.read_bytes;
+    return err == OX_OK ? OX_OK : translate(c, err, &stats);
+}
+
+ox_err
+ox__call_damaged(struct ox__call *c)
+{
+    return ox_diag_set(&c->diag, OX_E_INTERNAL, NULL, -1,
+                       "storage answered with something else than the columns that were asked for");
+}
+
+void
+ox__call_partial(struct ox__call *c, const char *what, const struct ox_diag *why)
+{
+    if (c->n_partial == OX__PARTIAL_MAX)
+        return;
+    snprintf(c->partial[c->n_partial++], sizeof(c->partial[0]), "%s%s%.100s", what,
+             why != NULL && why->text[0] != 0 ? ": " : "", why != NULL ? why->text : "");
+}
+
+ox_err
+ox__call_limit(struct ox__call *c, uint32_t max, uint32_t fallback)
+{
+    return ox__params_u64(&c->params, "limit", 1, max, fallback < max ? fallback : max, &c->limit, &c->diag);
+}
+
+ox_err
+ox__call_range(struct ox__call *c)
+{
+    c->has_range = true;
+    return ox__params_range(&c->params, c->now_ns, c->limits.range_default_ns, &c->range, &c->diag);
+}
+
+ox_err
+ox__call_done_params(struct ox__call *c, const char *const *names)
+{
+    return ox__params_check_used(&c->params, names, &c->diag);
+}
+
+void
+ox__call_tenant(struct ox__call *c, struct ox__sql *sql)
+{
+    ox__sql_add(sql, "tenant_id = ");
+    ox__sql_str(sql, ox_str_of(c->req->tenant.name));
+}
+
+void
+ox__call_meta(struct ox__call *c, struct ox__json *j)
+{
+    ox__json_open(j, "meta", '{');
+    ox__json_ku64(j, "took_ms", elapsed_ms(c));
+    ox__json_ku64(j, "rows", c->rows);
+    if (c->limit != 0)
+        ox__json_ku64(j, "limit", c->limit);
+    ox__json_kbool(j, "truncated", c->truncated);
+    ox__json_kbool(j, "sampled", c->sampled);
+    ox__json_kbool(j, "partial", c->n_partial > 0);
+    ox__json_open(j, "partial_reasons", '[');
+    for (size_t i = 0; i < c->n_partial; i++)
+        ox__json_str(j, ox_str_of(c->partial[i]));
+    ox__json_end(j, ']');
+    if (c->has_range) {
+        ox__json_open(j, "time_range", '{');
+        ox__json_ktime(j, "start", c->range.start_ns);
+        ox__json_ktime(j, "end", c->range.end_ns);
+        ox__json_end(j, '}');
+    }
+    if (c->cursor.len > 0)
+        ox__json_kstr(j, "cursor", ox_buf_str(&c->cursor));
+    ox__json_ku64(j, "read_rows", c->read_rows);
+    ox__json_ku64(j, "read_bytes", c->read_bytes);
+    ox__json_end(j, '}');
+}

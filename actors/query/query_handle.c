@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/query/query_handle.c - finds the route of a question, runs its handler, turns errors into answers.
+ *
+ * Owns:    the call's parameters and notes for the time of one question.
+ * Threads: dirty threads, any number at once.
+ * Bounds:  struct ox_query_limits.
+ * Fails:   always answers; see ox/query.h.
+ * Flow:    api_actor.c -> ox_query_handle -> query_trace.c and its siblings.
+ */
+#include <stdio.h>
+
+#include "actors/query/query_call.h"
+#include "ox/clock.h"
+#include "ox/net.h"
+
+/* path, handler, one sentence */
+/* clang-format off */
+#define ROUTES(R) \
+    R("/api/v1/traces/{trace_id}", trace, "one trace: its spans in tree order; correlate=true adds logs and exemplars") \
+    R("/api/v1/traces", traces, "traces by service, operation, duration, status and tags, newest first") \
+    R("/api/v1/logs", logs, "log records by service, level, words and trace, newest first") \
+    R("/api/v1/metrics", metrics, "one metric's series and points, or the names of all metrics") \
+    R("/api/v1/services", services, "the services that sent something") \
+    R("/api/v1/services/stats", service_stats, "per service: spans, logs, points, errors and latency") \
+    R("/api/v1/status", status, "how the server is") \
+    R("/traces", traces, "short for /api/v1/traces; with trace_id: that trace") \
+    R("/logs", logs, "short for /api/v1/logs") \
+    R("/metrics", metrics, "with a query: short for /api/v1/metrics; without: Prometheus text")
+/* clang-format on */
+
+static const struct ox_query_route routes[] = {
+#define R(pattern, handler, doc) {"GET", pattern, doc},
+    ROUTES(R)
+#undef R
+};
+
+static const ox__handler_fn handlers[] = {
+#define R(pattern, handler, doc) ox__handle_##handler,
+    ROUTES(R)
+#undef R
+};
+
+const struct ox_query_route *
+ox_query_routes(size_t *n)
+{
+    *n = OX_COUNT(routes);
+    return routes;
+}
+
+/* /api/traces is an alias of /api/v1/traces. */
+static struct ox_str
+canonical(struct ox_str path, char *text, size_t cap)
+{
+    while (path.n > 1 && path.p[path.n - 1] == '/')
+        path.n--;
+    struct ox_str prefix = OX_STR("/api/"), v1 = OX_STR("/api/v1/");
+    if (path.n < prefix.n || memcmp(path.p, prefix.p, prefix.n) != 0 || path.n + 3 >= cap)
+        return path;
+    if (path.n >= v1.n - 1 && memcmp(path.p, v1.p, v1.n - 1) == 0 &&
+        (path.n == v1.n - 1 || path.p[v1.n - 1] == '/'))
+        return path;
+    int n = snprintf(text, cap, "/api/v1/%.*s", (int)(path.n - prefix.n), path.p + prefix.n);
+    return (struct ox_str){text, (size_t)n};
+}
+
+/* Matches a pattern with at most one {…}, at its end; *arg is what stands for it. */
+static bool
+match(const char *pattern, struct ox_str path, struct ox_str *arg)
+{
+    struct ox_str p = ox_str_of(pattern);
+    const char *brace = strchr(pattern, '{');
+    *arg = (struct ox_str){NULL, 0};
+    if (brace == NULL)
+        return ox_str_eq(p, path);
+    size_t fixed = (size_t)(brace - pattern);
+    if (path.n <= fixed || memcmp(path.p, pattern, fixed) != 0)
+        return false;
+    *arg = (struct ox_str){path.p + fixed, path.n - fixed};
+    return memchr(arg->p, '/', arg->n) == NULL;
+}
+
+static ox__handler_fn
+find_route(struct ox_str path, struct ox_str *arg)
+{
+    for (size_t i = 0; i < OX_COUNT(routes); i++)
+        if (match(routes[i].pattern, path, arg))
+            return handlers[i];
+    return NULL;
+}
+
+bool
+ox_query_is_route(struct ox_str path, struct ox_str query)
+{
+    if (ox_str_eq(path, OX_STR("/metrics")))
+        return query.n > 0;
+    struct ox_str api = OX_STR("/api/"), arg;
+    if (path.n >= api.n && memcmp(path.p, api.p, api.n) == 0)
+        return true;
+    return find_route(path, &arg) != NULL;
+}
+
+void
+ox_query_response_init(struct ox_query_response *res)
+{
+    memset(res, 0, sizeof(*res));
+    res->status = 200;
+    res->content_type = "application/json";
+    ox_buf_init(&res->body);
+}
+
+void
+ox_query_response_fini(struct ox_query_response *res)
+{
+    ox_buf_fini(&res->body);
+}
+
+void
+ox_query_respond_error(struct ox_query_response *res, ox_err err, const char *message, const char *hint)
+{
+    const struct ox_err_info *info = ox_err_info(err);
+    struct ox__json j;
+    ox_buf_reset(&res->body);
+    ox__json_init(&j, &res->body);
+    ox__json_begin(&j, '{');
+    ox__json_open(&j, "error", '{');
+    ox__json_kcstr(&j, "code", info->symbol);
+    ox__json_kcstr(&j, "message", message != NULL && message[0] != 0 ? message : info->text);
+    if (hint != NULL)
+        ox__json_kcstr(&j, "hint", hint);
+    ox__json_kbool(&j, "retryable", info->retryable);
+    ox__json_end(&j, '}');
+    ox__json_end(&j, '}');
+    res->status = info->http_status;
+    res->content_type = "application/json";
+    res->retry_after_s = info->http_status == 429 || info->http_status == 503 ? 1 : 0;
+}
+
+static void
+no_route(struct ox_query_response *res, struct ox_str path)
+{
+    char message[200], hint[160];
+    const char *nearest = routes[0].pattern;
+    unsigned best = UINT32_MAX;
+    for (size_t i = 0; i < OX_COUNT(routes); i++) {
+        unsigned distance = ox__params_distance(path, ox_str_of(routes[i].pattern));
+        if (distance < best) {
+            best = distance;
+            nearest = routes[i].pattern;
+        }
+    }
+    snprintf(message, sizeof(message), "no such path: %.*s", (int)(path.n < 120 ? path.n : 120), path.p);
+    snprintf(hint, sizeof(hint), "the nearest is %s; docs/api.md lists all", nearest);
+    ox_query_respond_error(res, OX_E_NO_ROUTE, message, hint);
+}
+
+void
+ox_query_limits_defaults(struct ox_query_limits *l)
+{
+#define DEFAULT(member, value)                                                                               \
+    if (l->member == 0)                                                                                      \
+    l->member = (value)
+    DEFAULT(timeout_ms, 30000);
+    DEFAULT(read_rows_max, 2000000000);
+    DEFAULT(read_bytes_max, 200ull << 30);
+    DEFAULT(memory_bytes_max, 1ull << 30);
+    DEFAULT(result_bytes_max, 64ull << 20);
+    DEFAULT(results_default, 100);
+    DEFAULT(traces_max, 1000);
+    DEFAULT(logs_max, 10000);
+    DEFAULT(trace_spans_max, 100000);
+    DEFAULT(correlated_max, 1000);
+    DEFAULT(series_max, 1000);
+    DEFAULT(metric_points_max, 500000);
+    DEFAULT(range_default_ns, 3600 * OX__NS_PER_S);
+#undef DEFAULT
+}
+
+static ox_err
+run(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res)
+{
+    struct ox__json j;
+    ox__json_init(&j, &res->body);
+    ox__json_begin(&j, '{');
+    ox_err err = handler(c, &j);
+    if (err != OX_OK)
+        return err;
+    ox__call_meta(c, &j);
+    ox__json_end(&j, '}');
+    return res->body.failed ? OX_E_NOMEM : OX_OK;
+}
+
+static void
+answer(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res)
+{
+    ox_err err = ox__params_parse(&c->params, c->req->query, &c->diag);
+    if (err == OX_OK)
+        err = run(c, handler, res);
+    if (err != OX_OK) {
+        res->body.failed = false;
+        ox_query_respond_error(res, err, c->diag.text, c->hint);
+    }
+    ox__params_fini(&c->params);
+    ox_buf_fini(&c->cursor);
+}
+
+void
+ox_query_handle(const struct ox_query *q, const struct ox_query_request *req, struct ox_query_response *res)
+{
+    char path_text[256];
+    struct ox__call c = {.q = q, .req = req, .limits = q->limits};
+    struct ox_str path = canonical(req->path, path_text, sizeof(path_text));
+    ox__handler_fn handler = find_route(path, &c.path_arg);
+    ox_buf_reset(&res->body);
+    if (handler == NULL) {
+        no_route(res, req->path);
+        return;
+    }
+    if (!ox_str_eq(req->method, OX_STR("GET")) && !ox_str_eq(req->method, OX_STR("HEAD"))) {
+        ox_query_respond_error(res, OX_E_METHOD, "this path is read with GET", NULL);
+        res->allow = "GET, HEAD";
+        return;
+    }
+    ox_query_limits_defaults(&c.limits);
+    c.started_ns = ox_clock_monotonic_ns(q->clock);
+    c.now_ns = ox_clock_realtime_ns(q->clock);
+    answer(&c, handler, res);
+}
