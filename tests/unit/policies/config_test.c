@@ -10,9 +10,10 @@
 #include "ox/config.h"
 
 static ox_err
-load(struct ox_config *c, struct ox_config_report *report, int argc, char *const *argv, char *const *env)
+load(struct ox_config *c, struct ox_config_report *report, int argc, const char *const *argv,
+     char *const *env)
 {
-    struct ox_config_sources s = {.argv = argv, .argc = argc, .env = env};
+    struct ox_config_sources s = {.argv = (char *const *)argv, .argc = argc, .env = (char *const *)env};
     ox_config_report_init(report);
     return ox_config_load(c, &s, NULL, report);
 }
@@ -76,12 +77,12 @@ Test(product_config, production_needs_postgres_and_says_what_to_set)
 {
     struct ox_config c;
     struct ox_config_report report;
-    char *const alone[] = {"--mode", "production"};
+    const char *const alone[] = {"--mode", "production"};
     cr_assert_eq(load(&c, &report, 2, alone, NULL), OX_E_CONFIG);
     ox_buf_append(&report.text, "", 1);
     cr_assert_not_null(strstr((char *)report.text.data, "OBSERVE_X_POSTGRES_URL"));
     ox_config_report_fini(&report);
-    char *const with[] = {"--mode", "production", "--postgres-url", "postgresql://ox@db/ox"};
+    const char *const with[] = {"--mode", "production", "--postgres-url", "postgresql://ox@db/ox"};
     cr_assert_eq(load(&c, &report, 4, with, NULL), OX_OK);
     cr_assert_eq(c.mode, OX_MODE_PRODUCTION);
     ox_config_report_fini(&report);
@@ -89,7 +90,7 @@ Test(product_config, production_needs_postgres_and_says_what_to_set)
 
 Test(product_config, rules_between_keys)
 {
-    static char *const wrong[] = {
+    static const char *const wrong[] = {
         "--storage-url=ftp://x",   "--storage-database=other",   "--supervisor-backoff-min=31s",
         "--runtime-turn-warn=2s",  "--heart-disk-min=2GiB",      "--gateway-body-max=65MiB",
         "--dlq-file-bytes=2GiB",   "--query-limit-default=5000", "--storage-url=http://",
@@ -106,7 +107,7 @@ Test(product_config, rules_between_keys)
 
 Test(product_config, a_journal_holds_two_segments)
 {
-    static char *const pairs[][3] = {
+    static const char *const pairs[][3] = {
         {"--wal-segment-bytes=4GiB", "--wal-total-bytes=8GiB", "fits"},
         {"--wal-segment-bytes=4GiB", "--wal-total-bytes=7GiB", NULL},
         {"--outbox-segment-bytes=1GiB", "--outbox-total-bytes=2GiB", "fits"},
@@ -125,8 +126,9 @@ Test(product_config, the_short_flags_of_the_readme)
 {
     struct ox_config c;
     struct ox_config_report report;
-    char *const argv[] = {"--data", "/tmp/d",     "--otlp-grpc", "0.0.0.0:0",   "--otlp-http",  "127.0.0.1:0",
-                          "--api",  "[::1]:8081", "--debug",     "127.0.0.1:0", "--ready-file", "/tmp/r"};
+    const char *const argv[] = {"--data",      "/tmp/d",      "--otlp-grpc",  "0.0.0.0:0",
+                                "--otlp-http", "127.0.0.1:0", "--api",        "[::1]:8081",
+                                "--debug",     "127.0.0.1:0", "--ready-file", "/tmp/r"};
     cr_assert_eq(load(&c, &report, 12, argv, NULL), OX_OK, "%s", (char *)report.text.data);
     cr_assert_str_eq(c.data, "/tmp/d");
     cr_assert_str_eq(c.ready_file, "/tmp/r");
@@ -139,13 +141,13 @@ Test(product_config, an_exported_configuration_loads_the_same)
 {
     struct ox_config a, b;
     struct ox_config_report report;
-    char *const argv[] = {"--mode",
-                          "production",
-                          "--postgres-url",
-                          "postgresql://ox@db/ox?a=b c",
-                          "--wal-ack=interval",
-                          "--validate-past=36h",
-                          "--gateway-memory=100MB"};
+    const char *const argv[] = {"--mode",
+                                "production",
+                                "--postgres-url",
+                                "postgresql://ox@db/ox?a=b c",
+                                "--wal-ack=interval",
+                                "--validate-past=36h",
+                                "--gateway-memory=100MB"};
     cr_assert_eq(load(&a, &report, 7, argv, NULL), OX_OK);
     ox_config_report_fini(&report);
     struct ox_buf text;

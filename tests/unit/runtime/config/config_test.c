@@ -135,10 +135,12 @@ Test(config, file_with_sections_and_dotted_keys)
 
 Test(config, file_below_environment_below_flags)
 {
-    char *const env[] = {"OX_POOL_COUNT=7", "OX_POOL_WAIT=2s", "PATH=/bin", NULL};
-    char *const argv[] = {"--pool-wait", "250ms", "--http=127.0.0.1:81", "--pool-on"};
-    struct ox_config_sources s = {
-        .file = written("pool: {count: 1, wait: 1s, size_max: 2KiB}\n"), .env = env, .argv = argv, .argc = 4};
+    const char *const env[] = {"OX_POOL_COUNT=7", "OX_POOL_WAIT=2s", "PATH=/bin", NULL};
+    const char *const argv[] = {"--pool-wait", "250ms", "--http=127.0.0.1:81", "--pool-on"};
+    struct ox_config_sources s = {.file = written("pool: {count: 1, wait: 1s, size_max: 2KiB}\n"),
+                                  .env = (char *const *)env,
+                                  .argv = (char *const *)argv,
+                                  .argc = 4};
     cr_assert_eq(ox_config_table_load(&table, &s, &got, origins, &report), OX_OK, "%s",
                  (char *)report.text.data);
     cr_assert_eq(got.size_bytes, 2048);
@@ -202,9 +204,9 @@ Test(config, a_report_is_bounded)
 
 Test(config, mistakes_in_environment_and_flags)
 {
-    char *const env[] = {"OX_COLOR=red", "OX_POOL_COUNT=many", NULL};
-    char *const argv[] = {"--pool-cont", "4", "--name", "--pool-wait=", "stray"};
-    struct ox_config_sources s = {.env = env, .argv = argv, .argc = 5};
+    const char *const env[] = {"OX_COLOR=red", "OX_POOL_COUNT=many", NULL};
+    const char *const argv[] = {"--pool-cont", "4", "--name", "--pool-wait=", "stray"};
+    struct ox_config_sources s = {.env = (char *const *)env, .argv = (char *const *)argv, .argc = 5};
     cr_assert_eq(ox_config_table_load(&table, &s, &got, origins, &report), OX_E_CONFIG);
     cr_assert_eq(report.problems, 6, "%s", (char *)report.text.data);
     cr_assert(reported("OX_COLOR: unknown; did you mean OX_COLOUR?"));
@@ -217,14 +219,14 @@ Test(config, mistakes_in_environment_and_flags)
 
 Test(config, variables_of_container_platforms_are_left_alone)
 {
-    char *const env[] = {"OX_SERVICE_HOST=10.0.0.1",
-                         "OX_SERVICE_PORT=80",
-                         "OX_SERVICE_PORT_API=80",
-                         "OX_PORT=tcp://10.0.0.1:80",
-                         "OX_PORT_80_TCP_ADDR=10.0.0.1",
-                         "OX_TEST_FOO=1",
-                         NULL};
-    struct ox_config_sources s = {.env = env};
+    const char *const env[] = {"OX_SERVICE_HOST=10.0.0.1",
+                               "OX_SERVICE_PORT=80",
+                               "OX_SERVICE_PORT_API=80",
+                               "OX_PORT=tcp://10.0.0.1:80",
+                               "OX_PORT_80_TCP_ADDR=10.0.0.1",
+                               "OX_TEST_FOO=1",
+                               NULL};
+    struct ox_config_sources s = {.env = (char *const *)env};
     cr_assert_eq(ox_config_table_load(&table, &s, &got, origins, &report), OX_OK, "%s",
                  (char *)report.text.data);
 }
