@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/cmd_serve.c - `observex serve`: checks that this machine can run ObserveX, then becomes the heart.
+ *
+ * Owns:    nothing; cmd/heart.c does the work.
+ * Threads: the main thread.
+ * Fails:   OX_EXIT_USAGE (configuration), OX_EXIT_FAILED (this machine, directory, ports), OX_EXIT_CRASHING.
+ */
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "cmd/heart.h"
+#include "ox/engine.h"
+#include "ox/log.h"
+
+static bool
+processor_fits(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+#else
+    return false;
+#endif
+}
+
+static int
+check_machine(const struct ox_config *config)
+{
+    char path[OX_CONFIG_STRING_MAX * 8];
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (!processor_fits())
+        return ox_complain(
+            "this machine's processor is not supported: ObserveX needs x86-64 with SSE4.2 (x86-64-v2)");
+    if (!ox_config_embedded(config))
+        return OX_EXIT_OK;
+    const char *given = config->libchdb[0] != '\0' ? config->libchdb : NULL;
+    if (ox_engine_find_library(given, path, sizeof(path), &diag) != OX_OK)
+        return ox_complain("%s", diag.text);
+    return OX_EXIT_OK;
+}
+
+static enum ox_log_level
+log_level_of(const struct ox_config *config)
+{
+    static const enum ox_log_level levels[] = {
+        [OX_CONFIG_DEBUG] = OX_LOG_DEBUG,
+        [OX_CONFIG_INFO] = OX_LOG_INFO,
+        [OX_CONFIG_WARN] = OX_LOG_WARN,
+        [OX_CONFIG_ERROR] = OX_LOG_ERROR,
+    };
+    return levels[config->log_level];
+}
+
+int
+ox_cmd_serve(int argc, char **argv)
+{
+    static struct ox_config config; /* large, and needed until the end */
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (ox_cmd_load(argc, argv, &config) != OX_OK)
+        return OX_EXIT_USAGE;
+    ox_log_set_level(log_level_of(&config));
+    int code = check_machine(&config);
+    if (code != OX_EXIT_OK)
+        return code;
+    const struct ox_heart_options options = {
+        .config = &config, .exe = "/proc/self/exe", .banner = config.mode == OX_MODE_DEVELOPMENT};
+    code = ox_heart_run(&options, &diag);
+    if (code != OX_EXIT_OK && diag.text[0] != '\0')
+        ox_complain("%s", diag.text);
+    return code;
+}

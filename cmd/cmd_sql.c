@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/cmd_sql.c - `observex sql`: SQL on the running embedded engine, for the owner of the data directory.
+ *
+ * Who can read DIR/secret may see all tenants and change everything; the same person could read the files.
+ *
+ * Owns:    nothing.
+ * Threads: the main thread.
+ * Bounds:  STATEMENT_MAX from standard input; results stream in constant memory.
+ * Fails:   OX_EXIT_FAILED with ClickHouse's message on stderr.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/heart.h"
+#include "ox/storage.h"
+
+#define STATEMENT_MAX (16u << 20)
+/* An owner's statement may run as long as he likes to wait: an ALTER can take hours. */
+#define PATIENCE_MS (24u * 3600 * 1000)
+
+static bool
+on_chunk(void *arg, const void *bytes, size_t n)
+{
+    bool *broken = arg;
+    *broken = fwrite(bytes, 1, n, stdout) != n;
+    return !*broken; /* `| head` has seen enough */
+}
+
+static ox_err
+read_statement(struct ox_buf *sql)
+{
+    for (;;) {
+        uint8_t *room = sql->len <= STATEMENT_MAX ? ox_buf_reserve(sql, 65536) : NULL;
+        if (room == NULL)
+            return OX_E_TOO_LARGE;
+        ssize_t n = read(STDIN_FILENO, room, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 ? OX_OK : OX_E_IO;
+        sql->len += (size_t)n;
+    }
+}
+
+/* The protocol takes one statement, and a semicolon at its end is habit, not a second one. */
+static struct ox_str
+without_semicolon(struct ox_str sql)
+{
+    while (sql.n > 0 && strchr(" \t\r\n;", sql.p[sql.n - 1]) != NULL)
+        sql.n--;
+    return sql;
+}
+
+static int
+run(struct ox_storage *st, struct ox_str sql, const char *format)
+{
+    bool broken = false;
+    struct ox_diag diag;
+    struct ox_storage_query query = {.sql = sql, .format = format};
+    ox_diag_clear(&diag);
+    ox_err err = ox_storage_stream(st, &query, on_chunk, &broken, NULL, &diag);
+    if (fflush(stdout) != 0 || broken)
+        return OX_EXIT_FAILED;
+    return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+}
+
+static int
+connect_and_run(const char *data, struct ox_str sql, const char *format)
+{
+    char url[OX_CONFIG_STRING_MAX + 32];
+    char secret[OX_SECRET_HEX + 1];
+    struct ox_storage *st = NULL;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (ox_secret_read(data, secret, &diag) != OX_OK)
+        return ox_complain("%s", diag.text);
+    snprintf(url, sizeof(url), "unix:%s/engine.sock", data);
+    const struct ox_storage_options options = {
+        .url = url, .key = secret, .system_secret = secret, .request_timeout_ms = PATIENCE_MS};
+    if (ox_storage_open(&options, &st, &diag) != OX_OK)
+        return ox_complain("%s", diag.text);
+    int code = run(st, sql, format);
+    ox_storage_close(st);
+    explicit_bzero(secret, sizeof(secret));
+    return code;
+}
+
+int
+ox_cmd_sql(int argc, char **argv)
+{
+    const char *data = "./observex-data";
+    const char *format = isatty(STDOUT_FILENO) ? "PrettyCompact" : "TabSeparated";
+    struct ox_buf text;
+    const struct ox_flag flags[] = {{"data", &data, NULL}, {"format", &format, NULL}};
+    if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 1) != OX_OK)
+        return OX_EXIT_USAGE;
+    if (argc < 2)
+        return ox_complain_usage("sql", "a statement is missing");
+    ox_buf_init(&text);
+    if (strcmp(argv[1], "-") != 0)
+        ox_buf_append_cstr(&text, argv[1]);
+    else if (read_statement(&text) != OX_OK) {
+        ox_buf_fini(&text);
+        return ox_complain("standard input cannot be read as a statement of up to %u MiB",
+                           STATEMENT_MAX >> 20);
+    }
+    struct ox_str sql = without_semicolon(ox_buf_str(&text));
+    int code =
+        sql.n == 0 ? ox_complain_usage("sql", "the statement is empty") : connect_and_run(data, sql, format);
+    ox_buf_fini(&text);
+    return code;
+}
