@@ -16,6 +16,7 @@
 
 #include "ox/base.h"
 #include "ox/buf.h"
+#include "ox/clock.h"
 
 struct uv_loop_s; /* uv_loop_t of <uv.h> */
 struct ox_http_server;
@@ -105,7 +106,7 @@ struct ox_http_server_options {
 
     /* Limits. 0 takes the default in brackets. */
     size_t body_bytes_max;      /* as received, before decompression [10 MiB] */
-    size_t header_bytes_max;    /* request line and headers, or header list [32 KiB] */
+    size_t header_bytes_max;    /* request line and headers, or header list [32 KiB, at most 64] */
     uint32_t headers_max;       /* [100] */
     uint32_t header_timeout_ms; /* from the first byte of a request to the end of its headers [10,000] */
     uint32_t body_timeout_ms;   /* grace for the body; beyond it body_rate_min counts [30,000] */
@@ -125,6 +126,9 @@ struct ox_http_server_options {
     struct ox_account
         *body_account; /* lend: budget of request bytes in memory; outlives all bodies. NULL = none */
     struct ox_http_census *census; /* lend: outlives the server. NULL: the server counts for itself */
+    const struct ox_clock *clock;  /* lend: wall clock of the date header; NULL = no date header */
+    /* HTTP/1.1: a peer that ends its sending half before the answer counts as gone, unless this is set. */
+    bool half_close;
 };
 
 /*
