@@ -76,6 +76,7 @@ struct ox_journal_finding {
     uint64_t bytes;
     uint64_t seq_from; /* entries that began in [seq_from, seq_to) are concerned; 0,0 where unknown */
     uint64_t seq_to;
+    bool known;     /* an earlier start found it and kept its bytes; not counted in damage_total again */
     char text[160]; /* one sentence */
 };
 
@@ -86,7 +87,7 @@ struct ox_journal_report {
     uint64_t payload_bytes; /* of the valid ones */
     uint64_t damaged_bytes; /* in BAD_BYTES, GAP_IN_TAIL, UNREADABLE and files set aside */
     uint64_t findings_total;
-    uint64_t damage_total; /* findings other than TORN_TAIL and ABORTED */
+    uint64_t damage_total; /* findings other than TORN_TAIL and ABORTED, found for the first time */
     uint32_t n_findings;   /* filled ones below */
     struct ox_journal_finding findings[OX_JOURNAL_FINDINGS_MAX];
 };
@@ -123,10 +124,10 @@ OX_MUST_USE ox_err ox_journal_append(struct ox_journal *j, const struct iovec *p
 /*
  * Writes the open group out and returns when it is durable (fdatasync). *durable_seq (may be NULL): entries
  * with a sequence below it are durable, on success and on failure; entries of the group at or above it are
- * refused. A failed write or fdatasync is never retried: the segment is sealed at its last durable byte, the
- * next append starts a new one, whose header declares where the old one ends, so that refused entries are
- * gone for good as soon as anything later is durable. Only when the process dies before that, recovery may
- * find them whole. Without an open group: OX_OK at once.
+ * refused. A failed write or fdatasync is never retried: the segment is sealed at its last durable byte and a new
+ * one is made at once (or, if that fails too, by a later append), whose header declares where the old one ends:
+ * from then on the refused entries are gone for good. Only when the process dies before, recovery may find them
+ * whole. Without an open group: OX_OK at once.
  */
 OX_MUST_USE ox_err ox_journal_commit(struct ox_journal *j, uint64_t *durable_seq);
 

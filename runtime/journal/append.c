@@ -203,20 +203,31 @@ ox_journal_append(struct ox_journal *j, const struct iovec *parts, int n_parts, 
     return OX_OK;
 }
 
+static void
+tell_durable(struct ox_journal *j, uint64_t *durable_seq)
+{
+    if (durable_seq == NULL)
+        return;
+    pthread_mutex_lock(&j->lock);
+    const struct ox__seg *newest = ox__table_newest(j);
+    *durable_seq = newest != NULL ? newest->first_seq + newest->end : 0;
+    pthread_mutex_unlock(&j->lock);
+}
+
 ox_err
 ox_journal_commit(struct ox_journal *j, uint64_t *durable_seq)
 {
     OX_CHECK_OBJ(j, OX__JOURNAL_MAGIC);
     ox_err err = ox__group_sync(j);
-    pthread_mutex_lock(&j->lock);
-    const struct ox__seg *newest = ox__table_newest(j);
-    if (durable_seq != NULL)
-        *durable_seq = newest != NULL ? newest->first_seq + newest->end : 0;
-    pthread_mutex_unlock(&j->lock);
+    tell_durable(j, durable_seq);
+    if (err == OX_OK)
+        return OX_OK;
     int cause = j->group.failed_errno;
     group_forget(&j->group);
-    if (err != OX_OK)
-        errno = cause;
+    /* At once, so that the refused entries are gone for good even if nothing is ever appended again. When this
+     * fails too, the next append tries again. */
+    ox__ignore(ox__segment_next(j, 0));
+    errno = cause;
     return err;
 }
 

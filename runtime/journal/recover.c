@@ -33,6 +33,7 @@ struct recovery {
     struct numbers set_aside; /* numbers whose file was set aside, now or before */
     struct numbers leftovers; /* .tmp of a creation that was interrupted */
     uint64_t damaged_files;
+    bool known; /* of the next finding */
     uint64_t highest_number;
     uint64_t uncertain; /* added to the next first sequence: space for what could not be read */
 };
@@ -53,12 +54,15 @@ static void OX_PRINTF(6, 7)
     struct ox_journal_report *report = r->report;
     bool damage = kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED;
     report->findings_total++;
-    report->damage_total += damage;
+    report->damage_total += damage && !r->known;
     report->damaged_bytes += damage ? bytes : 0;
+    bool known = r->known;
+    r->known = false;
     if (report->n_findings == OX_JOURNAL_FINDINGS_MAX)
         return;
     struct ox_journal_finding *f = &report->findings[report->n_findings++];
-    *f = (struct ox_journal_finding){.kind = kind, .segment = seg->number, .offset = offset, .bytes = bytes};
+    *f = (struct ox_journal_finding){
+        .kind = kind, .segment = seg->number, .offset = offset, .bytes = bytes, .known = known};
     if (kind != OX_JOURNAL_BAD_HEADER && kind != OX_JOURNAL_FOREIGN_SEGMENT &&
         kind != OX_JOURNAL_MISSING_SEGMENT) {
         f->seq_from = seg->first_seq + offset;
@@ -140,33 +144,43 @@ set_aside_file(struct recovery *r, uint64_t number)
     r->damaged_files++;
 }
 
-/* Keeps [from, to) of a segment in a file of its own, for whoever wants to look into it. */
-static void
+static ox_err
+copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to)
+{
+    uint8_t *piece = malloc(COPY_BYTES);
+    ox_err err = piece != NULL ? OX_OK : OX_E_NOMEM;
+    for (uint64_t off = from; off < to && err == OX_OK;) {
+        size_t n = to - off < COPY_BYTES ? (size_t)(to - off) : COPY_BYTES, done;
+        memset(piece, 0, n);
+        ox__ignore(ox_disk_pread(disk, from_fd, piece, n, off, &done)); /* unreadable: zeros in its place */
+        err = ox_disk_write_all(disk, to_fd, piece, n, off - from);
+        off += n;
+    }
+    free(piece);
+    return err;
+}
+
+/* Keeps [from, to) of a segment in a file of its own, for whoever wants to look into it. True: an earlier start
+ * has done so. Failing changes nothing: the finding is reported in any case. */
+static bool
 keep_bytes(struct recovery *r, int fd, const struct ox__seg *seg, uint64_t from, uint64_t to)
 {
+    struct ox_disk *disk = r->j->disk;
     char suffix[48], path[OX_DISK_PATH_MAX];
-    uint8_t *piece = malloc(COPY_BYTES);
     int copy;
     snprintf(suffix, sizeof(suffix), "%016llx.damaged", (unsigned long long)from);
     ox__segment_path(r->j, seg->number, suffix, path, sizeof(path));
-    if (piece == NULL || r->j->options.read_only || r->damaged_files >= OX_JOURNAL_DAMAGED_FILES_MAX ||
-        ox_disk_open(r->j->disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_EXCLUSIVE, 0600, &copy) !=
-            OX_OK) {
-        free(piece); /* kept by an earlier start, or no room for it: it stays reported */
-        return;
+    if (ox_disk_open(disk, path, OX_DISK_READ, 0, &copy) == OX_OK) {
+        ox_disk_close(disk, copy);
+        return true;
     }
+    if (r->j->options.read_only || r->damaged_files >= OX_JOURNAL_DAMAGED_FILES_MAX ||
+        ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_EXCLUSIVE, 0600, &copy) != OX_OK)
+        return false;
     r->damaged_files++;
-    ox_err err = OX_OK;
-    for (uint64_t off = from; off < to && err == OX_OK;) {
-        size_t n = to - off < COPY_BYTES ? (size_t)(to - off) : COPY_BYTES;
-        memset(piece, 0, n);
-        size_t done;
-        ox__ignore(ox_disk_pread(r->j->disk, fd, piece, n, off, &done));
-        err = ox_disk_write_all(r->j->disk, copy, piece, n, off - from);
-        off += n;
-    }
-    ox_disk_close(r->j->disk, copy);
-    free(piece);
+    ox__ignore(copy_bytes(disk, fd, copy, from, to));
+    ox_disk_close(disk, copy);
+    return false;
 }
 
 static void
@@ -188,18 +202,18 @@ judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox
           bool limit_known, bool more_behind)
 {
     uint64_t bytes = (limit_known || more_behind ? bad->bad_to : bad->nonzero_to) - bad->offset;
+    if (limit_known || more_behind)
+        r->known = keep_bytes(r, fd, seg, bad->offset, bad->bad_to);
     if (limit_known) {
         finding(r, OX_JOURNAL_BAD_BYTES, seg, bad->offset, bytes,
                 "segment %llu: %llu bytes of entries that are not what was written",
                 (unsigned long long)seg->number, (unsigned long long)bytes);
-        keep_bytes(r, fd, seg, bad->offset, bad->bad_to);
     } else if (more_behind) {
         finding(r, OX_JOURNAL_GAP_IN_TAIL, seg, bad->offset, bytes,
                 "segment %llu: %llu bytes that are no entry, with valid entries behind them: an "
                 "unacknowledged group "
                 "or damage",
                 (unsigned long long)seg->number, (unsigned long long)bytes);
-        keep_bytes(r, fd, seg, bad->offset, bad->bad_to);
     } else if (bytes > 0) {
         finding(r, OX_JOURNAL_TORN_TAIL, seg, bad->offset, bytes,
                 "segment %llu ends in a write of %llu bytes that was interrupted",

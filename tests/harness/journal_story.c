@@ -42,13 +42,35 @@ story_close(struct story *s)
     s->j = NULL;
 }
 
+/* Refused entries that recovery found whole before anything later was promised are entries from now on. */
+static void
+adopt(struct story *s)
+{
+    struct ox_journal_cursor *c = ox_journal_cursor_new(s->j, 0);
+    struct ox_journal_entry info;
+    struct ox_str payload;
+    ox_err err;
+    size_t at = 0;
+    while ((err = ox_journal_cursor_next(c, &info, &payload, NULL)) == OX_OK || err == OX_E_CORRUPT) {
+        while (err == OX_OK && at < s->n && s->entries[at].seq < info.seq)
+            at++;
+        if (err == OX_OK && at < s->n && s->entries[at].seq == info.seq &&
+            s->entries[at].fate == STORY_REFUSED && s->entries[at].group >= s->last_good_group)
+            s->entries[at].fate = STORY_ACKED;
+    }
+    ox_journal_cursor_free(c);
+}
+
 bool
 story_open(struct story *s)
 {
     struct ox_journal_options options = {
         .kind = OX_JOURNAL_TEST, .segment_bytes = s->segment_bytes, .random = story_random, .random_arg = s};
     struct ox_diag diag;
-    return ox_journal_open(s->disk, STORY_DIR, &options, &s->j, &s->report, &diag) == OX_OK;
+    if (ox_journal_open(s->disk, STORY_DIR, &options, &s->j, &s->report, &diag) != OX_OK)
+        return false;
+    adopt(s);
+    return true;
 }
 
 size_t
@@ -145,7 +167,7 @@ story_check(struct story *s, bool lossy, size_t *missing)
     for (;;) {
         size_t before = at;
         ox_err err = ox_journal_cursor_next(c, &info, &payload, &diag);
-        if (err == OX_E_CORRUPT && lossy)
+        if (err == OX_E_CORRUPT && (lossy || s->report.findings_total > 0))
             continue;
         if (err == OX_OK)
             wrong = check_entry(s, &info, payload, &at);
