@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+#include "ox/actor.h"
 #include "ox/base.h"
 #include "ox/buf.h"
 
@@ -104,5 +105,36 @@ struct ox_query_route {
 };
 /* All routes; *n receives their number. */
 const struct ox_query_route *ox_query_routes(size_t *n);
+
+/* ---- the API port: one actor and one HTTP server per loop ---- */
+
+struct ox_keystore;
+struct ox_api;
+
+/* Lends everything for as long as the API runs. */
+struct ox_api_options {
+    const struct ox_query *query;
+    struct ox_keystore *keys;
+    int listen_fd;        /* stays the caller's */
+    uint32_t concurrency; /* questions at one time, each on a thread of its own; 0 = 8 */
+    uint32_t waiting_max; /* questions waiting for one of them; beyond it 429. 0 = 64 */
+    /* Appends one sentence per line for each reason why the node takes no traffic; nothing = ready. Scheduler
+     * threads, must not block. NULL = always ready. */
+    void (*not_ready)(void *ctx, struct ox_buf *reasons);
+    void *ctx;
+};
+
+/*
+ * Starts the API on every loop under supervisor `sup` (an ox_pid). /health, /ready, /metrics and / are answered
+ * on the loop, questions on threads of their own. options: lend, copied. The runtime runs already. Not on a
+ * scheduler thread. *out is set after a failure too. IO, NOMEM, or what on_start said.
+ */
+OX_MUST_USE ox_err ox_api_start(const struct ox_api_options *options, ox_pid sup, struct ox_api **out,
+                                struct ox_diag *diag);
+/* Stops accepting and finishes what is there; ox_api_drained tells when. Any thread. */
+void ox_api_drain(struct ox_api *api);
+bool ox_api_drained(struct ox_api *api);
+/* After ox_runtime_stop. NULL is allowed. */
+void ox_api_free(struct ox_api *api);
 
 #endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/query/api_actor.c - the API port: takes questions from HTTP, has them answered on query threads.
+ *
+ * Owns:    one HTTP server per loop, and each request from on_request until it is answered.
+ * Threads: a port lives on its loop; ox_query_handle runs on lanes, threads for queries only, so that a long
+ *          question never stands before a journal's or a writer's work.
+ * Bounds:  options.concurrency questions run, options.waiting_max wait; beyond them 429 with Retry-After.
+ * Fails:   UNAUTHENTICATED, OVERLOAD, UNAVAILABLE (the actor is being restarted), what the question's answer says.
+ * Flow:    runtime/net -> on_request -> lane: query_handle.c -> DONE -> ox__api_send.
+ *
+ * The server outlives a crash of its actor. A question that was on a query thread then comes back by way of
+ * `orphans` and is answered by the next incarnation.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/query/api_internal.h"
+#include "ox/log.h"
+#include "ox/runtime.h"
+#include "ox/supervisor.h"
+
+#define CONCURRENCY_DEFAULT 8
+#define WAITING_DEFAULT     64
+/* A question is its URL; a body is of no use. */
+#define BODY_BYTES_MAX (64 * 1024)
+#define SHUTDOWN_MS    5000
+
+/* Messages to a port; no other actor sends it any. */
+enum { KIND_DONE = 1, KIND_DRAIN };
+
+/* ---- questions ---- */
+
+static void
+job_free(struct api_job *job)
+{
+    atomic_fetch_sub_explicit(&job->lane->jobs, 1, memory_order_relaxed);
+    ox_query_response_fini(&job->answer);
+    free(job);
+}
+
+static void
+run_job(void *arg)
+{
+    struct api_job *job = arg;
+    ox_query_handle(job->port->api->options.query, &job->question, &job->answer);
+}
+
+/* Query thread: the actor is gone, the request may only be touched on its loop. */
+static void
+orphan_job(void *arg)
+{
+    struct api_job *job = arg;
+    pthread_mutex_lock(&job->port->lock);
+    job->next = job->port->orphans;
+    job->port->orphans = job;
+    pthread_mutex_unlock(&job->port->lock);
+}
+
+static void
+stop_if_idle(struct api_port *port)
+{
+    if (port->stopping && port->jobs == 0 && port->self != NULL) {
+        port->stopping = false;
+        ox_stop_done(port->self);
+    }
+}
+
+static void
+finish_job(struct api_job *job)
+{
+    struct api_port *port = job->port;
+    job->req->on_gone = NULL;
+    job->req->user = NULL;
+    ox__api_send(job->req, &job->answer);
+    job_free(job);
+    port->jobs--;
+    stop_if_idle(port);
+}
+
+static void
+finish_orphans(struct api_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    struct api_job *job = port->orphans;
+    port->orphans = NULL;
+    pthread_mutex_unlock(&port->lock);
+    while (job != NULL) {
+        struct api_job *next = job->next;
+        finish_job(job);
+        job = next;
+    }
+}
+
+static struct api_lane *
+least_loaded(struct ox_api *api)
+{
+    struct api_lane *best = &api->lanes[0];
+    for (uint32_t i = 1; i < api->n_lanes; i++)
+        if (atomic_load_explicit(&api->lanes[i].jobs, memory_order_relaxed) <
+            atomic_load_explicit(&best->jobs, memory_order_relaxed))
+            best = &api->lanes[i];
+    return best;
+}
+
+static void
+on_gone(struct ox_http_request *req)
+{
+    struct api_job *job = req->user;
+    atomic_store_explicit(&job->cancel, true, memory_order_relaxed);
+}
+
+static void
+question_init(struct api_job *job, struct ox_http_request *req, const struct ox_tenant_id *tenant)
+{
+    job->req = req;
+    job->question = (struct ox_query_request){.tenant = *tenant,
+                                              .method = req->method_name,
+                                              .path = req->path,
+                                              .query = req->query,
+                                              .accept = ox_http_header(req, OX_STR("accept")),
+                                              .cancel = &job->cancel};
+    ox_query_response_init(&job->answer);
+}
+
+static void
+ask(struct api_port *port, struct ox_http_request *req, const struct ox_tenant_id *tenant)
+{
+    struct api_job *job = calloc(1, sizeof(*job));
+    if (job == NULL) {
+        ox__api_refuse(req, OX_E_NOMEM, NULL, NULL);
+        return;
+    }
+    job->port = port;
+    job->lane = least_loaded(port->api);
+    question_init(job, req, tenant);
+    atomic_fetch_add_explicit(&job->lane->jobs, 1, memory_order_relaxed);
+    ox_err err = ox_dirty_submit(port->self, job->lane->lane, run_job, job, KIND_DONE, orphan_job, NULL);
+    if (err != OX_OK) {
+        job_free(job);
+        ox__api_refuse(req, OX_E_OVERLOAD, "too many questions at one time",
+                       "ask again in a second; query.concurrency says how many run at once");
+        return;
+    }
+    req->user = job;
+    req->on_gone = on_gone;
+    port->jobs++;
+}
+
+/* ---- the server's hooks ---- */
+
+static void
+on_headers(void *ctx, struct ox_http_request *req)
+{
+    ox_http_request_limit(req, BODY_BYTES_MAX);
+}
+
+static void
+on_request(void *ctx, struct ox_http_request *req)
+{
+    struct api_port *port = ctx;
+    struct ox_tenant_id tenant;
+    struct ox_diag diag = {0};
+    finish_orphans(port);
+    if (ox__api_page(port->api, req))
+        return;
+    ox_err err = ox__api_identify(port->api, req, &tenant, &diag);
+    if (err != OX_OK)
+        ox__api_refuse(req, err, diag.text, "send the key as x-api-key or as Authorization: Bearer");
+    else if (port->self == NULL || port->stopping)
+        ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
+    else
+        ask(port, req, &tenant);
+}
+
+static void
+on_refused(void *ctx, struct ox_http_request *req, ox_err err, const struct ox_diag *diag)
+{
+    ox__api_refuse(req, err, diag->text, NULL);
+}
+
+/* ---- the actor ---- */
+
+static void
+forget_self(void *arg)
+{
+    struct api_port *port = arg;
+    port->self = NULL;
+    port->stopping = false;
+}
+
+static ox_err
+api_on_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
+{
+    struct api_port *port = arg;
+    *(struct api_port **)ox_actor_state(self) = port;
+    ox_err err = ox_actor_defer(self, forget_self, port);
+    if (err != OX_OK)
+        return err;
+    port->self = self;
+    port->actor = ox_actor_pid(self);
+    finish_orphans(port);
+    if (port->server != NULL)
+        return OX_OK;
+    struct ox_http_server_options options = {
+        .ctx = port,
+        .on_headers = on_headers,
+        .on_request = on_request,
+        .on_refused = on_refused,
+        .census = port->api->census,
+    };
+    return ox_http_server_start(ox_actor_loop(self), port->api->options.listen_fd, &options, &port->server,
+                                diag);
+}
+
+static void
+on_drained(void *ctx)
+{
+    struct api_port *port = ctx;
+    atomic_store_explicit(&port->drained, true, memory_order_release);
+}
+
+static void
+api_on_message(struct ox_actor *self, struct ox_msg *msg)
+{
+    struct api_port *port = *(struct api_port **)ox_actor_state(self);
+    if (msg->kind == KIND_DONE) {
+        struct api_job *job = msg->data;
+        msg->data = NULL;
+        finish_job(job);
+    } else if (msg->kind == KIND_DRAIN && port->server != NULL) {
+        ox_http_server_drain(port->server, on_drained, port);
+    }
+}
+
+/* Questions on query threads hold requests: the server goes first, which makes them gone, then they come back. */
+static void
+api_on_stop(struct ox_actor *self, enum ox_exit reason)
+{
+    struct api_port *port = *(struct api_port **)ox_actor_state(self);
+    if (port->server != NULL)
+        ox_http_server_close(port->server, NULL, NULL);
+    port->server = NULL;
+    finish_orphans(port);
+    if (port->jobs > 0) {
+        port->stopping = true;
+        ox_stop_hold(self);
+    }
+}
+
+static const struct ox_actor_class api_class = {
+    .name = "api",
+    .state_size = sizeof(struct api_port *),
+    .flags = OX_ACTOR_PINNED,
+    .on_start = api_on_start,
+    .on_message = api_on_message,
+    .on_stop = api_on_stop,
+};
+
+/* ---- starting and stopping ---- */
+
+static ox_err
+add_lanes(struct ox_api *api)
+{
+    ox_err err = OX_OK;
+    api->n_lanes = api->options.concurrency;
+    api->lanes = calloc(api->n_lanes, sizeof(*api->lanes));
+    if (api->lanes == NULL)
+        return OX_E_NOMEM;
+    uint32_t waiting = api->options.waiting_max / api->n_lanes;
+    for (uint32_t i = 0; err == OX_OK && i < api->n_lanes; i++)
+        err = ox_lane_new("query", waiting > 0 ? waiting : 1, &api->lanes[i].lane);
+    return err;
+}
+
+static ox_err
+add_port(struct ox_api *api, uint32_t index, ox_pid sup, struct ox_diag *diag)
+{
+    struct api_port *port = &api->ports[index];
+    char name[32];
+    port->api = api;
+    pthread_mutex_init(&port->lock, NULL);
+    snprintf(name, sizeof(name), "api/%u", index);
+    struct ox_child_spec spec = {.id = name,
+                                 .class = &api_class,
+                                 .arg = port,
+                                 .name = name,
+                                 .loop = OX_LOOP(index),
+                                 .restart = OX_RESTART_PERMANENT,
+                                 .shutdown_ms = SHUTDOWN_MS};
+    return ox_sup_add_wait(sup, &spec, &port->actor, diag);
+}
+
+ox_err
+ox_api_start(const struct ox_api_options *options, ox_pid sup, struct ox_api **out, struct ox_diag *diag)
+{
+    struct ox_api *api = calloc(1, sizeof(*api));
+    *out = api;
+    if (api == NULL)
+        return OX_E_NOMEM;
+    api->options = *options;
+    if (api->options.concurrency == 0)
+        api->options.concurrency = CONCURRENCY_DEFAULT;
+    if (api->options.waiting_max == 0)
+        api->options.waiting_max = WAITING_DEFAULT;
+    api->census = ox_http_census_new();
+    api->ports = calloc(ox_runtime_loops(), sizeof(*api->ports));
+    if (api->census == NULL || api->ports == NULL)
+        return OX_E_NOMEM;
+    ox_err err = add_lanes(api);
+    for (uint32_t i = 0; err == OX_OK && i < ox_runtime_loops(); i++) {
+        err = add_port(api, i, sup, diag);
+        api->n_ports++;
+    }
+    return err;
+}
+
+void
+ox_api_drain(struct ox_api *api)
+{
+    for (uint32_t i = 0; i < api->n_ports; i++)
+        if (ox_cast(api->ports[i].actor, KIND_DRAIN, 0) != OX_OK)
+            OX_LOG_WARN("api", "an API port cannot be asked to finish; it is closed with the node");
+}
+
+bool
+ox_api_drained(struct ox_api *api)
+{
+    for (uint32_t i = 0; i < api->n_ports; i++)
+        if (!atomic_load_explicit(&api->ports[i].drained, memory_order_acquire))
+            return false;
+    return true;
+}
+
+void
+ox_api_free(struct ox_api *api)
+{
+    if (api == NULL)
+        return;
+    for (uint32_t i = 0; i < api->n_ports; i++)
+        pthread_mutex_destroy(&api->ports[i].lock);
+    ox_http_census_free(api->census);
+    free(api->lanes);
+    free(api->ports);
+    free(api);
+}
