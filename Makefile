@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that people and machines type. The work is done by Meson and by the scripts in tools/.
+# `make help` prints the lines that carry two hashes.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test check asan ubsan tsan fuzz bench clean
+MAKEFLAGS += --no-print-directory
+
+# Seconds of `make fuzz`, over all targets together.
+SECONDS ?= 60
+# DEMO=0: `make run` without the demo load.
+DEMO ?= 1
+# Data of `make run`.
+DATA ?= ./observex-data
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: Debian packages, the storage engine, test packages
+	@tools/setup.sh
+
+build: setup ## Build build/observex
+	@tools/build.sh build
+
+run: build ## Run ObserveX in development mode with the demo load; DEMO=0 without, DATA=dir elsewhere
+	@DEMO='$(DEMO)' DATA='$(DATA)' exec tools/run.sh
+
+test: build ## Run every test: unit, integration, stress, end to end
+	@tools/test.sh
+
+check: setup ## Warnings as errors, clang-format, cppcheck, shell syntax
+	@tools/check.sh
+
+asan: setup ## Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/sanitize.sh asan
+
+ubsan: setup ## Unit tests under UndefinedBehaviorSanitizer alone, built by clang
+	@tools/sanitize.sh ubsan
+
+tsan: setup ## Stress programs under ThreadSanitizer
+	@tools/sanitize.sh tsan
+
+fuzz: setup ## Fuzz every decoder; SECONDS=n in all
+	@tools/fuzz.sh '$(SECONDS)'
+
+bench: build ## Print the benchmarks' figures
+	@tools/bench.sh
+
+clean: ## Remove what was built; data and fetched packages stay
+	@rm -rf build build-check build-asan build-ubsan build-tsan build-fuzz
