@@ -31,6 +31,19 @@ OX_COMMAND(sql,    0, "sql [--data DIR] [--format FORMAT] 'SELECT ...'",
     "                    (PrettyCompact on a terminal, otherwise TSV)\n"
     "\n"
     "`-` instead of the statement reads it from standard input. All tenants are visible.\n")
+OX_COMMAND(trace,  0, "trace ID [--api URL | --data DIR] [--key KEY] [--json]",
+    "Show one trace as a tree with bars.\n"
+    "\n"
+    "  ID      32 hex digits\n"
+    "  --json  the API's answer as it is\n")
+OX_COMMAND(logs,   0, "logs [--service NAME] [--level LEVEL] [--q WORDS] [--trace ID] [--since 1h] [--limit N] [--follow] [--json]",
+    "Search log records, oldest first.\n"
+    "\n"
+    "  --level LEVEL   trace, debug, info, warn, error, fatal; several with commas\n"
+    "  --q WORDS       every word must occur in the body; \"words in quotes\" side by side\n"
+    "  --since 1h      how far to look back (1h; while following 1m)\n"
+    "  --follow        keep showing what arrives, until Ctrl-C\n"
+    "  --api URL, --data DIR, --key KEY   which ObserveX, and as whom\n")
 OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
     "Check a configuration file, list every key, or show what is in force.\n"
     "\n"
