@@ -44,6 +44,7 @@ struct ox__origin {
 struct ox__series_ctx {
     uint32_t metric; /* index in the batch; OX__NONE = nothing hashed */
     uint32_t scope;
+    uint64_t resource;
     uint64_t origin;       /* resource and scope */
     uint64_t origin_extra; /* of them, what does not make another series */
     uint64_t metric_id;

@@ -10,6 +10,8 @@
  * of the scope; name, type, unit, temporality and monotonicity of the metric; attributes of the point. A set
  * of attributes hashes to the sum of the hashes of its pairs, so their order does not matter. The value of
  * these hashes stands in stored data: they never change (tests/unit/actors/writer/series_test.c pins them).
+ * The upper 16 bits are those of the resource's hash: series of one process lie side by side in their table,
+ * and since they mostly share their times, compress much better (docs/storage.md).
  *
  * What describes a series without making another one (description, metadata, schema URLs, dropped counts)
  * goes into `extra`: when it changes, the series gets a new row under the same id.
@@ -18,6 +20,8 @@
 #include <xxhash.h>
 
 #include "encode_rows.h"
+
+#define RESOURCE_BITS 0xffff000000000000ull
 
 static uint64_t
 hash_str(struct ox_str s, uint64_t seed)
@@ -70,6 +74,7 @@ enter_scope(struct ox__series_ctx *ctx, const struct ox_batch *batch, uint32_t i
     const uint64_t extra[] = {r->dropped_attrs, hash_str(r->schema_url, 1), s->dropped_attrs,
                               hash_str(s->schema_url, 2)};
     ctx->scope = index;
+    ctx->resource = id[0];
     ctx->origin = XXH3_64bits(id, sizeof(id));
     ctx->origin_extra = XXH3_64bits(extra, sizeof(extra));
 }
@@ -94,7 +99,7 @@ ox__series_id(struct ox__series_ctx *ctx, const struct ox_batch *batch, const st
     if (ctx->metric != point->metric)
         enter_metric(ctx, batch, point->metric);
     const uint64_t id[] = {ctx->metric_id, hash_attrs(batch, point->attrs)};
-    return XXH3_64bits(id, sizeof(id));
+    return (ctx->resource & RESOURCE_BITS) | XXH3_64bits(id, sizeof(id)) >> 16;
 }
 
 uint64_t
