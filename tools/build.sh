@@ -15,7 +15,7 @@ if [ ! -f "$dir/build.ninja" ]; then
     rm -rf "$dir"
     if ! meson setup "$dir" "$@" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
-        printf 'observex build: Meson could not configure %s (above); `make setup` installs what is missing.\n' "$dir" >&2
+        printf 'observex build: Meson could not configure %s (above); make setup installs what is missing.\n' "$dir" >&2
         exit 1
     fi
 fi

@@ -41,7 +41,7 @@ fi
 for script in tools/*.sh .ci/run; do
     sh -n "$script" || code=1
 done
-say 'shell syntax' done
+say 'shell syntax' checked
 
 # House style, section 3: every source says what it is.
 for file in $sources; do
@@ -50,5 +50,5 @@ for file in $sources; do
         code=1
     }
 done
-say 'file headers' done
+say 'file headers' checked
 exit "$code"

@@ -17,7 +17,7 @@ fail() {
 
 check_machine() {
     machine=$(uname -m)
-    [ "$(uname -s)" = Linux ] && [ "$machine" = x86_64 ] ||
+    [ "$(uname -s) $machine" = 'Linux x86_64' ] ||
         fail "this machine is $(uname -s) on $machine; the storage engine exists for Linux on x86-64 only, so use such a machine."
     need_mib=200
     [ -f "$LIBCHDB" ] || need_mib=2048
@@ -47,7 +47,7 @@ as_root() {
 }
 
 install_packages() {
-    command -v dpkg-query >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 ||
+    command -v apt-get >/dev/null 2>&1 ||
         fail "this is no Debian system (no apt-get); install the equivalents of tools/packages.txt, then run ninja yourself (README, 'Other systems')."
     missing=$(missing_packages)
     [ -n "$missing" ] || return 0
