@@ -116,7 +116,8 @@ enum ox_exit {
     OX_EXIT_START_FAILED, /* on_start returned an error */
     OX_EXIT_KILLED,       /* did not stop in time */
     OX_EXIT_LINKED,       /* a linked actor ended abnormally */
-    OX_EXIT_NOPROC        /* was not there when the monitor or link was set */
+    OX_EXIT_NOPROC,       /* was not there when the monitor or link was set */
+    OX_EXIT_INTENSITY     /* a supervisor whose child passed its restart intensity */
 };
 /* "normal", "shutdown", "panic", ... */
 const char *ox_exit_name(enum ox_exit reason);

@@ -10,7 +10,8 @@
  * A restarted child keeps its pid, its name and its mailbox: whoever knows it need not learn a new address,
  * and what waited is handled by the next incarnation, in order. The message that was in hand at the crash
  * goes to the hook set_aside and is not delivered again. Calls, timers, jobs and monitors that the old
- * incarnation had begun are forgotten. A child past its intensity is quarantined: its mailbox is emptied
+ * incarnation had begun are forgotten. A child that was stopped and started again by request gets a new pid.
+ * A child past its intensity is quarantined: its mailbox is emptied
  * through the hook undelivered, sends give QUARANTINED, until ox_sup_revoke names the number of its crashes.
  */
 #ifndef OX_SUPERVISOR_H
@@ -57,9 +58,13 @@ struct ox_sup_spec {
     uint32_t backoff_max_ms;               /* 0 = 30,000 */
     uint32_t children_max;                 /* 0 = 65,536 */
     enum ox_past_intensity past_intensity; /* what the parent does when this one keeps ending */
+    /* Fixed children, started in this order, each after the on_start of the one before, and started again with the
+     * supervisor; lend, for as long as the supervisor may be restarted. */
+    const struct ox_child_spec *children;
+    uint32_t children_n;
 };
 
-/* Starts a supervisor without children. diag as for ox_spawn. */
+/* Starts a supervisor, with its fixed children if it has any. diag as for ox_spawn. */
 OX_MUST_USE ox_err ox_sup_start(const struct ox_sup_spec *spec, ox_pid *pid, struct ox_diag *diag);
 /* Adds a child and starts it behind those added before: each waits for the on_start of the one before it when
  * `in_order`, else starts at once. Returns as soon as it has a pid. An id that is taken ends the new child

@@ -332,6 +332,8 @@ OX_MUST_USE ox_err ox__actor_start_held(ox_pid pid);
 OX_MUST_USE ox_err ox__actor_restart(ox_pid pid);
 void ox__actor_bury(ox_pid pid);
 void ox__actor_quarantine(ox_pid pid);
+/* Notes why a held actor will be buried, for whoever waits for its start. */
+void ox__actor_refuse(ox_pid pid, ox_err err, const char *text);
 /* on_start succeeded: tells waiter and supervisor. Own thread. */
 void ox__started(struct ox_actor *actor);
 void ox__waiter_init(struct ox__start_waiter *waiter);

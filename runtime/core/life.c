@@ -26,8 +26,8 @@
 const char *
 ox_exit_name(enum ox_exit reason)
 {
-    static const char *const names[] = {"normal", "shutdown", "panic", "start_failed",
-                                        "killed", "linked",   "noproc"};
+    static const char *const names[] = {"normal", "shutdown", "panic",  "start_failed",
+                                        "killed", "linked",   "noproc", "intensity"};
     return (size_t)reason < OX_COUNT(names) ? names[reason] : "unknown";
 }
 
@@ -110,31 +110,6 @@ ox__incarnation_end(struct ox_actor *actor, enum ox_exit reason)
 
 /* ---- ends ---- */
 
-/* The pid dies, then the memory. The slot is locked; nobody runs the actor. */
-static void
-bury_locked(struct ox_actor *actor)
-{
-    ox_pid pid = actor->pid;
-    struct ox_msg *left = ox__mailbox_take(actor, false);
-    struct ox_msg *unused = ox__pend_clear(actor);
-    struct ox__watcher *watchers = actor->watchers;
-    actor->watchers = NULL;
-    ox__slot_give(actor);
-    if (actor->name[0] != '\0')
-        ox__names_forget(actor->name, pid);
-    ox__mailbox_drop(pid, left, true);
-    ox__mailbox_drop(pid, unused, false);
-    while (watchers != NULL) { /* those who came after the incarnation had ended */
-        struct ox__watcher *next = watchers->next;
-        ox__pend_fire(watchers->pid, watchers->ref, OX_OK, OX_EXIT_NOPROC, NULL);
-        free(watchers);
-        watchers = next;
-    }
-    incarnation_free(actor);
-    free(actor->pends.at);
-    free(actor);
-}
-
 static void
 waiter_signal(struct ox__start_waiter *waiter, ox_err err, const struct ox_diag *diag)
 {
@@ -147,6 +122,32 @@ waiter_signal(struct ox__start_waiter *waiter, ox_err err, const struct ox_diag 
         waiter->diag = *diag;
     pthread_cond_signal(&waiter->cond);
     ox__unlock(&waiter->lock);
+}
+
+/* The pid dies, then the memory. The slot is locked; nobody runs the actor. */
+static void
+bury_locked(struct ox_actor *actor)
+{
+    ox_pid pid = actor->pid;
+    struct ox_msg *left = ox__mailbox_take(actor, false);
+    struct ox_msg *unused = ox__pend_clear(actor);
+    struct ox__watcher *watchers = actor->watchers;
+    struct ox__start_waiter *waiter = actor->waiter;
+    ox__slot_give(actor);
+    if (actor->name[0] != '\0')
+        ox__names_forget(actor->name, pid);
+    ox__mailbox_drop(pid, left, true);
+    ox__mailbox_drop(pid, unused, false);
+    while (watchers != NULL) { /* those who came after the incarnation had ended */
+        struct ox__watcher *next = watchers->next;
+        ox__pend_fire(watchers->pid, watchers->ref, OX_OK, OX_EXIT_NOPROC, NULL);
+        free(watchers);
+        watchers = next;
+    }
+    waiter_signal(waiter, actor->start_err != OX_OK ? actor->start_err : OX_E_GONE, &actor->diag);
+    incarnation_free(actor);
+    free(actor->pends.at);
+    free(actor);
 }
 
 static struct ox__start_waiter *
@@ -245,6 +246,17 @@ ox__actor_bury(ox_pid pid)
         bury_locked(actor);
     else
         ox__actor_unlock(actor);
+}
+
+void
+ox__actor_refuse(ox_pid pid, ox_err err, const char *text)
+{
+    struct ox_actor *actor = ox__actor_lock(pid);
+    if (actor == NULL)
+        return;
+    if (actor->run == OX__RUN_HELD)
+        actor->start_err = ox_diag_set(&actor->diag, err, NULL, -1, "%s", text);
+    ox__actor_unlock(actor);
 }
 
 void
