@@ -63,7 +63,7 @@ write_lines(struct ox__json *j, struct ox_str text)
         const char *stop = memchr(text.p, '\n', text.n);
         size_t n = stop != NULL ? (size_t)(stop - text.p) : text.n;
         if (n > 0)
-            ox__json_str(j, (struct ox_str){text.p, n});
+            ox__qjson_str(j, (struct ox_str){text.p, n});
         n += stop != NULL;
         text.p += n;
         text.n -= n;
@@ -81,13 +81,13 @@ page_ready(struct ox_api *api, struct ox_query_response *answer)
     bool ready = reasons.len == 0 && !reasons.failed;
     answer->status = ready ? 200 : 503;
     answer->retry_after_s = ready ? 0 : 1;
-    ox__json_init(&j, &answer->body);
-    ox__json_begin(&j, '{');
-    ox__json_kbool(&j, "ready", ready);
-    ox__json_open(&j, "reasons", '[');
+    ox__qjson_init(&j, &answer->body);
+    ox__qjson_begin(&j, '{');
+    ox__qjson_kbool(&j, "ready", ready);
+    ox__qjson_open(&j, "reasons", '[');
     write_lines(&j, ox_buf_str(&reasons));
-    ox__json_end(&j, ']');
-    ox__json_end(&j, '}');
+    ox__qjson_end(&j, ']');
+    ox__qjson_end(&j, '}');
     ox_buf_fini(&reasons);
 }
 
@@ -101,10 +101,10 @@ page_metrics(struct ox_api *api, struct ox_query_response *answer)
 static void
 write_route(struct ox__json *j, const char *path, const char *doc)
 {
-    ox__json_begin(j, '{');
-    ox__json_kcstr(j, "path", path);
-    ox__json_kcstr(j, "doc", doc);
-    ox__json_end(j, '}');
+    ox__qjson_begin(j, '{');
+    ox__qjson_kcstr(j, "path", path);
+    ox__qjson_kcstr(j, "doc", doc);
+    ox__qjson_end(j, '}');
 }
 
 static void
@@ -113,18 +113,18 @@ page_index(struct ox_api *api, struct ox_query_response *answer)
     size_t n;
     const struct ox_query_route *routes = ox_query_routes(&n);
     struct ox__json j;
-    ox__json_init(&j, &answer->body);
-    ox__json_begin(&j, '{');
-    ox__json_kcstr(&j, "name", "ObserveX");
-    ox__json_kcstr(&j, "version",
-                   api->options.query->version != NULL ? api->options.query->version : "unknown");
-    ox__json_open(&j, "routes", '[');
+    ox__qjson_init(&j, &answer->body);
+    ox__qjson_begin(&j, '{');
+    ox__qjson_kcstr(&j, "name", "ObserveX");
+    ox__qjson_kcstr(&j, "version",
+                    api->options.query->version != NULL ? api->options.query->version : "unknown");
+    ox__qjson_open(&j, "routes", '[');
     for (size_t i = 0; i < n; i++)
         write_route(&j, routes[i].pattern, routes[i].doc);
     write_route(&j, "/health", "whether the process lives");
     write_route(&j, "/ready", "whether it takes traffic, and why not");
-    ox__json_end(&j, ']');
-    ox__json_end(&j, '}');
+    ox__qjson_end(&j, ']');
+    ox__qjson_end(&j, '}');
 }
 
 static const struct {

@@ -130,27 +130,27 @@ ox__call_tenant(struct ox__call *c, struct ox__sql *sql)
 void
 ox__call_meta(struct ox__call *c, struct ox__json *j)
 {
-    ox__json_open(j, "meta", '{');
-    ox__json_ku64(j, "took_ms", elapsed_ms(c));
-    ox__json_ku64(j, "rows", c->rows);
+    ox__qjson_open(j, "meta", '{');
+    ox__qjson_ku64(j, "took_ms", elapsed_ms(c));
+    ox__qjson_ku64(j, "rows", c->rows);
     if (c->limit != 0)
-        ox__json_ku64(j, "limit", c->limit);
-    ox__json_kbool(j, "truncated", c->truncated);
-    ox__json_kbool(j, "sampled", c->sampled);
-    ox__json_kbool(j, "partial", c->n_partial > 0);
-    ox__json_open(j, "partial_reasons", '[');
+        ox__qjson_ku64(j, "limit", c->limit);
+    ox__qjson_kbool(j, "truncated", c->truncated);
+    ox__qjson_kbool(j, "sampled", c->sampled);
+    ox__qjson_kbool(j, "partial", c->n_partial > 0);
+    ox__qjson_open(j, "partial_reasons", '[');
     for (size_t i = 0; i < c->n_partial; i++)
-        ox__json_str(j, ox_str_of(c->partial[i]));
-    ox__json_end(j, ']');
+        ox__qjson_str(j, ox_str_of(c->partial[i]));
+    ox__qjson_end(j, ']');
     if (c->has_range) {
-        ox__json_open(j, "time_range", '{');
-        ox__json_ktime(j, "start", c->range.start_ns);
-        ox__json_ktime(j, "end", c->range.end_ns);
-        ox__json_end(j, '}');
+        ox__qjson_open(j, "time_range", '{');
+        ox__qjson_ktime(j, "start", c->range.start_ns);
+        ox__qjson_ktime(j, "end", c->range.end_ns);
+        ox__qjson_end(j, '}');
     }
     if (c->cursor.len > 0)
-        ox__json_kstr(j, "cursor", ox_buf_str(&c->cursor));
-    ox__json_ku64(j, "read_rows", c->read_rows);
-    ox__json_ku64(j, "read_bytes", c->read_bytes);
-    ox__json_end(j, '}');
+        ox__qjson_kstr(j, "cursor", ox_buf_str(&c->cursor));
+    ox__qjson_ku64(j, "read_rows", c->read_rows);
+    ox__qjson_ku64(j, "read_bytes", c->read_bytes);
+    ox__qjson_end(j, '}');
 }

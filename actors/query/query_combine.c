@@ -25,7 +25,7 @@
 #define RAW_KEPT_NS (30 * NS_PER_DAY)
 
 ox_err
-ox__cells_add(struct ox__cells *cells, uint32_t group, uint64_t time_ns, double value)
+ox__qcells_add(struct ox__cells *cells, uint32_t group, uint64_t time_ns, double value)
 {
     if (cells->n == cells->cap) {
         uint32_t cap = cells->cap != 0 ? 2 * cells->cap : 256;
@@ -197,7 +197,7 @@ add_numbers(struct ox__call *c, const struct ox__metric_search *s, const struct 
     while (err == OX_OK && ox__rows_more(&r)) {
         uint32_t group = ox__rows_u32(&r);
         uint64_t time_ns = ox__rows_u64(&r);
-        err = ox__cells_add(cells, group, time_ns, ox__rows_f64(&r));
+        err = ox__qcells_add(cells, group, time_ns, ox__rows_f64(&r));
     }
     if (err == OX_OK && r.failed)
         err = ox__call_damaged(c);
@@ -253,22 +253,22 @@ write_cells(struct ox__call *c, struct ox__json *j, const struct ox__metric_sear
         /* Groups are numbered in the order of their first series. */
         if (at == cells->n || cells->list[at].group != series->group)
             continue;
-        ox__json_begin(j, '{');
+        ox__qjson_begin(j, '{');
         ox__series_write(j, s, set, series);
-        ox__json_open(j, "points", '[');
+        ox__qjson_open(j, "points", '[');
         for (; at < cells->n && cells->list[at].group == series->group; at++) {
             if (c->rows == c->limit) {
                 c->truncated = true;
                 continue;
             }
-            ox__json_begin(j, '{');
-            ox__json_ktime(j, "time", cells->list[at].time_ns);
-            ox__json_kdouble(j, "value", cells->list[at].value);
-            ox__json_end(j, '}');
+            ox__qjson_begin(j, '{');
+            ox__qjson_ktime(j, "time", cells->list[at].time_ns);
+            ox__qjson_kdouble(j, "value", cells->list[at].value);
+            ox__qjson_end(j, '}');
             c->rows++;
         }
-        ox__json_end(j, ']');
-        ox__json_end(j, '}');
+        ox__qjson_end(j, ']');
+        ox__qjson_end(j, '}');
     }
 }
 

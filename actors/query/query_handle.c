@@ -121,16 +121,16 @@ ox_query_respond_error(struct ox_query_response *res, ox_err err, const char *me
     const struct ox_err_info *info = ox_err_info(err);
     struct ox__json j;
     ox_buf_reset(&res->body);
-    ox__json_init(&j, &res->body);
-    ox__json_begin(&j, '{');
-    ox__json_open(&j, "error", '{');
-    ox__json_kcstr(&j, "code", info->symbol);
-    ox__json_kcstr(&j, "message", message != NULL && message[0] != 0 ? message : info->text);
+    ox__qjson_init(&j, &res->body);
+    ox__qjson_begin(&j, '{');
+    ox__qjson_open(&j, "error", '{');
+    ox__qjson_kcstr(&j, "code", info->symbol);
+    ox__qjson_kcstr(&j, "message", message != NULL && message[0] != 0 ? message : info->text);
     if (hint != NULL)
-        ox__json_kcstr(&j, "hint", hint);
-    ox__json_kbool(&j, "retryable", info->retryable);
-    ox__json_end(&j, '}');
-    ox__json_end(&j, '}');
+        ox__qjson_kcstr(&j, "hint", hint);
+    ox__qjson_kbool(&j, "retryable", info->retryable);
+    ox__qjson_end(&j, '}');
+    ox__qjson_end(&j, '}');
     res->status = info->http_status;
     res->content_type = "application/json";
     res->retry_after_s = info->http_status == 429 || info->http_status == 503 ? 1 : 0;
@@ -180,13 +180,13 @@ static ox_err
 run(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res)
 {
     struct ox__json j;
-    ox__json_init(&j, &res->body);
-    ox__json_begin(&j, '{');
+    ox__qjson_init(&j, &res->body);
+    ox__qjson_begin(&j, '{');
     ox_err err = handler(c, &j);
     if (err != OX_OK)
         return err;
     ox__call_meta(c, &j);
-    ox__json_end(&j, '}');
+    ox__qjson_end(&j, '}');
     return res->body.failed ? OX_E_NOMEM : OX_OK;
 }
 

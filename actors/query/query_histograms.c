@@ -231,7 +231,7 @@ hand_over(const struct ox__metric_search *s, struct cells *from, struct ox__cell
         if (err == OX_OK && cell->hist.failed)
             err = OX_E_NOMEM;
         if (err == OX_OK && !isnan(value))
-            err = ox__cells_add(to, cell->group, cell->time_ns, value);
+            err = ox__qcells_add(to, cell->group, cell->time_ns, value);
         ox__hist_fini(&cell->hist);
     }
     free(from->list);

@@ -19,7 +19,7 @@
 static const char hex_digits[] = "0123456789abcdef";
 
 void
-ox__json_init(struct ox__json *j, struct ox_buf *buf)
+ox__qjson_init(struct ox__json *j, struct ox_buf *buf)
 {
     j->buf = buf;
     j->comma = false;
@@ -34,7 +34,7 @@ separate(struct ox__json *j)
 }
 
 void
-ox__json_begin(struct ox__json *j, char bracket)
+ox__qjson_begin(struct ox__json *j, char bracket)
 {
     separate(j);
     ox_buf_append(j->buf, &bracket, 1);
@@ -42,7 +42,7 @@ ox__json_begin(struct ox__json *j, char bracket)
 }
 
 void
-ox__json_end(struct ox__json *j, char bracket)
+ox__qjson_end(struct ox__json *j, char bracket)
 {
     ox_buf_append(j->buf, &bracket, 1);
     j->comma = true;
@@ -135,13 +135,13 @@ quote(struct ox_buf *buf, struct ox_str s)
 }
 
 void
-ox__json_key(struct ox__json *j, const char *key)
+ox__qjson_key(struct ox__json *j, const char *key)
 {
-    ox__json_key_str(j, ox_str_of(key));
+    ox__qjson_key_str(j, ox_str_of(key));
 }
 
 void
-ox__json_key_str(struct ox__json *j, struct ox_str key)
+ox__qjson_key_str(struct ox__json *j, struct ox_str key)
 {
     separate(j);
     quote(j->buf, key);
@@ -150,21 +150,21 @@ ox__json_key_str(struct ox__json *j, struct ox_str key)
 }
 
 void
-ox__json_open(struct ox__json *j, const char *key, char bracket)
+ox__qjson_open(struct ox__json *j, const char *key, char bracket)
 {
-    ox__json_key(j, key);
-    ox__json_begin(j, bracket);
+    ox__qjson_key(j, key);
+    ox__qjson_begin(j, bracket);
 }
 
 void
-ox__json_str(struct ox__json *j, struct ox_str s)
+ox__qjson_str(struct ox__json *j, struct ox_str s)
 {
     separate(j);
     quote(j->buf, s);
 }
 
 void
-ox__json_u64(struct ox__json *j, uint64_t v)
+ox__qjson_u64(struct ox__json *j, uint64_t v)
 {
     char text[24];
     separate(j);
@@ -172,7 +172,7 @@ ox__json_u64(struct ox__json *j, uint64_t v)
 }
 
 void
-ox__json_i64(struct ox__json *j, int64_t v)
+ox__qjson_i64(struct ox__json *j, int64_t v)
 {
     char text[24];
     separate(j);
@@ -180,15 +180,15 @@ ox__json_i64(struct ox__json *j, int64_t v)
 }
 
 void
-ox__json_double(struct ox__json *j, double v)
+ox__qjson_double(struct ox__json *j, double v)
 {
     char text[40];
     if (isnan(v)) {
-        ox__json_str(j, OX_STR("NaN"));
+        ox__qjson_str(j, OX_STR("NaN"));
         return;
     }
     if (isinf(v)) {
-        ox__json_str(j, v > 0 ? OX_STR("Infinity") : OX_STR("-Infinity"));
+        ox__qjson_str(j, v > 0 ? OX_STR("Infinity") : OX_STR("-Infinity"));
         return;
     }
     int n = 0;
@@ -204,97 +204,97 @@ ox__json_double(struct ox__json *j, double v)
 }
 
 void
-ox__json_bool(struct ox__json *j, bool v)
+ox__qjson_bool(struct ox__json *j, bool v)
 {
     separate(j);
     ox_buf_append_cstr(j->buf, v ? "true" : "false");
 }
 
 void
-ox__json_null(struct ox__json *j)
+ox__qjson_null(struct ox__json *j)
 {
     separate(j);
     ox_buf_append(j->buf, "null", 4);
 }
 
 void
-ox__json_hex(struct ox__json *j, const uint8_t *bytes, size_t n)
+ox__qjson_hex(struct ox__json *j, const uint8_t *bytes, size_t n)
 {
     char text[2 * 32 + 1];
     OX_ASSERT(n <= 32);
     ox_hex_encode(bytes, n, text);
-    ox__json_str(j, (struct ox_str){text, 2 * n});
+    ox__qjson_str(j, (struct ox_str){text, 2 * n});
 }
 
 void
-ox__json_raw(struct ox__json *j, struct ox_str json)
+ox__qjson_raw(struct ox__json *j, struct ox_str json)
 {
     separate(j);
     ox_buf_append_str(j->buf, json);
 }
 
 void
-ox__json_kstr(struct ox__json *j, const char *key, struct ox_str v)
+ox__qjson_kstr(struct ox__json *j, const char *key, struct ox_str v)
 {
-    ox__json_key(j, key);
-    ox__json_str(j, v);
+    ox__qjson_key(j, key);
+    ox__qjson_str(j, v);
 }
 
 void
-ox__json_kcstr(struct ox__json *j, const char *key, const char *v)
+ox__qjson_kcstr(struct ox__json *j, const char *key, const char *v)
 {
-    ox__json_kstr(j, key, ox_str_of(v));
+    ox__qjson_kstr(j, key, ox_str_of(v));
 }
 
 void
-ox__json_ku64(struct ox__json *j, const char *key, uint64_t v)
+ox__qjson_ku64(struct ox__json *j, const char *key, uint64_t v)
 {
-    ox__json_key(j, key);
-    ox__json_u64(j, v);
+    ox__qjson_key(j, key);
+    ox__qjson_u64(j, v);
 }
 
 void
-ox__json_ki64(struct ox__json *j, const char *key, int64_t v)
+ox__qjson_ki64(struct ox__json *j, const char *key, int64_t v)
 {
-    ox__json_key(j, key);
-    ox__json_i64(j, v);
+    ox__qjson_key(j, key);
+    ox__qjson_i64(j, v);
 }
 
 void
-ox__json_kdouble(struct ox__json *j, const char *key, double v)
+ox__qjson_kdouble(struct ox__json *j, const char *key, double v)
 {
-    ox__json_key(j, key);
-    ox__json_double(j, v);
+    ox__qjson_key(j, key);
+    ox__qjson_double(j, v);
 }
 
 void
-ox__json_kbool(struct ox__json *j, const char *key, bool v)
+ox__qjson_kbool(struct ox__json *j, const char *key, bool v)
 {
-    ox__json_key(j, key);
-    ox__json_bool(j, v);
+    ox__qjson_key(j, key);
+    ox__qjson_bool(j, v);
 }
 
 void
-ox__json_kid(struct ox__json *j, const char *key, const uint8_t *id, size_t n)
+ox__qjson_kid(struct ox__json *j, const char *key, const uint8_t *id, size_t n)
 {
     uint8_t any = 0;
     for (size_t i = 0; i < n; i++)
         any |= id[i];
-    ox__json_key(j, key);
-    ox__json_hex(j, id, any != 0 ? n : 0);
+    ox__qjson_key(j, key);
+    ox__qjson_hex(j, id, any != 0 ? n : 0);
 }
 
 void
-ox__json_ktime(struct ox__json *j, const char *key, uint64_t unix_ns)
+ox__qjson_ktime(struct ox__json *j, const char *key, uint64_t unix_ns)
 {
     char name[64], text[OX__TIME_TEXT];
-    ox__json_key(j, key);
+    ox__qjson_key(j, key);
     if (unix_ns == 0) {
-        ox__json_null(j);
+        ox__qjson_null(j);
     } else {
         ox__time_format(unix_ns, text);
-        ox__json_str(j, ox_str_of(text));
+        ox__qjson_str(j, ox_str_of(text));
     }
     snprintf(name, sizeof(name), "%s_unix_nano", key);
-    ox__json_ku64(j, name, unix_ns);
+    ox__qjson_ku64(j, name, unix_ns);
 }

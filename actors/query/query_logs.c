@@ -228,7 +228,7 @@ ox__handle_logs(struct ox__call *c, struct ox__json *j)
     ox_err err = ox__logs_parse(c, &s);
     if (err != OX_OK)
         return err;
-    ox__json_open(j, "logs", '[');
+    ox__qjson_open(j, "logs", '[');
     if (s.after != NULL) {
         err = ox__logs_follow(c, j, &s);
     } else {
@@ -237,6 +237,6 @@ ox__handle_logs(struct ox__call *c, struct ox__json *j)
             err = write_window(c, j, &s, &w);
         while (err == OX_OK && !c->truncated && ox__window_next(&c->range, &w));
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     return err;
 }

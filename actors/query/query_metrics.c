@@ -127,18 +127,18 @@ static void
 write_name(struct ox__json *j, struct ox__rows *r)
 {
     size_t n;
-    ox__json_begin(j, '{');
-    ox__json_kstr(j, "name", ox__rows_str(r));
-    ox__json_kcstr(j, "type", type_name(ox__rows_u8(r)));
-    ox__json_kstr(j, "unit", ox__rows_str(r));
-    ox__json_kstr(j, "description", ox__rows_str(r));
-    ox__json_ku64(j, "series_count", ox__rows_u64(r));
+    ox__qjson_begin(j, '{');
+    ox__qjson_kstr(j, "name", ox__rows_str(r));
+    ox__qjson_kcstr(j, "type", type_name(ox__rows_u8(r)));
+    ox__qjson_kstr(j, "unit", ox__rows_str(r));
+    ox__qjson_kstr(j, "description", ox__rows_str(r));
+    ox__qjson_ku64(j, "series_count", ox__rows_u64(r));
     struct ox__rows services = ox__rows_array_str(r, &n);
-    ox__json_open(j, "services", '[');
+    ox__qjson_open(j, "services", '[');
     for (size_t i = 0; i < n; i++)
-        ox__json_str(j, ox__rows_str(&services));
-    ox__json_end(j, ']');
-    ox__json_end(j, '}');
+        ox__qjson_str(j, ox__rows_str(&services));
+    ox__qjson_end(j, ']');
+    ox__qjson_end(j, '}');
 }
 
 static ox_err
@@ -156,10 +156,10 @@ write_names(struct ox__call *c, struct ox__json *j, const struct ox__metric_sear
     ox__sql_u64(&sql, c->limit + 1);
     ox_err err = ox__call_query(c, &sql, &result);
     ox__rows_init(&r, &result);
-    ox__json_open(j, "metrics", '[');
+    ox__qjson_open(j, "metrics", '[');
     for (; err == OX_OK && ox__rows_more(&r) && c->rows < c->limit; c->rows++)
         write_name(j, &r);
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     if (err == OX_OK && r.failed)
         err = ox__call_damaged(c);
     c->truncated = err == OX_OK && ox__rows_more(&r);
@@ -174,16 +174,16 @@ write_metric(struct ox__call *c, struct ox__json *j, const struct ox__metric_sea
     struct ox__series_set set = {0};
     ox_err err = ox__series_load(c, s, &set);
     if (err == OX_OK) {
-        ox__json_kstr(j, "name", s->name);
+        ox__qjson_kstr(j, "name", s->name);
         if (s->agg != OX__AGG_NONE) {
-            ox__json_kcstr(j, "agg", s->agg_name);
-            ox__json_ku64(j, "step_ns", s->step_ns);
+            ox__qjson_kcstr(j, "agg", s->agg_name);
+            ox__qjson_ku64(j, "step_ns", s->step_ns);
         }
-        ox__json_open(j, "series", '[');
+        ox__qjson_open(j, "series", '[');
         if (set.n > 0)
             err =
                 s->agg == OX__AGG_NONE ? ox__metrics_raw(c, j, s, &set) : ox__metrics_combined(c, j, s, &set);
-        ox__json_end(j, ']');
+        ox__qjson_end(j, ']');
     }
     ox__series_fini(&set);
     return err;

@@ -92,7 +92,7 @@ struct ox__cells {
     struct ox__cell *list; /* by group, then time */
     uint32_t n, cap;
 };
-OX_MUST_USE ox_err ox__cells_add(struct ox__cells *cells, uint32_t group, uint64_t time_ns, double value);
+OX_MUST_USE ox_err ox__qcells_add(struct ox__cells *cells, uint32_t group, uint64_t time_ns, double value);
 /* Adds the combined points of the histogram series. */
 OX_MUST_USE ox_err ox__metrics_histograms(struct ox__call *c, const struct ox__metric_search *s,
                                           const struct ox__series_set *set, struct ox__cells *cells);

@@ -83,14 +83,14 @@ static void
 write_number(struct ox__json *j, struct ox__rows *r)
 {
     (void)ox__rows_u64(r);
-    ox__json_begin(j, '{');
-    ox__json_ktime(j, "time", ox__rows_u64(r));
-    ox__json_ktime(j, "start_time", ox__rows_u64(r));
+    ox__qjson_begin(j, '{');
+    ox__qjson_ktime(j, "time", ox__rows_u64(r));
+    ox__qjson_ktime(j, "start_time", ox__rows_u64(r));
     double value = ox__rows_f64(r);
     uint8_t type = ox__rows_u8(r);
     ox__record_number(j, "value", type, value, ox__rows_i64(r));
-    ox__json_ku64(j, "flags", ox__rows_u32(r));
-    ox__json_end(j, '}');
+    ox__qjson_ku64(j, "flags", ox__rows_u32(r));
+    ox__qjson_end(j, '}');
 }
 
 void
@@ -123,48 +123,48 @@ ox__histogram_read(struct ox__rows *r, struct ox__histogram *h)
 static void
 write_u64s(struct ox__json *j, const char *key, struct ox__rows at, size_t n)
 {
-    ox__json_open(j, key, '[');
+    ox__qjson_open(j, key, '[');
     for (size_t i = 0; i < n; i++)
-        ox__json_u64(j, ox__rows_u64(&at));
-    ox__json_end(j, ']');
+        ox__qjson_u64(j, ox__rows_u64(&at));
+    ox__qjson_end(j, ']');
 }
 
 static void
 write_optional(struct ox__json *j, const char *key, bool present, double v)
 {
-    ox__json_key(j, key);
+    ox__qjson_key(j, key);
     if (present)
-        ox__json_double(j, v);
+        ox__qjson_double(j, v);
     else
-        ox__json_null(j);
+        ox__qjson_null(j);
 }
 
 static void
 write_side(struct ox__json *j, const char *key, int32_t offset, struct ox__rows counts, size_t n)
 {
-    ox__json_open(j, key, '{');
-    ox__json_ki64(j, "offset", offset);
+    ox__qjson_open(j, key, '{');
+    ox__qjson_ki64(j, "offset", offset);
     write_u64s(j, "bucket_counts", counts, n);
-    ox__json_end(j, '}');
+    ox__qjson_end(j, '}');
 }
 
 static void
 write_explicit(struct ox__json *j, const struct ox__histogram *h)
 {
     struct ox__rows bounds = h->bounds;
-    ox__json_open(j, "explicit_bounds", '[');
+    ox__qjson_open(j, "explicit_bounds", '[');
     for (size_t i = 0; i < h->n_bounds; i++)
-        ox__json_double(j, ox__rows_f64(&bounds));
-    ox__json_end(j, ']');
+        ox__qjson_double(j, ox__rows_f64(&bounds));
+    ox__qjson_end(j, ']');
     write_u64s(j, "bucket_counts", h->counts, h->n_counts);
 }
 
 static void
 write_exponential(struct ox__json *j, const struct ox__histogram *h)
 {
-    ox__json_ki64(j, "scale", h->scale);
-    ox__json_ku64(j, "zero_count", h->zero_count);
-    ox__json_kdouble(j, "zero_threshold", h->zero_threshold);
+    ox__qjson_ki64(j, "scale", h->scale);
+    ox__qjson_ku64(j, "zero_count", h->zero_count);
+    ox__qjson_kdouble(j, "zero_threshold", h->zero_threshold);
     write_side(j, "positive", h->positive_offset, h->positive, h->n_positive);
     write_side(j, "negative", h->negative_offset, h->negative, h->n_negative);
 }
@@ -173,14 +173,14 @@ static void
 write_quantiles(struct ox__json *j, const struct ox__histogram *h)
 {
     struct ox__rows q = h->quantiles, v = h->quantile_values;
-    ox__json_open(j, "quantile_values", '[');
+    ox__qjson_open(j, "quantile_values", '[');
     for (size_t i = 0; i < h->n_quantiles; i++) {
-        ox__json_begin(j, '{');
-        ox__json_kdouble(j, "quantile", ox__rows_f64(&q));
-        ox__json_kdouble(j, "value", ox__rows_f64(&v));
-        ox__json_end(j, '}');
+        ox__qjson_begin(j, '{');
+        ox__qjson_kdouble(j, "quantile", ox__rows_f64(&q));
+        ox__qjson_kdouble(j, "value", ox__rows_f64(&v));
+        ox__qjson_end(j, '}');
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
 }
 
 static void
@@ -188,10 +188,10 @@ write_histogram(struct ox__json *j, struct ox__rows *r)
 {
     struct ox__histogram h;
     ox__histogram_read(r, &h);
-    ox__json_begin(j, '{');
-    ox__json_ktime(j, "time", h.time_ns);
-    ox__json_ktime(j, "start_time", h.start_ns);
-    ox__json_ku64(j, "count", h.count);
+    ox__qjson_begin(j, '{');
+    ox__qjson_ktime(j, "time", h.time_ns);
+    ox__qjson_ktime(j, "start_time", h.start_ns);
+    ox__qjson_ku64(j, "count", h.count);
     write_optional(j, "sum", (h.has & OX_POINT_HAS_SUM) != 0, h.sum);
     if (h.type != OX_METRIC_SUMMARY) {
         write_optional(j, "min", (h.has & OX_POINT_HAS_MIN) != 0, h.min);
@@ -203,8 +203,8 @@ write_histogram(struct ox__json *j, struct ox__rows *r)
         write_exponential(j, &h);
     else
         write_quantiles(j, &h);
-    ox__json_ku64(j, "flags", h.flags);
-    ox__json_end(j, '}');
+    ox__qjson_ku64(j, "flags", h.flags);
+    ox__qjson_end(j, '}');
 }
 
 static void
@@ -213,21 +213,21 @@ write_series(struct ox__call *c, struct ox__json *j, const struct ox__metric_sea
 {
     bool number = ox__series_is_number(series);
     struct ox__rows *rows = &from[number ? NUMBERS : HISTOGRAMS].rows;
-    ox__json_begin(j, '{');
+    ox__qjson_begin(j, '{');
     ox__series_write(j, s, set, series);
-    ox__json_open(j, "points", '[');
+    ox__qjson_open(j, "points", '[');
     for (; belongs(rows, series->id) && c->rows < c->limit; c->rows++) {
         if (number)
             write_number(j, rows);
         else
             write_histogram(j, rows);
     }
-    ox__json_end(j, ']');
-    ox__json_open(j, "exemplars", '[');
+    ox__qjson_end(j, ']');
+    ox__qjson_open(j, "exemplars", '[');
     while (belongs(&from[EXEMPLARS].rows, series->id))
         ox__record_exemplar(j, &from[EXEMPLARS].rows);
-    ox__json_end(j, ']');
-    ox__json_end(j, '}');
+    ox__qjson_end(j, ']');
+    ox__qjson_end(j, '}');
 }
 
 ox_err

@@ -30,9 +30,9 @@ is_integer(struct ox_str s)
 static void
 wrapped(struct ox__json *j, const char *key, struct ox_str text)
 {
-    ox__json_begin(j, '{');
-    ox__json_kstr(j, key, text);
-    ox__json_end(j, '}');
+    ox__qjson_begin(j, '{');
+    ox__qjson_kstr(j, key, text);
+    ox__qjson_end(j, '}');
 }
 
 static void
@@ -45,11 +45,11 @@ write_double(struct ox__json *j, struct ox_str s)
     text[n] = 0;
     double v = strtod(text, &end);
     if (end == text || *end != 0) {
-        ox__json_str(j, s);
+        ox__qjson_str(j, s);
         return;
     }
     if (isfinite(v))
-        ox__json_double(j, v);
+        ox__qjson_double(j, v);
     else
         wrapped(j, "doubleValue",
                 isnan(v) ? OX_STR("NaN")
@@ -63,41 +63,41 @@ ox__record_value(struct ox__json *j, char type, struct ox_str text)
     switch (type) {
     case 'i':
         if (is_integer(text))
-            ox__json_raw(j, text);
+            ox__qjson_raw(j, text);
         else
-            ox__json_str(j, text);
+            ox__qjson_str(j, text);
         break;
     case 'd':
         write_double(j, text);
         break;
     case 'b':
-        ox__json_bool(j, ox_str_eq(text, OX_STR("true")));
+        ox__qjson_bool(j, ox_str_eq(text, OX_STR("true")));
         break;
     case 'j':
-        ox__json_raw(j, text.n > 0 ? text : OX_STR("null"));
+        ox__qjson_raw(j, text.n > 0 ? text : OX_STR("null"));
         break;
     case 'x':
         wrapped(j, "bytesValue", text);
         break;
     case 'n':
-        ox__json_null(j);
+        ox__qjson_null(j);
         break;
     default:
-        ox__json_str(j, text);
+        ox__qjson_str(j, text);
     }
 }
 
 void
 ox__record_attrs(struct ox__json *j, const char *key, struct ox__rows *map, size_t n, struct ox_str types)
 {
-    ox__json_open(j, key, '{');
+    ox__qjson_open(j, key, '{');
     for (size_t i = 0; i < n; i++) {
         struct ox_str name = ox__rows_str(map);
         struct ox_str value = ox__rows_str(map);
-        ox__json_key_str(j, name);
+        ox__qjson_key_str(j, name);
         ox__record_value(j, i < types.n ? types.p[i] : 's', value);
     }
-    ox__json_end(j, '}');
+    ox__qjson_end(j, '}');
 }
 
 void
@@ -112,18 +112,18 @@ ox__record_attrs_columns(struct ox__json *j, const char *key, struct ox__rows *r
 void
 ox__record_resource(struct ox__json *j, struct ox__rows *r)
 {
-    ox__json_open(j, "resource", '{');
+    ox__qjson_open(j, "resource", '{');
     ox__record_attrs_columns(j, "attributes", r);
-    ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
-    ox__json_kstr(j, "schema_url", ox__rows_str(r));
-    ox__json_end(j, '}');
-    ox__json_open(j, "scope", '{');
-    ox__json_kstr(j, "name", ox__rows_str(r));
-    ox__json_kstr(j, "version", ox__rows_str(r));
+    ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
+    ox__qjson_kstr(j, "schema_url", ox__rows_str(r));
+    ox__qjson_end(j, '}');
+    ox__qjson_open(j, "scope", '{');
+    ox__qjson_kstr(j, "name", ox__rows_str(r));
+    ox__qjson_kstr(j, "version", ox__rows_str(r));
     ox__record_attrs_columns(j, "attributes", r);
-    ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
-    ox__json_kstr(j, "schema_url", ox__rows_str(r));
-    ox__json_end(j, '}');
+    ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
+    ox__qjson_kstr(j, "schema_url", ox__rows_str(r));
+    ox__qjson_end(j, '}');
 }
 
 const char *
@@ -217,17 +217,17 @@ write_events(struct ox__json *j, struct ox__rows *r)
     struct ox__rows attrs = ox__rows_array_map(r, &n_other);
     struct ox__rows types = ox__rows_array_str(r, &n_other);
     struct ox__rows dropped = ox__rows_array_fixed(r, 4, &n_other);
-    ox__json_open(j, "events", '[');
+    ox__qjson_open(j, "events", '[');
     for (size_t i = 0; i < n && !r->failed; i++) {
-        ox__json_begin(j, '{');
-        ox__json_ktime(j, "time", ox__rows_u64(&time));
-        ox__json_kstr(j, "name", ox__rows_str(&name));
+        ox__qjson_begin(j, '{');
+        ox__qjson_ktime(j, "time", ox__rows_u64(&time));
+        ox__qjson_kstr(j, "name", ox__rows_str(&name));
         struct ox__rows map = ox__rows_map(&attrs, &pairs);
         ox__record_attrs(j, "attributes", &map, pairs, ox__rows_str(&types));
-        ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(&dropped));
-        ox__json_end(j, '}');
+        ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(&dropped));
+        ox__qjson_end(j, '}');
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
 }
 
 static void
@@ -241,27 +241,27 @@ write_links(struct ox__json *j, struct ox__rows *r)
     struct ox__rows types = ox__rows_array_str(r, &n_other);
     struct ox__rows dropped = ox__rows_array_fixed(r, 4, &n_other);
     struct ox__rows flags = ox__rows_array_fixed(r, 4, &n_other);
-    ox__json_open(j, "links", '[');
+    ox__qjson_open(j, "links", '[');
     for (size_t i = 0; i < n && !r->failed; i++) {
-        ox__json_begin(j, '{');
-        ox__json_kid(j, "trace_id", ox__rows_fixed(&trace, 16), 16);
-        ox__json_kid(j, "span_id", ox__rows_fixed(&span, 8), 8);
-        ox__json_kstr(j, "trace_state", ox__rows_str(&state));
+        ox__qjson_begin(j, '{');
+        ox__qjson_kid(j, "trace_id", ox__rows_fixed(&trace, 16), 16);
+        ox__qjson_kid(j, "span_id", ox__rows_fixed(&span, 8), 8);
+        ox__qjson_kstr(j, "trace_state", ox__rows_str(&state));
         struct ox__rows map = ox__rows_map(&attrs, &pairs);
         ox__record_attrs(j, "attributes", &map, pairs, ox__rows_str(&types));
-        ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(&dropped));
-        ox__json_ku64(j, "flags", ox__rows_u32(&flags));
-        ox__json_end(j, '}');
+        ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(&dropped));
+        ox__qjson_ku64(j, "flags", ox__rows_u32(&flags));
+        ox__qjson_end(j, '}');
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
 }
 
 static void
 write_span_times(struct ox__json *j, const struct ox__span_head *head)
 {
-    ox__json_ktime(j, "start_time", head->start_ns);
-    ox__json_ktime(j, "end_time", head->start_ns + head->duration_ns);
-    ox__json_ku64(j, "duration_ns", head->duration_ns);
+    ox__qjson_ktime(j, "start_time", head->start_ns);
+    ox__qjson_ktime(j, "end_time", head->start_ns + head->duration_ns);
+    ox__qjson_ku64(j, "duration_ns", head->duration_ns);
 }
 
 void
@@ -269,21 +269,21 @@ ox__record_span(struct ox__json *j, struct ox__rows *r)
 {
     struct ox__span_head head;
     ox__record_span_head(r, &head);
-    ox__json_kid(j, "trace_id", head.trace_id, 16);
-    ox__json_kid(j, "span_id", head.span_id, 8);
-    ox__json_kid(j, "parent_span_id", head.parent_span_id, 8);
-    ox__json_kstr(j, "name", ox__rows_str(r));
-    ox__json_kstr(j, "service_name", head.service_name);
-    ox__json_kcstr(j, "kind", ox__kind_name(ox__rows_u8(r)));
+    ox__qjson_kid(j, "trace_id", head.trace_id, 16);
+    ox__qjson_kid(j, "span_id", head.span_id, 8);
+    ox__qjson_kid(j, "parent_span_id", head.parent_span_id, 8);
+    ox__qjson_kstr(j, "name", ox__rows_str(r));
+    ox__qjson_kstr(j, "service_name", head.service_name);
+    ox__qjson_kcstr(j, "kind", ox__kind_name(ox__rows_u8(r)));
     write_span_times(j, &head);
-    ox__json_kcstr(j, "status_code", ox__status_name(head.status_code));
-    ox__json_kstr(j, "status_message", ox__rows_str(r));
-    ox__json_kstr(j, "trace_state", ox__rows_str(r));
-    ox__json_ku64(j, "flags", ox__rows_u32(r));
-    ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
-    ox__json_ku64(j, "dropped_events_count", ox__rows_u32(r));
-    ox__json_ku64(j, "dropped_links_count", ox__rows_u32(r));
-    ox__json_kdouble(j, "sample_weight", head.sample_weight);
+    ox__qjson_kcstr(j, "status_code", ox__status_name(head.status_code));
+    ox__qjson_kstr(j, "status_message", ox__rows_str(r));
+    ox__qjson_kstr(j, "trace_state", ox__rows_str(r));
+    ox__qjson_ku64(j, "flags", ox__rows_u32(r));
+    ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
+    ox__qjson_ku64(j, "dropped_events_count", ox__rows_u32(r));
+    ox__qjson_ku64(j, "dropped_links_count", ox__rows_u32(r));
+    ox__qjson_kdouble(j, "sample_weight", head.sample_weight);
     ox__record_attrs_columns(j, "attributes", r);
     ox__record_resource(j, r);
     write_events(j, r);
@@ -295,7 +295,7 @@ write_body(struct ox__json *j, struct ox__rows *r)
 {
     struct ox_str body = ox__rows_str(r);
     char type = (char)ox__rows_u8(r);
-    ox__json_key(j, "body");
+    ox__qjson_key(j, "body");
     ox__record_value(j, type, body);
 }
 
@@ -305,9 +305,9 @@ write_severity(struct ox__json *j, struct ox__rows *r)
 {
     uint8_t number = ox__rows_u8(r);
     struct ox_str text = ox__rows_str(r);
-    ox__json_ku64(j, "severity_number", number);
-    ox__json_kstr(j, "severity_text", text);
-    ox__json_kstr(j, "level", number != 0 ? ox_str_of(ox__level_name(number)) : text);
+    ox__qjson_ku64(j, "severity_number", number);
+    ox__qjson_kstr(j, "severity_text", text);
+    ox__qjson_kstr(j, "level", number != 0 ? ox_str_of(ox__level_name(number)) : text);
 }
 
 void
@@ -317,53 +317,53 @@ ox__record_log(struct ox__json *j, struct ox__rows *r, struct ox__log_head *head
     head->block_id = ox__rows_u64(r);
     uint64_t observed_ns = ox__rows_u64(r);
     uint8_t missing = ox__rows_u8(r);
-    ox__json_begin(j, '{');
-    ox__json_ktime(j, "time", head->time_ns);
-    ox__json_ktime(j, "observed_time", observed_ns);
-    ox__json_kbool(j, "time_missing", (missing & 1) != 0);
-    ox__json_kbool(j, "observed_time_missing", (missing & 2) != 0);
+    ox__qjson_begin(j, '{');
+    ox__qjson_ktime(j, "time", head->time_ns);
+    ox__qjson_ktime(j, "observed_time", observed_ns);
+    ox__qjson_kbool(j, "time_missing", (missing & 1) != 0);
+    ox__qjson_kbool(j, "observed_time_missing", (missing & 2) != 0);
     write_severity(j, r);
-    ox__json_kstr(j, "service_name", ox__rows_str(r));
-    ox__json_kstr(j, "event_name", ox__rows_str(r));
+    ox__qjson_kstr(j, "service_name", ox__rows_str(r));
+    ox__qjson_kstr(j, "event_name", ox__rows_str(r));
     write_body(j, r);
-    ox__json_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
-    ox__json_kid(j, "span_id", ox__rows_fixed(r, 8), 8);
-    ox__json_ku64(j, "flags", ox__rows_u32(r));
-    ox__json_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
+    ox__qjson_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
+    ox__qjson_kid(j, "span_id", ox__rows_fixed(r, 8), 8);
+    ox__qjson_ku64(j, "flags", ox__rows_u32(r));
+    ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
     ox__record_attrs_columns(j, "attributes", r);
     ox__record_resource(j, r);
-    ox__json_end(j, '}');
+    ox__qjson_end(j, '}');
 }
 
 void
 ox__record_number(struct ox__json *j, const char *key, uint8_t value_type, double value, int64_t int_value)
 {
-    ox__json_key(j, key);
+    ox__qjson_key(j, key);
     if (value_type == 2)
-        ox__json_double(j, value);
+        ox__qjson_double(j, value);
     else if (value_type != 1)
-        ox__json_null(j);
+        ox__qjson_null(j);
     else if (int_value != 0)
-        ox__json_i64(j, int_value);
+        ox__qjson_i64(j, int_value);
     else
-        ox__json_i64(j, (int64_t)value);
+        ox__qjson_i64(j, (int64_t)value);
 }
 
 void
 ox__record_exemplar(struct ox__json *j, struct ox__rows *r)
 {
     char series[24];
-    ox__json_begin(j, '{');
+    ox__qjson_begin(j, '{');
     snprintf(series, sizeof(series), "%016llx", (unsigned long long)ox__rows_u64(r));
-    ox__json_kcstr(j, "series_id", series);
-    ox__json_kstr(j, "metric_name", ox__rows_str(r));
-    ox__json_ktime(j, "point_time", ox__rows_u64(r));
-    ox__json_ktime(j, "time", ox__rows_u64(r));
+    ox__qjson_kcstr(j, "series_id", series);
+    ox__qjson_kstr(j, "metric_name", ox__rows_str(r));
+    ox__qjson_ktime(j, "point_time", ox__rows_u64(r));
+    ox__qjson_ktime(j, "time", ox__rows_u64(r));
     double value = ox__rows_f64(r);
     uint8_t type = ox__rows_u8(r);
     ox__record_number(j, "value", type, value, ox__rows_i64(r));
-    ox__json_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
-    ox__json_kid(j, "span_id", ox__rows_fixed(r, 8), 8);
+    ox__qjson_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
+    ox__qjson_kid(j, "span_id", ox__rows_fixed(r, 8), 8);
     ox__record_attrs_columns(j, "filtered_attributes", r);
-    ox__json_end(j, '}');
+    ox__qjson_end(j, '}');
 }

@@ -201,12 +201,12 @@ write_group(struct ox__json *j, const struct ox__metric_search *s, const struct 
     struct ox__rows r = {.p = (const uint8_t *)key.p, .end = (const uint8_t *)key.p + key.n};
     size_t n;
     struct ox__rows values = ox__rows_array_str(&r, &n);
-    ox__json_open(j, "labels", '{');
+    ox__qjson_open(j, "labels", '{');
     for (size_t i = 0; i < n && i < s->n_by; i++) {
-        ox__json_key_str(j, s->by[i]);
-        ox__json_str(j, ox__rows_str(&values));
+        ox__qjson_key_str(j, s->by[i]);
+        ox__qjson_str(j, ox__rows_str(&values));
     }
-    ox__json_end(j, '}');
+    ox__qjson_end(j, '}');
 }
 
 void
@@ -221,18 +221,18 @@ ox__series_write(struct ox__json *j, const struct ox__metric_search *s, const st
     for (int i = 0; i < 3; i++)
         (void)ox__rows_u8(&r);
     struct ox_str unit = ox__rows_str(&r), description = ox__rows_str(&r), service = ox__rows_str(&r);
-    ox__json_kcstr(j, "type", types[series->type < OX_COUNT(types) ? series->type : 0]);
-    ox__json_kcstr(j, "temporality",
-                   temporalities[series->temporality < OX_COUNT(temporalities) ? series->temporality : 0]);
-    ox__json_kbool(j, "monotonic", series->monotonic);
-    ox__json_kstr(j, "unit", unit);
-    ox__json_kstr(j, "description", description);
+    ox__qjson_kcstr(j, "type", types[series->type < OX_COUNT(types) ? series->type : 0]);
+    ox__qjson_kcstr(j, "temporality",
+                    temporalities[series->temporality < OX_COUNT(temporalities) ? series->temporality : 0]);
+    ox__qjson_kbool(j, "monotonic", series->monotonic);
+    ox__qjson_kstr(j, "unit", unit);
+    ox__qjson_kstr(j, "description", description);
     if (s->grouped) {
         write_group(j, s, set, series);
         return;
     }
-    ox__json_kcstr(j, "series_id", id);
-    ox__json_kstr(j, "service_name", service);
+    ox__qjson_kcstr(j, "series_id", id);
+    ox__qjson_kstr(j, "service_name", service);
     ox__record_attrs_columns(j, "attributes", &r);
     ox__record_attrs_columns(j, "metadata", &r);
     ox__record_resource(j, &r);

@@ -211,23 +211,23 @@ ox__handle_services(struct ox__call *c, struct ox__json *j)
 {
     struct services all = {0};
     ox_err err = load(c, &all);
-    ox__json_open(j, "services", '[');
+    ox__qjson_open(j, "services", '[');
     for (size_t i = 0; err == OX_OK && i < all.n; i++) {
         const struct service *s = &all.list[i];
-        ox__json_begin(j, '{');
-        ox__json_kstr(j, "name", s->name);
-        ox__json_open(j, "signals", '[');
+        ox__qjson_begin(j, '{');
+        ox__qjson_kstr(j, "name", s->name);
+        ox__qjson_open(j, "signals", '[');
         if (s->spans > 0)
-            ox__json_str(j, OX_STR("traces"));
+            ox__qjson_str(j, OX_STR("traces"));
         if (s->logs > 0)
-            ox__json_str(j, OX_STR("logs"));
+            ox__qjson_str(j, OX_STR("logs"));
         if (s->points > 0)
-            ox__json_str(j, OX_STR("metrics"));
-        ox__json_end(j, ']');
-        ox__json_ktime(j, "last_seen", s->last_ns);
-        ox__json_end(j, '}');
+            ox__qjson_str(j, OX_STR("metrics"));
+        ox__qjson_end(j, ']');
+        ox__qjson_ktime(j, "last_seen", s->last_ns);
+        ox__qjson_end(j, '}');
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     services_fini(&all);
     return err;
 }
@@ -235,21 +235,21 @@ ox__handle_services(struct ox__call *c, struct ox__json *j)
 static void
 write_stats(struct ox__json *j, const struct service *s, double seconds)
 {
-    ox__json_begin(j, '{');
-    ox__json_kstr(j, "name", s->name);
-    ox__json_ku64(j, "spans", s->spans);
-    ox__json_ku64(j, "logs", s->logs);
-    ox__json_ku64(j, "points", s->points);
-    ox__json_ku64(j, "errors", s->span_errors);
-    ox__json_ku64(j, "log_errors", s->log_errors);
-    ox__json_kdouble(j, "error_rate", s->spans > 0 ? (double)s->span_errors / (double)s->spans : 0);
-    ox__json_kdouble(j, "spans_per_second", seconds > 0 ? (double)s->spans / seconds : 0);
-    ox__json_ku64(j, "p50_ns", s->p50_ns);
-    ox__json_ku64(j, "p95_ns", s->p95_ns);
-    ox__json_ku64(j, "p99_ns", s->p99_ns);
-    ox__json_kdouble(j, "p95_ms", (double)s->p95_ns / 1e6);
-    ox__json_ktime(j, "last_seen", s->last_ns);
-    ox__json_end(j, '}');
+    ox__qjson_begin(j, '{');
+    ox__qjson_kstr(j, "name", s->name);
+    ox__qjson_ku64(j, "spans", s->spans);
+    ox__qjson_ku64(j, "logs", s->logs);
+    ox__qjson_ku64(j, "points", s->points);
+    ox__qjson_ku64(j, "errors", s->span_errors);
+    ox__qjson_ku64(j, "log_errors", s->log_errors);
+    ox__qjson_kdouble(j, "error_rate", s->spans > 0 ? (double)s->span_errors / (double)s->spans : 0);
+    ox__qjson_kdouble(j, "spans_per_second", seconds > 0 ? (double)s->spans / seconds : 0);
+    ox__qjson_ku64(j, "p50_ns", s->p50_ns);
+    ox__qjson_ku64(j, "p95_ns", s->p95_ns);
+    ox__qjson_ku64(j, "p99_ns", s->p99_ns);
+    ox__qjson_kdouble(j, "p95_ms", (double)s->p95_ns / 1e6);
+    ox__qjson_ktime(j, "last_seen", s->last_ns);
+    ox__qjson_end(j, '}');
 }
 
 ox_err
@@ -259,10 +259,10 @@ ox__handle_service_stats(struct ox__call *c, struct ox__json *j)
     ox_err err = load(c, &all);
     uint64_t end_ns = c->range.end_ns < c->now_ns ? c->range.end_ns : c->now_ns;
     double seconds = end_ns > c->range.start_ns ? (double)(end_ns - c->range.start_ns) / 1e9 : 0;
-    ox__json_open(j, "services", '[');
+    ox__qjson_open(j, "services", '[');
     for (size_t i = 0; err == OX_OK && i < all.n; i++)
         write_stats(j, &all.list[i], seconds);
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     services_fini(&all);
     return err;
 }
@@ -277,23 +277,23 @@ ox__handle_status(struct ox__call *c, struct ox__json *j)
         return err;
     uint64_t before_ns = ox_clock_monotonic_ns(c->q->clock);
     ox_err ping = ox_storage_ping(c->q->storage, PING_MS, &c->diag);
-    ox__json_kcstr(j, "status", ping == OX_OK ? "ok" : "degraded");
-    ox__json_kcstr(j, "version", c->q->version != NULL ? c->q->version : "unknown");
-    ox__json_kcstr(j, "tenant", c->req->tenant.name);
-    ox__json_ktime(j, "now", c->now_ns);
-    ox__json_open(j, "storage", '{');
-    ox__json_kbool(j, "reachable", ping == OX_OK);
-    ox__json_ku64(j, "ping_us", (ox_clock_monotonic_ns(c->q->clock) - before_ns) / 1000);
+    ox__qjson_kcstr(j, "status", ping == OX_OK ? "ok" : "degraded");
+    ox__qjson_kcstr(j, "version", c->q->version != NULL ? c->q->version : "unknown");
+    ox__qjson_kcstr(j, "tenant", c->req->tenant.name);
+    ox__qjson_ktime(j, "now", c->now_ns);
+    ox__qjson_open(j, "storage", '{');
+    ox__qjson_kbool(j, "reachable", ping == OX_OK);
+    ox__qjson_ku64(j, "ping_us", (ox_clock_monotonic_ns(c->q->clock) - before_ns) / 1000);
     if (ping != OX_OK)
-        ox__json_kcstr(j, "error", c->diag.text[0] != 0 ? c->diag.text : ox_err_text(ping));
-    ox__json_end(j, '}');
+        ox__qjson_kcstr(j, "error", c->diag.text[0] != 0 ? c->diag.text : ox_err_text(ping));
+    ox__qjson_end(j, '}');
     if (ping != OX_OK)
         ox__call_partial(c, "storage does not answer", &c->diag);
     ox_buf_init(&more);
     if (c->q->status != NULL)
         c->q->status(c->q->status_ctx, &more);
     if (more.len > 0 && !more.failed)
-        ox__json_raw(j, ox_buf_str(&more));
+        ox__qjson_raw(j, ox_buf_str(&more));
     ox_buf_fini(&more);
     return OX_OK;
 }

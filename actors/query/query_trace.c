@@ -146,11 +146,11 @@ write_services(struct ox__json *j, const struct trace *t)
     for (uint32_t i = 0; i < t->tree.n; i++)
         names[i] = t->spans[t->tree.nodes[i].index].head.service_name;
     qsort(names, t->tree.n, sizeof(*names), compare_str);
-    ox__json_open(j, "services", '[');
+    ox__qjson_open(j, "services", '[');
     for (uint32_t i = 0; i < t->tree.n; i++)
         if (i == 0 || !ox_str_eq(names[i], names[i - 1]))
-            ox__json_str(j, names[i]);
-    ox__json_end(j, ']');
+            ox__qjson_str(j, names[i]);
+    ox__qjson_end(j, ']');
     free(names);
     return OX_OK;
 }
@@ -165,36 +165,36 @@ write_summary(struct ox__json *j, const struct trace *t)
         end_ns = s->start_ns + s->duration_ns > end_ns ? s->start_ns + s->duration_ns : end_ns;
         errors += s->status_code == 2;
     }
-    ox__json_kid(j, "trace_id", t->id, sizeof(t->id));
-    ox__json_ktime(j, "start_time", start_ns);
-    ox__json_ktime(j, "end_time", end_ns);
-    ox__json_ku64(j, "duration_ns", end_ns - start_ns);
-    ox__json_ku64(j, "span_count", t->tree.n);
-    ox__json_ku64(j, "error_count", errors);
-    ox__json_ku64(j, "root_count", t->tree.roots);
-    ox__json_ku64(j, "orphan_count", t->tree.orphans);
-    ox__json_ku64(j, "cycle_count", t->tree.cycles);
-    ox__json_ku64(j, "duplicates_removed", t->tree.duplicates);
+    ox__qjson_kid(j, "trace_id", t->id, sizeof(t->id));
+    ox__qjson_ktime(j, "start_time", start_ns);
+    ox__qjson_ktime(j, "end_time", end_ns);
+    ox__qjson_ku64(j, "duration_ns", end_ns - start_ns);
+    ox__qjson_ku64(j, "span_count", t->tree.n);
+    ox__qjson_ku64(j, "error_count", errors);
+    ox__qjson_ku64(j, "root_count", t->tree.roots);
+    ox__qjson_ku64(j, "orphan_count", t->tree.orphans);
+    ox__qjson_ku64(j, "cycle_count", t->tree.cycles);
+    ox__qjson_ku64(j, "duplicates_removed", t->tree.duplicates);
     return write_services(j, t);
 }
 
 static void
 write_spans(struct ox__json *j, const struct trace *t)
 {
-    ox__json_open(j, "spans", '[');
+    ox__qjson_open(j, "spans", '[');
     for (uint32_t i = 0; i < t->tree.n; i++) {
         const struct ox__tree_node *node = &t->tree.nodes[i];
         struct ox__rows r = {.p = t->spans[node->index].begin, .end = t->end};
-        ox__json_begin(j, '{');
+        ox__qjson_begin(j, '{');
         ox__record_span(j, &r);
-        ox__json_ku64(j, "depth", node->depth);
-        ox__json_ku64(j, "child_count", node->children);
-        ox__json_kbool(j, "root", (node->flags & OX__TREE_ROOT) != 0);
-        ox__json_kbool(j, "orphan", (node->flags & OX__TREE_ORPHAN) != 0);
-        ox__json_kbool(j, "cycle", (node->flags & OX__TREE_CYCLE) != 0);
-        ox__json_end(j, '}');
+        ox__qjson_ku64(j, "depth", node->depth);
+        ox__qjson_ku64(j, "child_count", node->children);
+        ox__qjson_kbool(j, "root", (node->flags & OX__TREE_ROOT) != 0);
+        ox__qjson_kbool(j, "orphan", (node->flags & OX__TREE_ORPHAN) != 0);
+        ox__qjson_kbool(j, "cycle", (node->flags & OX__TREE_CYCLE) != 0);
+        ox__qjson_end(j, '}');
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
 }
 
 /* "FROM ... WHERE" of what carries the trace's id, near its time. */
@@ -235,7 +235,7 @@ write_correlated(struct ox__call *c, struct ox__json *j, const char *key, const 
     uint32_t n = 0;
     ox_buf_init(&result);
     ox_err err = ox__call_query(c, sql, &result);
-    ox__json_open(j, key, '[');
+    ox__qjson_open(j, key, '[');
     if (err == OX_OK) {
         ox__rows_init(&r, &result);
         size_t mark = j->buf->len;
@@ -249,7 +249,7 @@ write_correlated(struct ox__call *c, struct ox__json *j, const char *key, const 
             err = ox__call_damaged(c);
         }
     }
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     if (err != OX_OK)
         ox__call_partial(c, key, c->diag.text[0] != 0 ? &c->diag : NULL);
     else if (ox__rows_more(&r))

@@ -298,28 +298,28 @@ static void
 write_trace(struct ox__call *c, struct ox__json *j, struct ox__rows *r)
 {
     size_t n;
-    ox__json_begin(j, '{');
-    ox__json_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
+    ox__qjson_begin(j, '{');
+    ox__qjson_kid(j, "trace_id", ox__rows_fixed(r, 16), 16);
     uint64_t start_ns = ox__rows_u64(r), end_ns = ox__rows_u64(r);
-    ox__json_ktime(j, "start_time", start_ns);
-    ox__json_ktime(j, "end_time", end_ns);
-    ox__json_ku64(j, "duration_ns", end_ns - start_ns);
-    ox__json_ku64(j, "span_count", ox__rows_u64(r));
+    ox__qjson_ktime(j, "start_time", start_ns);
+    ox__qjson_ktime(j, "end_time", end_ns);
+    ox__qjson_ku64(j, "duration_ns", end_ns - start_ns);
+    ox__qjson_ku64(j, "span_count", ox__rows_u64(r));
     uint64_t errors = ox__rows_u64(r);
-    ox__json_ku64(j, "error_count", errors);
-    ox__json_kcstr(j, "status", errors > 0 ? "error" : "ok");
-    ox__json_kstr(j, "root_service", ox__rows_str(r));
-    ox__json_kstr(j, "root_operation", ox__rows_str(r));
-    ox__json_kbool(j, "root_missing", ox__rows_u8(r) == 0);
+    ox__qjson_ku64(j, "error_count", errors);
+    ox__qjson_kcstr(j, "status", errors > 0 ? "error" : "ok");
+    ox__qjson_kstr(j, "root_service", ox__rows_str(r));
+    ox__qjson_kstr(j, "root_operation", ox__rows_str(r));
+    ox__qjson_kbool(j, "root_missing", ox__rows_u8(r) == 0);
     bool sampled = ox__rows_u8(r) != 0;
     c->sampled |= sampled;
     struct ox__rows names = ox__rows_array_str(r, &n);
-    ox__json_ku64(j, "service_count", n);
-    ox__json_open(j, "services", '[');
+    ox__qjson_ku64(j, "service_count", n);
+    ox__qjson_open(j, "services", '[');
     for (size_t i = 0; i < n; i++)
-        ox__json_str(j, ox__rows_str(&names));
-    ox__json_end(j, ']');
-    ox__json_end(j, '}');
+        ox__qjson_str(j, ox__rows_str(&names));
+    ox__qjson_end(j, ']');
+    ox__qjson_end(j, '}');
 }
 
 static ox_err
@@ -360,10 +360,10 @@ search(struct ox__call *c, struct ox__json *j, struct search *s)
     if (s->ids == NULL)
         return OX_E_NOMEM;
     err = find_ids(c, s);
-    ox__json_open(j, "traces", '[');
+    ox__qjson_open(j, "traces", '[');
     if (err == OX_OK && s->n_ids > 0)
         err = write_summaries(c, j, s);
-    ox__json_end(j, ']');
+    ox__qjson_end(j, ']');
     free(s->ids);
     return err;
 }
