@@ -175,9 +175,9 @@ entry_settle(struct ox_ledger *l, struct entry *e)
 static void
 account_for(struct ox_ledger *l, uint64_t outbox_segment, uint64_t wal_segment)
 {
-    struct segment *box = segment_find(&l->outbox, outbox_segment);
-    OX_ASSERT(box != NULL);
-    if (box->wal_max < wal_segment)
+    struct segment *box = outbox_segment != 0 ? segment_find(&l->outbox, outbox_segment) : NULL;
+    OX_ASSERT(box != NULL || outbox_segment == 0);
+    if (box != NULL && box->wal_max < wal_segment)
         box->wal_max = wal_segment;
 }
 
@@ -253,13 +253,13 @@ ox_ledger_disposed(struct ox_ledger *l, uint64_t seq, uint32_t from, uint32_t to
     struct segment *box;
     if (from >= to || how < OX_DISPOSED_STORED || how >= OX_DISPOSED__COUNT)
         return OX_E_INVALID;
-    ox_err err = segment_open(&l->outbox, outbox_segment, &box);
+    ox_err err = outbox_segment != 0 ? segment_open(&l->outbox, outbox_segment, &box) : OX_OK;
     if (err != OX_OK)
         return err;
     if (l->rebuilding && seq < l->options.wal_first_seq)
         return OX_OK;
     struct entry *e = ox__ledger_map_get(&l->entries, seq);
-    if (e == NULL && !(l->rebuilding && seq > l->last_seq))
+    if (e == NULL && !(l->rebuilding && seq > l->last_seq && outbox_segment != 0))
         return OX_E_NOT_FOUND;
     if (e != NULL && e->wal_segment != 0 && to > e->n_records)
         return OX_E_INVALID;
@@ -348,14 +348,12 @@ ox_ledger_rebuilt(struct ox_ledger *l, uint64_t *orphans)
     uint64_t n = 0;
     size_t i = 0;
     while ((e = next_ghost(l, &i)) != NULL) {
-        (void)ox__ledger_map_take(&l->entries,
-                                  e->seq); /* may move another one into slot i: look there again */
+        /* What moves into slot i comes from behind it, or over the table's end from slots that held no ghosts:
+         * looking at slot i again misses none. */
+        (void)ox__ledger_map_take(&l->entries, e->seq);
         entry_free(e);
         n++;
-        i = 0 < n && i >= l->entries.cap ? 0 : i;
     }
-    /* A removal at the table's end may have moved one from the beginning; then nothing is missed, since slots before i
-     * held no ghosts and what moves comes from behind. */
     l->rebuilding = false;
     if (orphans != NULL)
         *orphans = n;

@@ -41,7 +41,8 @@ void ox_ledger_free(struct ox_ledger *l);
 OX_MUST_USE ox_err ox_ledger_entry_logged(struct ox_ledger *l, uint64_t seq, uint64_t wal_segment,
                                           uint32_t n_records);
 
-/* A durable outbox entry in `outbox_segment` disposes of ordinals [from, to) of WAL entry seq. EXISTS: some
+/* A durable outbox entry in `outbox_segment` disposes of ordinals [from, to) of WAL entry seq (segment 0: the WAL
+ * entry itself says so, as of the ordinals that it lists as rejected). EXISTS: some
  * of them were disposed of before, which would be a record twice: nothing is changed, the caller must say so
  * loudly. NOT_FOUND: no such open entry. While rebuilding, entries may become known later; a seq below
  * wal_first_seq is OX_OK and ignored. */
