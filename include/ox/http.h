@@ -170,7 +170,8 @@ uint32_t ox_http_census_open(struct ox_http_census *census);
 /*
  * Serves connections of `listen_fd`, an already listening TCP or Unix stream socket. The server works on a
  * duplicate, so the same fd can be served by several loops (who loses the race for a connection sees EAGAIN)
- * and stays the caller's. options: lend, copied. INVALID, IO, NOMEM.
+ * and stays the caller's. Sets SIGPIPE to be ignored unless the process has a handler for it. options: lend,
+ * copied. INVALID, IO, NOMEM.
  */
 OX_MUST_USE ox_err ox_http_server_start(struct uv_loop_s *loop, int listen_fd,
                                         const struct ox_http_server_options *options,

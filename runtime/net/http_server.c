@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -270,6 +271,16 @@ start_handles(struct ox_http_server *server)
     return OX_OK;
 }
 
+/* libuv writes without MSG_NOSIGNAL: with the default action any peer that leaves at the wrong moment would end
+ * the process. A handler that somebody has set is left alone. */
+static void
+ignore_sigpipe(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
 ox_err
 ox_http_server_start(struct uv_loop_s *loop, int listen_fd, const struct ox_http_server_options *options,
                      struct ox_http_server **out, struct ox_diag *diag)
@@ -277,6 +288,7 @@ ox_http_server_start(struct uv_loop_s *loop, int listen_fd, const struct ox_http
     if (options->on_request == NULL || options->header_bytes_max > 64 * 1024)
         return ox_diag_set(diag, OX_E_INVALID, "options", -1,
                            "on_request must be set and header_bytes_max be at most 65536");
+    ignore_sigpipe();
     struct ox_http_server *server = calloc(1, sizeof(*server));
     if (server == NULL)
         return OX_E_NOMEM;
