@@ -26,17 +26,15 @@ static ox_err
 open_one(struct ox__listener *l, struct ox_diag *diag)
 {
     struct ox_diag inner;
-    char wanted[OX_NET_ADDR_MAX];
     ox_diag_clear(&inner);
     ox_err err = ox_net_listen(l->wanted, BACKLOG, &l->fd, l->actual, &inner);
     if (err == OX_OK)
         return OX_OK;
-    ox_net_addr_format(l->wanted, wanted);
-    return ox_diag_set(
-        diag, err, l->flag, -1,
-        "%s; `ss -ltnp 'sport = :%u'` shows who has port %u, --%s HOST:PORT chooses another (port 0: any "
-        "free one)",
-        inner.text, (unsigned)l->wanted->port, (unsigned)l->wanted->port, l->flag);
+    if (strstr(inner.text, "in use") == NULL)
+        return ox_diag_set(diag, err, l->flag, -1, "%s (--%s HOST:PORT)", inner.text, l->flag);
+    return ox_diag_set(diag, err, l->flag, -1,
+                       "%s (--%s HOST:PORT); `ss -ltnp 'sport = :%u'` shows who has it", inner.text, l->flag,
+                       (unsigned)l->wanted->port);
 }
 
 ox_err
