@@ -159,7 +159,7 @@ read_lc(struct reader *r, const char *of, size_t n)
     if (n == 0)
         return out;
     uint64_t flags = take_uint(r, 8);
-    if ((flags & ~0xffull) != 0x200 || (flags & 0xff) > 3)
+    if ((flags & ~0x4ffull) != 0x200 || (flags & 0xff) > 3) /* 0x400: a new dictionary, as the server says */
         die("unknown flags of a LowCardinality column");
     uint64_t n_keys = take_uint(r, 8);
     char **keys = read_items(r, of, n_keys);
