@@ -106,8 +106,11 @@ static void
 serve(const struct ox_child_args *args, bool stubborn)
 {
     struct pollfd fds[2] = {{args->fd_control, POLLIN, 0}, {args->fd_otlp_http, POLLIN, 0}};
+    sigset_t none;
+    sigemptyset(&none);
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && terminated) {
+        /* SIGTERM is let in only here, so that none is missed between looking and waiting. */
+        if (ppoll(fds, 2, NULL, &none) < 0 && terminated) {
             event("term %ld", 0);
             terminated = 0;
             if (!stubborn)
@@ -131,6 +134,10 @@ main(int argc, char **argv)
         return 98;
     who = argv[1];
     data_dir = argv[3];
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
     sigaction(SIGTERM, &act, NULL);
     event("start %ld", (long)getpid());
     if (getpgrp() != getpid())
