@@ -6,10 +6,12 @@
 #define OX_TEST_CORE_KIT_H
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ox/actor.h"
 #include "ox/log.h"
+#include "ox/metric.h"
 #include "ox/runtime.h"
 
 #define KIT_STEPS_MAX 1000000u
