@@ -16,7 +16,8 @@ demo() {
     load=
     while kill -0 "$heart" 2>/dev/null; do
         if [ -z "$load" ] && grep -q "\"pid\":$heart," "$ready" 2>/dev/null; then
-            build/observex demo --data "$data" >/dev/null 2>&1 &
+            http=$(sed -n 's/.*"otlp_http":"\([^"]*\)".*/\1/p' "$ready")
+            build/observex demo --quiet --otlp-http "http://$http" >/dev/null 2>&1 &
             load=$!
         fi
         sleep 1
