@@ -38,10 +38,10 @@ struct ox__slots {
     unsigned inserts;
     unsigned queries;
 };
-void ox__slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts);
-bool ox__slots_take(struct ox__slots *slots, bool insert);
-void ox__slots_give(struct ox__slots *slots, bool insert);
-unsigned ox__slots_used(struct ox__slots *slots);
+void ox__engine_slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts);
+bool ox__engine_slots_take(struct ox__slots *slots, bool insert);
+void ox__engine_slots_give(struct ox__slots *slots, bool insert);
+unsigned ox__engine_slots_used(struct ox__slots *slots);
 
 /* Clients that wait for a result: when one goes away, its statement is killed. */
 struct ox__watched {
@@ -57,10 +57,10 @@ struct ox__watch {
     struct ox__watched *entries;
     unsigned n;
 };
-OX_MUST_USE ox_err ox__watch_start(struct ox__watch *watch, struct ox__engine *engine, unsigned n);
-void ox__watch_add(struct ox__watch *watch, int fd, uint64_t id);
+OX_MUST_USE ox_err ox__engine_watch_start(struct ox__watch *watch, struct ox__engine *engine, unsigned n);
+void ox__engine_watch_add(struct ox__watch *watch, int fd, uint64_t id);
 /* Whether the client was seen to be gone. After return the fd is not looked at any more. */
-bool ox__watch_remove(struct ox__watch *watch, uint64_t id);
+bool ox__engine_watch_remove(struct ox__watch *watch, uint64_t id);
 
 struct ox__engine {
     const struct ox_engine_options *options;

@@ -154,9 +154,10 @@ open_store(struct ox__engine *engine, const struct ox__files *files, struct ox_d
     }
     if (create_database(engine, diag) != OX_OK)
         return EXIT_ENGINE;
-    ox__slots_init(&engine->slots, engine->limits.queries_max, engine->limits.queries_for_inserts);
+    ox__engine_slots_init(&engine->slots, engine->limits.queries_max, engine->limits.queries_for_inserts);
     engine->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (engine->stop_fd < 0 || ox__watch_start(&engine->watch, engine, engine->limits.queries_max) != OX_OK) {
+    if (engine->stop_fd < 0 ||
+        ox__engine_watch_start(&engine->watch, engine, engine->limits.queries_max) != OX_OK) {
         ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the engine's threads");
         return EXIT_ENGINE;
     }
@@ -267,10 +268,10 @@ stop(struct ox__engine *engine)
     if (engine->options->socket_path != NULL)
         unlink(engine->options->socket_path);
     unsigned waited = 0;
-    for (; ox__slots_used(&engine->slots) > 0 && waited < engine->limits.stop_timeout_ms;
+    for (; ox__engine_slots_used(&engine->slots) > 0 && waited < engine->limits.stop_timeout_ms;
          waited += STOP_POLL_MS)
         nanosleep(&(struct timespec){0, STOP_POLL_MS * 1000000L}, NULL);
-    unsigned left = ox__slots_used(&engine->slots);
+    unsigned left = ox__engine_slots_used(&engine->slots);
     OX_LOG_INFO("engine", "stopped", OX_F_U64("statements_cut", left), OX_F_U64("waited_ms", waited));
     signal(SIGALRM, on_alarm);
     alarm(CLOSE_GRACE_S);

@@ -11,7 +11,7 @@
 #include "engine/engine.h"
 
 void
-ox__slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts)
+ox__engine_slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts)
 {
     memset(slots, 0, sizeof(*slots));
     pthread_mutex_init(&slots->lock, NULL);
@@ -20,7 +20,7 @@ ox__slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts)
 }
 
 bool
-ox__slots_take(struct ox__slots *slots, bool insert)
+ox__engine_slots_take(struct ox__slots *slots, bool insert)
 {
     pthread_mutex_lock(&slots->lock);
     bool ok =
@@ -34,7 +34,7 @@ ox__slots_take(struct ox__slots *slots, bool insert)
 }
 
 void
-ox__slots_give(struct ox__slots *slots, bool insert)
+ox__engine_slots_give(struct ox__slots *slots, bool insert)
 {
     pthread_mutex_lock(&slots->lock);
     unsigned *count = insert ? &slots->inserts : &slots->queries;
@@ -44,7 +44,7 @@ ox__slots_give(struct ox__slots *slots, bool insert)
 }
 
 unsigned
-ox__slots_used(struct ox__slots *slots)
+ox__engine_slots_used(struct ox__slots *slots)
 {
     pthread_mutex_lock(&slots->lock);
     unsigned used = slots->inserts + slots->queries;

@@ -250,9 +250,9 @@ run_in_slot(struct ox__statement *st)
     choose_format(st);
     /* An insert whose client went away is finished: the client will ask again with the same token. */
     if (cancellable)
-        ox__watch_add(&st->engine->watch, ox__conn_fd(st->conn), st->id);
+        ox__engine_watch_add(&st->engine->watch, ox__conn_fd(st->conn), st->id);
     run(st);
-    if (cancellable && ox__watch_remove(&st->engine->watch, st->id))
+    if (cancellable && ox__engine_watch_remove(&st->engine->watch, st->id))
         ox__conn_break(st->conn);
 }
 
@@ -261,7 +261,7 @@ take_slot_and_run(struct ox__statement *st)
 {
     bool insert = st->role == OX__ROLE_SYSTEM &&
                   (st->sql.kind == OX__SQL_INSERT_DATA || st->sql.kind == OX__SQL_INSERT);
-    if (!ox__slots_take(&st->engine->slots, insert)) {
+    if (!ox__engine_slots_take(&st->engine->slots, insert)) {
         ox__reply_refusal(st->conn, OX__CODE_TOO_MANY_QUERIES, "TOO_MANY_SIMULTANEOUS_QUERIES",
                           "Too many simultaneous queries. Maximum: %u, of which %u for inserts",
                           st->engine->limits.queries_max, st->engine->limits.queries_for_inserts);
@@ -270,7 +270,7 @@ take_slot_and_run(struct ox__statement *st)
     run_in_slot(st);
     if (st->session != NULL)
         st->engine->lib.close_conn(st->session);
-    ox__slots_give(&st->engine->slots, insert);
+    ox__engine_slots_give(&st->engine->slots, insert);
 }
 
 void

@@ -105,7 +105,7 @@ watch_main(void *arg)
 }
 
 ox_err
-ox__watch_start(struct ox__watch *watch, struct ox__engine *engine, unsigned n)
+ox__engine_watch_start(struct ox__watch *watch, struct ox__engine *engine, unsigned n)
 {
     watch->engine = engine;
     watch->n = n;
@@ -132,7 +132,7 @@ wake(struct ox__watch *watch)
 }
 
 void
-ox__watch_add(struct ox__watch *watch, int fd, uint64_t id)
+ox__engine_watch_add(struct ox__watch *watch, int fd, uint64_t id)
 {
     pthread_mutex_lock(&watch->lock);
     for (unsigned i = 0; i < watch->n; i++) {
@@ -146,7 +146,7 @@ ox__watch_add(struct ox__watch *watch, int fd, uint64_t id)
 }
 
 bool
-ox__watch_remove(struct ox__watch *watch, uint64_t id)
+ox__engine_watch_remove(struct ox__watch *watch, uint64_t id)
 {
     bool gone = false;
     pthread_mutex_lock(&watch->lock);

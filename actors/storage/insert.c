@@ -26,7 +26,8 @@ static const struct ox_storage_setting pinned[] = {
     {"max_insert_threads", "1"},
 };
 
-/* Only the embedded engine turns an insert into INSERT SELECT; an older server would not know these. */
+/* Only the embedded engine turns an insert into INSERT SELECT, which it deduplicates only by token; an older
+ * server would not know these. */
 static const struct ox_storage_setting pinned_embedded[] = {
     {"deduplicate_insert", "enable"},
     {"deduplicate_insert_select", "force_enable"},
@@ -69,7 +70,7 @@ ox_storage_insert(struct ox_storage *st, const struct ox_storage_insert *insert,
     add_statement(&call, insert);
     if (!st->plain)
         add_settings(&call, pinned, OX_COUNT(pinned));
-    if (!st->plain && st->socket_path != NULL)
+    if (!st->plain && st->socket_path != NULL && insert->token != NULL)
         add_settings(&call, pinned_embedded, OX_COUNT(pinned_embedded));
     if (insert->token != NULL && !st->plain)
         ox__call_param(&call, "", "insert_deduplication_token", ox_str_of(insert->token));

@@ -203,7 +203,10 @@ add_params(struct ox__call *call, const struct ox_storage_query *q)
     struct ox_buf escaped = {0};
     for (size_t i = 0; i < q->params_n; i++) {
         ox_buf_reset(&escaped);
-        ox__storage_escape_param(&escaped, q->params[i].value);
+        if (ox__storage_param_is_compound(q->sql, q->params[i].name))
+            ox_buf_append_str(&escaped, q->params[i].value);
+        else
+            ox__storage_escape_param(&escaped, q->params[i].value);
         ox__call_param(call, "param_", q->params[i].name, ox_buf_str(&escaped));
         call->url.failed |= escaped.failed;
     }

@@ -79,6 +79,8 @@ void ox__call_fini(struct ox__call *call);
 int ox__storage_code_of(struct ox_str text);
 /* The value of X-ClickHouse-Summary. */
 void ox__storage_parse_summary(struct ox_str json, struct ox_storage_stats *stats);
+/* Whether the SQL binds `name` as Array, Map or Tuple: their text is taken as it is, without TSV escapes. */
+bool ox__storage_param_is_compound(struct ox_str sql, const char *name);
 /* Raw bytes to the TSV escapes that ClickHouse wants of a parameter. */
 void ox__storage_escape_param(struct ox_buf *out, struct ox_str raw);
 

@@ -31,6 +31,48 @@ ox__storage_escape_param(struct ox_buf *out, struct ox_str raw)
     }
 }
 
+static const char *
+skip_spaces(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n'))
+        p++;
+    return p;
+}
+
+/* p stands behind '{': does "name : Array(..." follow? */
+static bool
+binds_compound(const char *p, const char *end, struct ox_str name)
+{
+    static const char *const types[] = {"Array(", "Map(", "Tuple("};
+    p = skip_spaces(p, end);
+    if ((size_t)(end - p) < name.n || memcmp(p, name.p, name.n) != 0)
+        return false;
+    p = skip_spaces(p + name.n, end);
+    if (p == end || *p != ':')
+        return false;
+    p = skip_spaces(p + 1, end);
+    for (size_t i = 0; i < OX_COUNT(types); i++) {
+        size_t n = strlen(types[i]);
+        if ((size_t)(end - p) >= n && memcmp(p, types[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool
+ox__storage_param_is_compound(struct ox_str sql, const char *name)
+{
+    const char *end = sql.p + sql.n;
+    for (const char *p = sql.p; p < end; p++) {
+        p = memchr(p, '{', (size_t)(end - p));
+        if (p == NULL)
+            return false;
+        if (binds_compound(p + 1, end, ox_str_of(name)))
+            return true;
+    }
+    return false;
+}
+
 void
 ox_storage_quote(struct ox_buf *out, struct ox_str value)
 {

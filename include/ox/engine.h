@@ -62,8 +62,7 @@ struct ox_engine_options {
 int ox_engine_main(const struct ox_engine_options *options, struct ox_diag *diag);
 
 /*
- * The text of users.xml: user default with one row policy per table of `tables` (lend; views are left out,
- * their targets count) and for schema_migrations, so that a connection without the setting log_comment sees
+ * The text of users.xml: user default with one row policy per table and view of `tables` (lend) and for schema_migrations, so that a connection without the setting log_comment sees
  * no row, 't:<tenant>' sees that tenant's rows of tables that are tenant_owned, 's:<secret>' sees all.
  * INVALID names the table whose name is not of letters, digits and underscores; NOMEM.
  */
