@@ -150,7 +150,7 @@ struct ox_http_stats {
     uint64_t connections;           /* open now */
     uint64_t connections_total;     /* accepted */
     uint64_t connections_refused;   /* by the census */
-    uint64_t connections_timed_out; /* idle, header, body or write time-out */
+    uint64_t connections_timed_out; /* idle, header, body or write time-out; HTTP/2: also single streams */
     uint64_t requests_pending;      /* handed to on_request, not answered */
     uint64_t requests_total;        /* headers complete */
     uint64_t requests_refused;      /* by the server itself */

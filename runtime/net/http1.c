@@ -4,7 +4,8 @@
  *
  * Owns:    the reading state of one connection and input that waits while it is paused.
  * Threads: the server's loop.
- * Bounds:  pipeline_max requests in memory, then reading pauses; header_bytes_max; DISCARD_MAX of unwanted body.
+ * Bounds:  pipeline_max requests in memory, then reading pauses; header_bytes_max; DISCARD_MAX of unwanted
+ *          body.
  * Fails:   refusals (see ox/http.h); after one the connection closes, since framing can no longer be trusted.
  * Flow:    http_conn.c feeds -> http1_parse.c reads -> http_request.c tells the handler -> start/written/end.
  */

@@ -7,7 +7,8 @@
  * Fails:   OX_E_INVALID (400), OX_E_HEADER_TOO_LARGE (431), OX_E_UNIMPLEMENTED (501).
  *
  * Why not http-parser: the library as Debian builds it (HTTP_PARSER_STRICT=0) takes "\n" for "\r\n", folded
- * headers, spaces before the colon and any two bytes after a chunk. Each of these is a way to smuggle a request
+ * headers, spaces before the colon and any two bytes after a chunk. Each of these is a way to smuggle a
+ * request
  * past a proxy in front of us. It stays the oracle in the tests: what both accept, both must read alike.
  */
 #ifndef OX_NET_HTTP1_PARSE_H
@@ -44,7 +45,8 @@ struct ox__h1_head {
 /* Gives the parser room for one more header; NULL = no more are allowed. */
 typedef struct ox_http_header *(*ox__h1_slot_fn)(void *ctx);
 
-/* Reads a whole head, from the request line to the empty line included (as found by ox__h1_scan). Everything in
+/* Reads a whole head, from the request line to the empty line included (as found by ox__h1_scan).
+ * Everything in
  * `out` and in the slots are views into `text`. */
 OX_MUST_USE ox_err ox__h1_parse_head(struct ox_str text, ox__h1_slot_fn slot, void *ctx,
                                      struct ox__h1_head *out, struct ox_diag *diag);

@@ -4,8 +4,10 @@
  *
  * Owns:    the nghttp2 session of one connection.
  * Threads: the server's loop.
- * Bounds:  h2_streams_max concurrent streams and twice as many requests in memory (a reset stream's request lives
- *          until its handler answers); header_bytes_max and headers_max per request; h2_resets_*; SETTINGS_MAX
+ * Bounds:  h2_streams_max concurrent streams and twice as many requests in memory (a reset stream's request
+ *          lives
+ *          until its handler answers); header_bytes_max and headers_max per request; h2_resets_*;
+ *          SETTINGS_MAX
  *          entries per SETTINGS frame; OUTBOUND_ACKS_MAX unsent PING and SETTINGS acknowledgements.
  * Fails:   stream errors reset the stream, protocol errors and floods end the connection with GOAWAY.
  * Flow:    http_conn.c feeds -> nghttp2 -> callbacks here -> http_request.c -> http2_send.c answers.
@@ -348,7 +350,7 @@ http2_eof(struct ox__http_conn *conn)
 static bool
 stalled(const struct ox__http_request *r, uint64_t now_ms)
 {
-    return r->out.bytes > 0 && now_ms - r->out_since_ms > r->server->o.write_timeout_ms;
+    return !r->stalled && r->out.bytes > 0 && now_ms - r->out_since_ms > r->server->o.write_timeout_ms;
 }
 
 static void
@@ -366,6 +368,8 @@ tick_request(struct ox__http_conn *conn, struct ox__http_request *r, uint64_t no
                     o->body_timeout_ms);
         ox__http_request_refuse(r, OX_E_REQUEST_TIMEOUT, &diag);
     } else if (stalled(r, now_ms)) {
+        r->stalled = true;
+        OX_HTTP_COUNT(conn->server, connections_timed_out, 1);
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_CANCEL);
     }
 }

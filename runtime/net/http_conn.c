@@ -261,7 +261,8 @@ write_later(struct ox__http_conn *conn)
     return false;
 }
 
-/* From the start after each hook: it may have ended any request. Ends, since a hook that fills its queue again
+/* From the start after each hook: it may have ended any request. Ends, since a hook that fills its queue
+ * again
  * leaves it above the low-water mark. */
 static void
 check_drains(struct ox__http_conn *conn)

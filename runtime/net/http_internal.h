@@ -6,8 +6,10 @@
  * Threads: the server's loop, except the statistics and the census.
  * Flow:    http_server.c accepts -> http_conn.c reads and writes -> http1.c or http2.c -> http_request.c.
  *
- * Rule of re-entry: hooks of the handler are called from protocol code while a parser is at work. They only ever
- * queue bytes and mark the connection dirty; writing, closing and resuming happen in ox__http_conn_flush, which
+ * Rule of re-entry: hooks of the handler are called from protocol code while a parser is at work. They only
+ * ever
+ * queue bytes and mark the connection dirty; writing, closing and resuming happen in ox__http_conn_flush,
+ * which
  * runs from the prepare handle (before the loop sleeps) or from a write's end, never beneath a parser.
  */
 #ifndef OX_NET_HTTP_INTERNAL_H
@@ -104,10 +106,10 @@ struct ox__http_request {
 
     /* HTTP/2 only. */
     int32_t stream_id;
-    size_t head_bytes;  /* header list size so far */
-    bool head_overflow; /* refused with 431 when complete */
-    bool deferred;      /* the data provider waits for bytes */
-    bool eof_sent;
+    size_t head_bytes;          /* header list size so far */
+    bool head_overflow;         /* refused with 431 when complete */
+    bool deferred;              /* the data provider waits for bytes */
+    bool stalled;               /* reset because the peer took nothing of the answer */
     struct ox_buf trailer_text; /* of the answer: name\0value\0... */
     size_t trailer_count;
 };
@@ -262,7 +264,8 @@ void ox__http_request_detach(struct ox__http_request *req, bool tell);
 struct ox_http_header *ox__http_request_header_slot(struct ox__http_request *req);
 /* Fills in method from method_name. */
 void ox__http_request_set_method(struct ox__http_request *req);
-/* Headers are complete: calls on_headers. True when the body is wanted, false when it was answered or refused. */
+/* Headers are complete: calls on_headers. True when the body is wanted, false when it was answered or
+ * refused. */
 bool ox__http_request_headers_done(struct ox__http_request *req);
 /* Bytes of the body; false when it was refused. */
 bool ox__http_request_body(struct ox__http_request *req, const uint8_t *data, size_t n);

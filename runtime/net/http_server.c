@@ -271,7 +271,8 @@ start_handles(struct ox_http_server *server)
     return OX_OK;
 }
 
-/* libuv writes without MSG_NOSIGNAL: with the default action any peer that leaves at the wrong moment would end
+/* libuv writes without MSG_NOSIGNAL: with the default action any peer that leaves at the wrong moment
+ * would end
  * the process. A handler that somebody has set is left alone. */
 static void
 ignore_sigpipe(void)

@@ -43,11 +43,13 @@ struct ox_client1 {
 void ox_client1_init(struct ox_client1 *c, int fd);
 /* Closes the socket. */
 void ox_client1_fini(struct ox_client1 *c);
-/* Reads one answer (interim 1xx answers are skipped); head: it belongs to a HEAD request. False if none came. */
+/* Reads one answer (interim 1xx answers are skipped); head: it belongs to a HEAD request. False if none
+ * came. */
 bool ox_client1_read(struct ox_client1 *c, bool head, struct ox_client_response *out);
 /* True when the server closes without sending anything more. */
 bool ox_client1_closed(struct ox_client1 *c);
-/* One request on a connection of its own. headers: "Name: value\r\n" lines or NULL. Adds host and content-length. */
+/* One request on a connection of its own. headers: "Name: value\r\n" lines or NULL. Adds host and
+ * content-length. */
 bool ox_client1_request(uint16_t port, const char *method, const char *target, const char *headers,
                         const void *body, size_t body_n, struct ox_client_response *out);
 
@@ -55,7 +57,8 @@ bool ox_client1_request(uint16_t port, const char *method, const char *target, c
 struct ox_client2;
 struct ox_client2 *ox_client2_open(uint16_t port);
 void ox_client2_close(struct ox_client2 *c);
-/* headers: pairs name, value, ..., NULL. body is lent until the stream is done. end: false keeps the request open
+/* headers: pairs name, value, ..., NULL. body is lent until the stream is done. end: false keeps the
+ * request open
  * after the body. Returns the stream id or -1. */
 int32_t ox_client2_submit(struct ox_client2 *c, const char *method, const char *path,
                           const char *const *headers, const void *body, size_t body_n,

@@ -169,6 +169,10 @@ on_request(void *ctx, struct ox_http_request *req)
         handle_big(req);
     } else if (ox_str_eq(req->path, OX_STR("/trailers"))) {
         handle_trailers(req);
+    } else if (ox_str_eq(req->path, OX_STR("/inject"))) {
+        struct ox_http_header h = {OX_STR("X-Echo"), OX_STR("a\r\nX-Evil: 1")};
+        ox_http_respond(req, &(struct ox_http_response){
+                                 .status = 200, .headers = &h, .headers_len = 1, .text = OX_STR("injected")});
     } else if (ox_str_eq(req->path, OX_STR("/abort"))) {
         handle_abort(req);
     } else {
@@ -245,6 +249,8 @@ fixture_start(struct fixture *f)
     f->o.body_account = &f->account;
     cr_assert_eq(ox_http_server_start(&f->loop, f->listen_fd, &f->o, &f->server, &diag), OX_OK, "%s",
                  diag.text);
+    if (f->extra_fd != 0)
+        cr_assert_eq(ox_http_server_listen(f->server, f->extra_fd, &diag), OX_OK, "%s", diag.text);
     cr_assert_eq(uv_thread_create(&f->thread, run, f), 0);
 }
 

@@ -5,9 +5,12 @@
  * Owns:    the thread, the loop, the listening socket.
  * Threads: handlers on the loop's thread; the test sees atomics and what the wire shows.
  *
- * Paths: /echo answers the body; /info describes the request; /hold is kept until /release answers all that are
- * held; /stream?n=N streams N bytes with back-pressure; /early is refused with 401 in on_headers; /trailers sends
- * one; /abort breaks off in the middle; /big?n=N one answer of N bytes.
+ * Paths: /echo answers the body; /info describes the request; /hold is kept until /release answers all that
+ *          are
+ * held; /stream?n=N streams N bytes with back-pressure; /early is refused with 401 in on_headers; /trailers
+ * sends
+ * one; /inject a header with line ends in
+ * its value; /abort breaks off in the middle; /big?n=N one answer of N bytes.
  */
 #ifndef OX_TESTS_NET_FIXTURE_H
 #define OX_TESTS_NET_FIXTURE_H
@@ -28,6 +31,7 @@ struct fixture {
     uv_thread_t thread;
     uint16_t port;
     int listen_fd;
+    int extra_fd;        /* a further listening socket, 0 = none */
     _Atomic int command; /* for the loop: 1 drain, 2 close, 3 release */
     _Atomic uint32_t requests, held, gone, drains, drained, refused;
     struct ox_http_request *holding[HELD_MAX]; /* loop's thread only */

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "fixture.h"
+#include "ox/net.h"
 #include "tests/harness/http_client.h"
 
 static struct fixture f;
@@ -433,6 +435,45 @@ Test(http1, limits_connections)
     while (!again && uv_hrtime() < end_ns)
         again = ox_client1_request(f.port, "GET", "/x", NULL, NULL, 0, &r);
     cr_assert(again, "a freed place can be taken");
+    stop();
+}
+
+static uint64_t
+fixed_time(const struct ox_clock *clock)
+{
+    return UINT64_C(784111777) * 1000000000;
+}
+
+Test(http1, serves_unix_sockets_and_dates_answers)
+{
+    static const struct ox_clock clock = {.monotonic_ns = fixed_time, .realtime_ns = fixed_time};
+    char dir[] = "/tmp/ox-http-XXXXXX", path[64], date[40];
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/s", dir);
+    cr_assert_eq(ox_net_listen_unix(path, 0600, &f.extra_fd, NULL), OX_OK);
+    f.o.clock = &clock;
+    start();
+    ox_client1_fini(&c);
+    ox_client1_init(&c, ox_client_connect_unix(path));
+    say("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(200, "GET /x ? v11 host=h peer=unix loop=1 len=0|Host=h");
+    cr_assert(ox_client_header(&r.headers, "date", date, sizeof(date)));
+    cr_assert_str_eq(date, "Sun, 06 Nov 1994 08:49:37 GMT");
+    stop();
+    close(f.extra_fd);
+    unlink(path);
+    rmdir(dir);
+}
+
+Test(http1, cannot_be_made_to_split_an_answer)
+{
+    start();
+    say("GET /inject?a%0d%0aX:1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(200, "injected");
+    char v[40];
+    cr_assert(ox_client_header(&r.headers, "x-echo", v, sizeof(v)));
+    cr_assert_str_eq(v, "a  X-Evil: 1");
+    cr_assert_not(ox_client_header(&r.headers, "x-evil", v, sizeof(v)));
     stop();
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Goal: HTTP/2 with many streams, big bodies, trailers, impatient and hostile peers.
- * Method: a real server on a thread, nghttp2's client session, raw frames where the session would not send them.
+ * Method: a real server on a thread, nghttp2's client session, raw frames where the session would not send
+ *          them.
  */
 #include <criterion/criterion.h>
 #include <nghttp2/nghttp2.h>
@@ -207,7 +208,7 @@ send_frame(uint8_t type, uint8_t flags, uint32_t stream, const void *payload, si
     (void)ox_client_send(ox_client2_fd(c), frame, 9 + n);
 }
 
-Test(http2, ends_continuation_and_ping_floods)
+Test(http2, ends_continuation_floods)
 {
     char junk[16000];
     memset(junk, 0, sizeof(junk));
@@ -228,6 +229,42 @@ Test(http2, ends_continuation_and_ping_floods)
     cr_assert(n == 0 || n == -1, "the connection must end");
     ox_client2_close(c);
     c = ox_client2_open(f.port);
+    expect(get("/x"), 200, NULL);
+    stop();
+}
+
+Test(http2, ends_ping_floods_whose_answers_nobody_reads)
+{
+    static uint8_t pings[17 * 1000];
+    static const uint8_t ping[17] = {0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+    for (size_t i = 0; i < 1000; i++)
+        memcpy(pings + 17 * i, ping, 17);
+    start();
+    expect(get("/x"), 200, NULL);
+    bool open = true;
+    for (int i = 0; open && i < 5000; i++)
+        open = ox_client_send(ox_client2_fd(c), pings, sizeof(pings));
+    cr_assert_not(open, "five million pings were taken");
+    struct ox_http_stats st;
+    ox_http_server_stats(f.server, &st);
+    cr_assert_eq(st.h2_floods, 1);
+    stop();
+}
+
+Test(http2, resets_streams_whose_window_stays_closed)
+{
+    f.o.write_timeout_ms = 100;
+    start();
+    int32_t id = get("/big?n=5000000");
+    ox_client2_flush(c);
+    struct ox_http_stats st;
+    uint64_t end_ns = uv_hrtime() + 10u * 1000 * 1000 * 1000;
+    do
+        ox_http_server_stats(f.server, &st);
+    while (st.connections_timed_out == 0 && uv_hrtime() < end_ns);
+    cr_assert_eq(st.connections_timed_out, 1);
+    cr_assert(ox_client2_wait(c, id, &r));
+    cr_assert(r.closed);
     expect(get("/x"), 200, NULL);
     stop();
 }
