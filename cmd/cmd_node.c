@@ -107,6 +107,7 @@ close_node(struct node_main *m)
 {
     struct ox_node *node = &m->node;
     ox_gateway_free(m->gateway);
+    ox_api_free(m->api);
     ox_dead_letter_close(node->dead_letters);
     ox_storage_close(node->storage);
     if (node->keys != NULL)

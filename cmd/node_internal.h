@@ -30,6 +30,7 @@ struct node_main {
     struct ox_writer_arg writer_args[OX_SIGNAL__COUNT];
     struct ox_gateway *gateway;
     struct ox_query query;
+    struct ox_api *api;
     bool runtime_started;
 };
 

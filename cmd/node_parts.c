@@ -38,7 +38,7 @@ static ox_err
 make_secret(const char *path, char *hex, struct ox_diag *diag)
 {
     uint8_t bytes[DEV_SECRET_BYTES];
-    char tmp[OX_DISK_PATH_MAX];
+    char tmp[OX_DISK_PATH_MAX + 8];
     if (ox_random_os(bytes, sizeof(bytes)) != OX_OK)
         return ox_diag_set(diag, OX_E_IO, path, -1, "the system gives no random bytes");
     ox_hex_encode(bytes, sizeof(bytes), hex);

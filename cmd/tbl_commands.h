@@ -44,6 +44,13 @@ OX_COMMAND(logs,   0, "logs [--service NAME] [--level LEVEL] [--q WORDS] [--trac
     "  --since 1h      how far to look back (1h; while following 1m)\n"
     "  --follow        keep showing what arrives, until Ctrl-C\n"
     "  --api URL, --data DIR, --key KEY   which ObserveX, and as whom\n")
+OX_COMMAND(wal,    0, "wal inspect [--data DIR] [--segment N] [--json]",
+    "Show what lies in the write-ahead log: segments, entries, damage.\n"
+    "\n"
+    "  --data DIR    the data directory (./observex-data); `observex serve` may be running on it\n"
+    "  --segment N   only this segment\n"
+    "\n"
+    "Changes nothing. Exit code 1 when bytes are damaged.\n")
 OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
     "Check a configuration file, list every key, or show what is in force.\n"
     "\n"
@@ -55,6 +62,18 @@ OX_COMMAND(key,    0, "key [--data DIR] TENANT",
     "\n"
     "In development mode each tenant's key derives from one secret in DIR. Send it as `x-api-key: KEY` or\n"
     "`Authorization: Bearer KEY`; without a key, requests from this machine belong to tenant `default`.\n")
+OX_COMMAND(send,   0, "send [--otlp-http URL] [--key KEY] [--signal traces|logs|metrics] FILE...",
+    "Send OTLP requests from files: JSON, or protobuf with --signal. `-` is standard input.\n")
+OX_COMMAND(demo,   0, "demo [--otlp-http URL] [--key KEY] [--rate N] [--seed N] [--story S] [--history S] [--seconds S]",
+    "Play a shop of twelve services whose checkout goes slow, and send its telemetry.\n"
+    "\n"
+    "  --otlp-http URL   where to send to (http://127.0.0.1:4318)\n"
+    "  --rate N          traces per second (20)\n"
+    "  --seed N          the same seed gives the same shop (1)\n"
+    "  --story S         seconds of one round: healthy, the payment database's pool fills, is exhausted, recovers (600)\n"
+    "  --history S       begin so many seconds ago, and catch up at once (0)\n"
+    "  --seconds S       stop after so many seconds (0: when it is stopped)\n"
+    "  --quiet           say nothing at the end\n")
 OX_COMMAND(version, 0, "version",
     "Print the version.\n")
 OX_COMMAND(engine, 1, "engine --data DIR --socket PATH --fd-control N",

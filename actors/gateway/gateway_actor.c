@@ -215,9 +215,9 @@ refuse(struct ox_node *node, struct ox_intake *in, ox_err err, const struct ox_d
 }
 
 static void
-accepted(struct ox_intake *in)
+accepted(struct ox_intake *in, bool duplicate)
 {
-    OX_METRIC_ADD_L(OX_M_ingest_accepted, in->n_accepted, ox_str_of(in->tenant->id.name),
+    OX_METRIC_ADD_L(duplicate ? OX_M_ingest_duplicate : OX_M_ingest_accepted, in->n_accepted, ox_str_of(in->tenant->id.name),
                     ox_str_of(ox_signal_name(in->signal)));
     ox__gateway_reply_ok(in);
     ox__intake_free(in);
@@ -281,7 +281,7 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
     count_dropped(in);
     write_dead_letters(self, gw, in);
     if (in->n_accepted == 0) { /* nothing to promise: an empty request, or all refused */
-        accepted(in);
+        accepted(in, false);
         return;
     }
     struct ox_permit permit = {0};
@@ -364,7 +364,7 @@ on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
     struct ox_append *append = msg->data;
     struct ox_intake *in = append->ticket;
     if (append->err == OX_OK)
-        accepted(in);
+        accepted(in, append->duplicate);
     else
         refuse(gw->port->node, in, append->err, NULL);
 }

@@ -143,8 +143,12 @@ account_wal_entry(struct ox_recovery *rec, const struct ox_journal_entry *info, 
     for (uint32_t i = 0; i < entry.rejected.n && err == OX_OK; i++)
         err = ox_ledger_disposed(rec->ledger, info->seq, r[i].from, r[i].to, OX_DISPOSED_REJECTED, 0);
     ox_wal_entry_fini(&entry);
+    if (err == OX_OK)
+        err = grow((void **)&rec->recent, &rec->cap_recent, rec->n_recent, sizeof(*rec->recent));
     if (err != OX_OK)
         return err;
+    rec->recent[rec->n_recent++] =
+        ox_recent_key_of(&entry.tenant, entry.signal, entry.request_hash.lo, entry.request_hash.hi);
     err = grow((void **)&rec->replay, &rec->cap_replay, rec->n_replay, sizeof(*rec->replay));
     if (err == OX_OK)
         rec->replay[rec->n_replay++] = info->seq;
@@ -254,5 +258,6 @@ ox_recovery_fini(struct ox_recovery *rec)
     ox_ledger_free(rec->ledger);
     free(rec->blocks);
     free(rec->replay);
+    free(rec->recent);
     memset(rec, 0, sizeof(*rec));
 }

@@ -19,14 +19,15 @@
 #include "actors/wal/wal_internal.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/recent.h"
 #include "ox/supervisor.h"
 #include "ox/wal.h"
 
 #define PARKED_RETRY_MS  5
 #define REPLAY_RETRY_MS  20
-#define RELEASE_RETRY_MS 1000 /* after a removal that failed */
-#define FILL_REFUSE      950  /* permille */
-#define FILL_WARN        800
+#define RELEASE_RETRY_MS 1000   /* after a removal that failed */
+#define FILL_WARN        800    /* permille */
+#define RECENT_MAX       262144 /* keys of requests: 60 s of 4,000 a second */
 
 struct wal {
     struct ox_node *node;
@@ -37,6 +38,8 @@ struct wal {
     /* requests for the next group */
     struct ox_append *waiting_head, *waiting_tail;
     uint32_t n_waiting;
+    struct ox_recent *recent;
+    struct ox_append *joiners; /* repeats of requests that wait for their commit */
     bool committing;
     bool releasing;
     bool warned_full;
@@ -65,6 +68,11 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->ledger = a->recovered->ledger;
     w->replay = a->recovered->replay;
     w->n_replay = a->recovered->n_replay;
+    w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->node->config->gateway_duplicate_window_ms * 1000000);
+    if (w->recent == NULL)
+        return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the keys of recent requests");
+    for (size_t i = 0; i < a->recovered->n_recent; i++)
+        ox_recent_put(w->recent, a->recovered->recent[i], OX_RECENT_DURABLE, ox_now_ns());
     a->recovered->ledger = NULL;
     a->recovered->replay = NULL;
     uint64_t ref;
@@ -85,7 +93,13 @@ wal_stop(struct ox_actor *self, enum ox_exit reason)
         w->parked_head = p->next;
         ox_parcel_free(p);
     }
+    while (w->joiners != NULL) {
+        struct ox_append *a = w->joiners;
+        w->joiners = a->next;
+        ox_append_free(a);
+    }
     free(w->replay);
+    ox_recent_free(w->recent);
     ox_ledger_free(w->ledger);
 }
 
@@ -219,12 +233,62 @@ commit_next(struct ox_actor *self, struct wal *w)
     w->committing = true;
 }
 
+static struct ox_recent_key
+key_of(const struct ox_append *append)
+{
+    const struct ox_batch *batch = append->parcel->batch;
+    return ox_recent_key_of(&batch->tenant, batch->signal, append->hash[0], append->hash[1]);
+}
+
+/* A repeat of what is logged already, or about to be: true when it is dealt with here. */
+static bool
+is_repeat(struct wal *w, struct ox_append *append)
+{
+    struct ox_recent_key key = key_of(append);
+    switch (ox_recent_look(w->recent, key, ox_now_ns())) {
+    case OX_RECENT_DURABLE:
+        append->duplicate = true;
+        answer(append);
+        return true;
+    case OX_RECENT_PENDING:
+        append->next = w->joiners;
+        w->joiners = append;
+        return true;
+    default:
+        ox_recent_put(w->recent, key, OX_RECENT_PENDING, ox_now_ns());
+        return false;
+    }
+}
+
+/* Requests that joined others hear what became of those. */
+static void
+answer_joiners(struct wal *w)
+{
+    struct ox_append *list = w->joiners;
+    w->joiners = NULL;
+    while (list != NULL) {
+        struct ox_append *append = list;
+        list = append->next;
+        enum ox_recent_state state = ox_recent_look(w->recent, key_of(append), ox_now_ns());
+        if (state == OX_RECENT_PENDING) {
+            append->next = w->joiners;
+            w->joiners = append;
+            continue;
+        }
+        append->duplicate = true;
+        append->err = state == OX_RECENT_DURABLE ? OX_OK : OX_E_IO;
+        answer(append);
+    }
+}
+
 static void
 on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_append *append = msg->data;
     msg->data = NULL;
     append->next = NULL;
+    if (is_repeat(w, append))
+        return;
     if (w->waiting_tail != NULL)
         w->waiting_tail->next = append;
     else
@@ -276,7 +340,11 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         struct ox_append *append = group->head;
         group->head = append->next;
         struct ox_parcel *parcel = NULL;
-        if (append->err == OX_OK) {
+        struct ox_recent_key key = key_of(append);
+        if (append->err != OX_OK) {
+            ox_recent_drop(w->recent, key);
+        } else {
+            ox_recent_put(w->recent, key, OX_RECENT_DURABLE, ox_now_ns());
             account_logged(w, append);
             parcel = append->parcel;
             append->parcel = NULL;
@@ -286,6 +354,8 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         if (parcel != NULL)
             deliver(self, w, parcel);
     }
+    if (w->joiners != NULL)
+        answer_joiners(w);
     publish_fill(w);
 }
 

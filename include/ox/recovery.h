@@ -16,6 +16,7 @@
 #include "ox/disk.h"
 #include "ox/journal.h"
 #include "ox/ledger.h"
+#include "ox/recent.h"
 
 /* A block in the outbox that is not known to be stored. */
 struct ox_pending_block {
@@ -42,6 +43,8 @@ struct ox_recovery {
     size_t n_blocks, cap_blocks;
     uint64_t *replay; /* sequences of the log entries with records still owed, ascending */
     size_t n_replay, cap_replay;
+    struct ox_recent_key *recent; /* of every log entry that is still there, in order */
+    size_t n_recent, cap_recent;
     uint64_t highest_wal_seq; /* named by the outbox */
     uint64_t orphans;         /* dispositions of log entries that are not there */
     uint64_t bad_entries;     /* journal entries whose payload could not be read; their damage is logged */

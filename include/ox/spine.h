@@ -95,6 +95,7 @@ struct ox_append {
     uint32_t *ranges;
     uint64_t hash[2]; /* of the request bytes */
     uint64_t seq;
+    bool duplicate; /* the same request is logged already: acknowledged, not stored again; the parcel stays here */
     ox_err err;
     struct ox_diag diag;
     struct ox_append *next;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/node_api.c - what the API shows of the node: why it is not ready, and its status.
+ *
+ * Owns:    nothing.
+ * Threads: not_ready on scheduler threads, status on dirty threads; both read atomics only.
+ */
+#include "cmd/node_internal.h"
+#include "ox/metric.h"
+
+static void
+not_ready(void *ctx, struct ox_buf *reasons)
+{
+    struct node_main *m = ctx;
+    struct ox_node *node = &m->node;
+    enum ox_node_phase phase = ox_node_phase(node);
+    if (phase != OX_NODE_RUNNING)
+        ox_buf_printf(reasons, "the node is %s\n", phase == OX_NODE_STARTING ? "starting" : "stopping");
+    if (!atomic_load_explicit(&node->storage_migrated, memory_order_acquire))
+        ox_buf_append_cstr(reasons, "storage has not taken the schema yet: ingest works, questions do not\n");
+    if (atomic_load_explicit(&node->wal_fill, memory_order_relaxed) >= 950)
+        ox_buf_append_cstr(reasons, "the write-ahead log has reached 95 % of wal.total_bytes\n");
+    if (atomic_load_explicit(&node->outbox_fill, memory_order_relaxed) >= 950)
+        ox_buf_append_cstr(
+            reasons, "the outbox has reached 95 % of outbox.total_bytes: storage takes less than arrives\n");
+}
+
+static void
+status(void *ctx, struct ox_buf *json)
+{
+    struct node_main *m = ctx;
+    struct ox_node *node = &m->node;
+    static const char *const phases[] = {"starting", "running", "stopping"};
+    struct ox_journal_stats wal, outbox;
+    ox_journal_stats(m->wal, &wal);
+    ox_journal_stats(m->outbox, &outbox);
+    ox_buf_printf(json, "\"phase\":\"%s\",\"mode\":\"%s\",", phases[ox_node_phase(node)],
+                  m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
+    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s},",
+                  atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
+                  ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false");
+    ox_buf_printf(json, "\"replay\":{\"done\":%s},",
+                  atomic_load_explicit(&node->replay_done, memory_order_acquire) ? "true" : "false");
+    ox_buf_printf(json, "\"in_flight\":{\"records\":%llu,\"body_bytes\":%llu,\"tenants\":%u},",
+                  (unsigned long long)ox_tenants_in_flight(node->tenants),
+                  (unsigned long long)atomic_load_explicit(&node->bodies.used_bytes, memory_order_relaxed),
+                  ox_tenants_count(node->tenants));
+    ox_buf_printf(json, "\"wal\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu},",
+                  (unsigned long long)wal.bytes, (unsigned long long)wal.segments,
+                  (unsigned long long)m->config.wal_total_bytes);
+    ox_buf_printf(
+        json,
+        "\"outbox\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu,\"blocks\":%llu,\"rows\":%llu}",
+        (unsigned long long)outbox.bytes, (unsigned long long)outbox.segments,
+        (unsigned long long)m->config.outbox_total_bytes,
+        (unsigned long long)atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed),
+        (unsigned long long)atomic_load_explicit(&node->outbox_rows, memory_order_relaxed));
+}
+
+ox_err
+node_api_start(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    m->query = (struct ox_query){
+        .storage = m->node.storage,
+        .clock = m->node.clock,
+        .limits = {.timeout_ms = (uint32_t)cfg->query_timeout_ms,
+                   .read_rows_max = (uint64_t)cfg->query_rows_max,
+                   .read_bytes_max = cfg->query_bytes_max,
+                   .memory_bytes_max = cfg->query_memory_bytes,
+                   .result_bytes_max = cfg->query_result_bytes_max,
+                   .results_default = (uint32_t)cfg->query_limit_default,
+                   .traces_max = (uint32_t)cfg->query_traces_limit_max,
+                   .logs_max = (uint32_t)cfg->query_logs_limit_max},
+        .status = status,
+        .status_ctx = m,
+        .version = OX_VERSION,
+    };
+    ox_query_limits_defaults(&m->query.limits);
+    struct ox_api_options options = {
+        .query = &m->query,
+        .keys = m->node.keys,
+        .listen_fd = m->fds.fd_api,
+        .concurrency = (uint32_t)cfg->query_concurrency,
+        .not_ready = not_ready,
+        .ctx = m,
+    };
+    return ox_api_start(&options, m->root, &m->api, diag);
+}

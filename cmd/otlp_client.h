@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/otlp_client.h - sends OTLP requests over HTTP as a well-behaved exporter does.
+ *
+ * Owns:    a libcurl handle that keeps its connection.
+ * Threads: one.
+ */
+#ifndef OX_OTLP_CLIENT_H
+#define OX_OTLP_CLIENT_H
+
+#include "ox/base.h"
+#include "ox/buf.h"
+
+struct ox_otlp_client;
+
+/* base: "http://127.0.0.1:4318", copied. key: API key or NULL, copied. NULL on lack of memory. */
+struct ox_otlp_client *ox_otlp_client_new(const char *base, const char *key);
+void ox_otlp_client_free(struct ox_otlp_client *client);
+
+struct ox_otlp_reply {
+    long status;
+    uint32_t retry_after_s; /* of a 429 or 503; 0 = none */
+    struct ox_buf body;     /* what the server said; init before, fini after */
+};
+
+/* One POST to /v1/{traces,logs,metrics}. OK whatever the status is; UNAVAILABLE when nothing answers. */
+OX_MUST_USE ox_err ox_otlp_client_post(struct ox_otlp_client *client, enum ox_signal signal, bool json,
+                                       struct ox_str body, struct ox_otlp_reply *reply, struct ox_diag *diag);
+
+/*
+ * The same, and again after Retry-After (or 1 s, doubling to 30 s) while the answer is 429, 502, 503, 504 or nothing
+ * answers, until *stop. OK: acknowledged. CANCELLED: stopped. Otherwise the server's refusal as INVALID.
+ */
+OX_MUST_USE ox_err ox_otlp_client_deliver(struct ox_otlp_client *client, enum ox_signal signal, bool json,
+                                          struct ox_str body, const volatile int *stop, uint64_t *retries,
+                                          struct ox_diag *diag);
+
+#endif
