@@ -53,18 +53,29 @@ struct ox_engine_options {
 };
 
 /*
- * Runs the engine until SIGTERM, SIGINT, the parent's death or the end of control_fd; then the process is
- * gone (_exit; 0 when asked to stop). Returns an exit code only when it could not start: the reason, one
- * sentence, is in `diag` and on stderr. 64 bad option    66 libchdb.so missing or unusable    73 directory,
- * configuration or socket 75 the data directory is in use by another engine     70 the library did not start
- * for another reason options: lend, for ever.
+ * Runs the engine until SIGTERM, SIGINT, the parent's death or the end of control_fd; then the process is gone
+ * (_exit; 0 when asked to stop). Returns an exit code only when it could not start; the reason, one sentence, is
+ * in `diag` and on stderr. options: lend, for ever.
+ *
+ * Exit codes:
+ *
+ * 64: bad option, or the parent is gone.
+ *
+ * 66: libchdb.so missing or unusable.
+ *
+ * 70: the library did not open its store.
+ *
+ * 73: directory, configuration or socket.
+ *
+ * 75: the data directory is in use by another engine.
  */
 int ox_engine_main(const struct ox_engine_options *options, struct ox_diag *diag);
 
 /*
- * The text of users.xml: user default with one row policy per table and view of `tables` (lend) and for schema_migrations, so that a connection without the setting log_comment sees
- * no row, 't:<tenant>' sees that tenant's rows of tables that are tenant_owned, 's:<secret>' sees all.
- * INVALID names the table whose name is not of letters, digits and underscores; NOMEM.
+ * The text of users.xml: user default with one row policy per table and view of `tables` (lend) and for
+ * schema_migrations, so that a connection without the setting log_comment sees no row, 't:<tenant>' sees that
+ * tenant's rows of tables that are tenant_owned, 's:<secret>' sees all. INVALID names the table whose name is
+ * not of letters, digits and underscores; NOMEM.
  */
 OX_MUST_USE ox_err ox_engine_users_xml(const struct ox_schema_table *tables, size_t n, const char *secret,
                                        struct ox_buf *out, struct ox_diag *diag);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal: codes, summaries, URLs and parameters are understood as documented.
+ * Method: tables of cases; no server.
+ */
+#include <criterion/criterion.h>
+
+#include "actors/storage/storage.h"
+
+Test(storage, codes_mean_what_the_writer_does_next)
+{
+    static const struct {
+        int code;
+        ox_err err;
+    } cases[] = {
+        {0, OX_OK},
+        {241, OX_E_STORAGE_BUSY},
+        {202, OX_E_STORAGE_BUSY},
+        {252, OX_E_STORAGE_BUSY},
+        {159, OX_E_STORAGE_BUDGET},
+        {158, OX_E_STORAGE_BUDGET},
+        {307, OX_E_STORAGE_BUDGET},
+        {396, OX_E_STORAGE_BUDGET},
+        {394, OX_E_CANCELLED},
+        {27, OX_E_STORAGE_REFUSED},
+        {33, OX_E_STORAGE_REFUSED},
+        {53, OX_E_STORAGE_REFUSED},
+        {117, OX_E_STORAGE_REFUSED},
+        {60, OX_E_NOT_FOUND},
+        {81, OX_E_NOT_FOUND},
+        {516, OX_E_UNAUTHENTICATED},
+        {164, OX_E_FORBIDDEN},
+        {242, OX_E_STORAGE_DOWN},
+        {99999, OX_E_STORAGE_REFUSED},
+    };
+    for (size_t i = 0; i < OX_COUNT(cases); i++)
+        cr_assert_eq(ox_storage_err_of_code(cases[i].code), cases[i].err, "%d", cases[i].code);
+}
+
+Test(storage, codes_are_found_in_texts_of_both_ages)
+{
+    cr_assert_eq(ox__storage_code_of(OX_STR("Code: 60. DB::Exception: x")), 60);
+    cr_assert_eq(ox__storage_code_of(OX_STR("1\t2\nCode: 241, e.displayText() = DB::Exception: y")), 241);
+    cr_assert_eq(ox__storage_code_of(OX_STR("Code: ")), 0);
+    cr_assert_eq(ox__storage_code_of(OX_STR("rows")), 0);
+    cr_assert_eq(ox__storage_code_of((struct ox_str){NULL, 0}), 0);
+}
+
+Test(storage, summaries)
+{
+    struct ox_storage_stats s;
+    ox__storage_parse_summary(
+        OX_STR("{\"read_rows\":\"12\",\"written_rows\":34,\"elapsed_ns\": \"18446744073709551615\"}"), &s);
+    cr_assert_eq(s.read_rows, 12);
+    cr_assert_eq(s.written_rows, 34);
+    cr_assert_eq(s.elapsed_ns, UINT64_MAX);
+    cr_assert_eq(s.read_bytes, 0);
+}
+
+Test(storage, parameters_are_escaped)
+{
+    struct ox_buf out = {0};
+    ox__storage_escape_param(&out, OX_STR("a\tb\\c\n\0'"));
+    cr_assert(ox_str_eq(ox_buf_str(&out), OX_STR("a\\tb\\\\c\\n\\0'")));
+    ox_buf_reset(&out);
+    ox_storage_quote(&out, OX_STR("a'b\\"));
+    cr_assert(ox_str_eq(ox_buf_str(&out), OX_STR("'a\\'b\\\\'")));
+    ox_buf_fini(&out);
+}
+
+Test(storage, compound_parameters_are_told_apart)
+{
+    struct ox_str sql = OX_STR("SELECT {a:String}, { b : Array(String)}, {ab:Map(String, String)}, '{', {a");
+    cr_assert_not(ox__storage_param_is_compound(sql, "a"));
+    cr_assert(ox__storage_param_is_compound(sql, "b"));
+    cr_assert(ox__storage_param_is_compound(sql, "ab"));
+    cr_assert_not(ox__storage_param_is_compound(sql, "c"));
+}
+
+Test(storage, urls)
+{
+    static const char *const bad[] = {NULL,      "",           "unix:",        "ftp://x",
+                                      "http://", "http://a/b", "http://u:p@h", "host:8123"};
+    static const char *const good[] = {"unix:/x", "http://h", "http://h:1/", "https://[::1]:8443"};
+    for (size_t i = 0; i < OX_COUNT(bad) + OX_COUNT(good); i++) {
+        const char *url = i < OX_COUNT(bad) ? bad[i] : good[i - OX_COUNT(bad)];
+        struct ox_storage *st;
+        struct ox_diag diag;
+        struct ox_storage_options o = {.url = url};
+        cr_assert_eq(ox_storage_open(&o, &st, &diag), i < OX_COUNT(bad) ? OX_E_CONFIG : OX_OK, "%s", url);
+        ox_storage_close(st);
+    }
+}
+
+Test(storage, nobody_there)
+{
+    struct ox_storage *st;
+    struct ox_diag diag;
+    struct ox_storage_options o = {.url = "unix:/nonexistent/engine.sock"};
+    cr_assert_eq(ox_storage_open(&o, &st, NULL), OX_OK);
+    cr_assert_eq(ox_storage_ping(st, 100, &diag), OX_E_STORAGE_DOWN);
+    cr_assert_not_null(strstr(diag.text, "/nonexistent/engine.sock"), "%s", diag.text);
+    ox_storage_close(st);
+}
