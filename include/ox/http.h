@@ -125,7 +125,7 @@ struct ox_http_server_options {
     size_t write_queue_low;  /* and at which on_drain follows [256 KiB] */
     struct ox_account
         *body_account; /* lend: budget of request bytes in memory; outlives all bodies. NULL = none */
-    struct ox_http_census *census; /* lend: outlives the server. NULL: the server counts for itself */
+    struct ox_http_census *census; /* shared, held by the server. NULL: the server counts for itself */
     const struct ox_clock *clock;  /* lend: wall clock of the date header; NULL = no date header */
     /* HTTP/1.1: a peer that ends its sending half before the answer counts as gone, unless this is set. */
     bool half_close;
@@ -163,6 +163,7 @@ struct ox_http_stats {
 
 /* Counts connections over several servers (one per loop) of one process. Any thread. NULL on no memory. */
 struct ox_http_census *ox_http_census_new(void);
+/* Gives the caller's reference back; servers that still use it hold their own. NULL is allowed. */
 void ox_http_census_free(struct ox_http_census *census);
 /* Connections open now, over all servers that share it. */
 uint32_t ox_http_census_open(struct ox_http_census *census);

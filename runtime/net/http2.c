@@ -172,6 +172,9 @@ headers_complete(struct ox__http_request *r)
     split_pseudo(r);
     ox__http_request_set_method(r);
     r->pub.content_length = content_length(r);
+    /* What came within the limit shows on_refused in which form to answer. */
+    r->pub.headers = r->header;
+    r->pub.headers_len = r->trailer_first = r->header_len;
     if (r->head_overflow) {
         ox_diag_set(&diag, OX_E_HEADER_TOO_LARGE, "header", -1,
                     "the headers exceed the limit of %u headers or %zu bytes", r->server->o.headers_max,

@@ -22,6 +22,7 @@ struct entry {
 
 struct ox_http_census {
     pthread_mutex_t lock;
+    uint32_t refs; /* the owner's, and one per server */
     uint32_t open;
     struct entry *buckets[BUCKETS];
 };
@@ -30,8 +31,19 @@ struct ox_http_census *
 ox_http_census_new(void)
 {
     struct ox_http_census *c = calloc(1, sizeof(*c));
-    if (c != NULL)
-        pthread_mutex_init(&c->lock, NULL);
+    if (c == NULL)
+        return NULL;
+    pthread_mutex_init(&c->lock, NULL);
+    c->refs = 1;
+    return c;
+}
+
+struct ox_http_census *
+ox__http_census_hold(struct ox_http_census *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->refs++;
+    pthread_mutex_unlock(&c->lock);
     return c;
 }
 
@@ -39,6 +51,11 @@ void
 ox_http_census_free(struct ox_http_census *c)
 {
     if (c == NULL)
+        return;
+    pthread_mutex_lock(&c->lock);
+    uint32_t left = --c->refs;
+    pthread_mutex_unlock(&c->lock);
+    if (left > 0)
         return;
     OX_ASSERT(c->open == 0);
     pthread_mutex_destroy(&c->lock);

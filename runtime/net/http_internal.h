@@ -204,7 +204,6 @@ struct ox_http_server {
     uv_loop_t *loop;
     struct ox_http_server_options o;
     struct ox_http_census *census;
-    bool census_own;
     bool draining, closing, closed_told;
     uint32_t handles; /* live uv handles, the connections included */
     void (*on_drained)(void *ctx);
@@ -240,6 +239,8 @@ struct ox_str ox__http_date(struct ox_http_server *server);
 /* http_census.c: OX_OK, or OVERLOAD at a limit. */
 ox_err ox__http_census_enter(struct ox_http_census *c, const uint8_t key[16], bool per_address, uint32_t max,
                              uint32_t per_address_max);
+/* One more who will call ox_http_census_free. */
+struct ox_http_census *ox__http_census_hold(struct ox_http_census *c);
 void ox__http_census_leave(struct ox_http_census *c, const uint8_t key[16], bool per_address);
 
 /* http_conn.c */

@@ -61,8 +61,7 @@ ox__http_server_unref(struct ox_http_server *server)
         free(r->header);
         free(r);
     }
-    if (server->census_own)
-        ox_http_census_free(server->census);
+    ox_http_census_free(server->census);
     free(server->read_buf);
     ox_buf_fini(&server->scratch);
     server->magic = 0;
@@ -298,8 +297,7 @@ ox_http_server_start(struct uv_loop_s *loop, int listen_fd, const struct ox_http
     server->loop = loop;
     server->o = *options;
     set_defaults(&server->o);
-    server->census_own = options->census == NULL;
-    server->census = server->census_own ? ox_http_census_new() : options->census;
+    server->census = options->census == NULL ? ox_http_census_new() : ox__http_census_hold(options->census);
     server->read_buf = malloc(OX_HTTP_READ_BYTES);
     if (server->census == NULL || server->read_buf == NULL) {
         ox__http_server_unref(server);

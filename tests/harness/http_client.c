@@ -137,7 +137,7 @@ static bool
 read_line(struct ox_client1 *c, struct ox_str *line)
 {
     for (;;) {
-        const char *from = (const char *)c->in.data + c->at;
+        const char *from = c->in.len > 0 ? (const char *)c->in.data + c->at : "";
         size_t have = c->in.len - c->at;
         const char *end = have > 0 ? memmem(from, have, "\r\n", 2) : NULL;
         if (end != NULL) {

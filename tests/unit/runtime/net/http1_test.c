@@ -497,3 +497,16 @@ Test(http1, drains)
     cr_assert(fixture_await(&f.drained, 1));
     stop();
 }
+
+Test(http1, shares_a_census_that_outlives_its_owner)
+{
+    f.o.census = ox_http_census_new();
+    start();
+    say("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(200, NULL);
+    cr_assert_eq(ox_http_census_open(f.o.census), 1);
+    ox_http_census_free(f.o.census);
+    say("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(200, NULL);
+    stop();
+}
