@@ -117,8 +117,6 @@ ox_builder_new(enum ox_signal signal, uint32_t partition, struct ox_series_cache
             return NULL;
         }
     }
-    if (cache != NULL)
-        b->ticket = ox__series_cache_ticket(cache);
     ox__origin_forget(&b->origin);
     ox_builder_set_partition(b, partition);
     return b;
@@ -216,8 +214,11 @@ ox_builder_add(struct ox_builder *b, const struct ox_batch *batch, const struct 
     ox__origin_forget(&b->origin);
     b->series.metric = OX__NONE;
     b->series.scope = OX__NONE;
-    if (b->signal == OX_SIGNAL_METRICS)
+    if (b->signal == OX_SIGNAL_METRICS) {
         b->tenant_hash = ox__tenant_hash(&batch->tenant);
+        if (b->ticket == 0)
+            b->ticket = ox__series_cache_ticket(b->cache);
+    }
     struct ox_rows piece = *rows;
     uint32_t end = rows->first + rows->count;
     while (piece.first < end && !b->failed && !ox_builder_full(b)) {
@@ -263,8 +264,7 @@ builder_reset(struct ox_builder *b)
         ox__block_reset(&b->blocks[i]);
     ox__origin_forget(&b->origin);
     b->rows = 0;
-    if (b->cache != NULL)
-        b->ticket = ox__series_cache_ticket(b->cache);
+    b->ticket = 0; /* the next add takes one: finish must not touch the cache */
 }
 
 ox_err

@@ -71,7 +71,7 @@ struct ox_builder {
     struct ox_buf types;      /* scratch: type characters of one map */
     /* metrics */
     struct ox_series_cache *cache;
-    uint32_t ticket; /* of the block in the making, in the cache */
+    uint32_t ticket; /* of the block in the making, in the cache; 0 = none yet */
     struct ox__series_ctx series;
     uint64_t tenant_hash;                                        /* of the batch being added */
     uint32_t metric_points, metric_histograms, metric_exemplars; /* entries of the current metric's name */

@@ -3,7 +3,9 @@
  * include/ox/encode.h - from batches to blocks in ClickHouse's Native format.
  *
  * Owns:    the columns of the blocks being built, and the memory of which series were written.
- * Threads: a builder and a series cache belong to one thread at a time (the writer actor's).
+ * Threads: a builder belongs to one thread at a time. A series cache belongs to the writer actor's thread, where
+ *          ox_builder_add and ox_series_cache_commit use it; ox_builder_finish and ox_builder_free do not touch
+ *          it and may run on a dirty thread.
  * Bounds:  OX_BLOCK_ROWS_MAX rows and OX_BLOCK_BYTES_MAX bytes per builder, see ox_builder_full;
  *          ox_builder_add stops at the first exactly, and looks at the second every 64 rows.
  * Flow:    writer actor, ox_builder_add per batch, ox_builder_finish, outbox, storage.
