@@ -77,6 +77,11 @@ void ox_runtime_quit(int code);
  * then the threads; frees everything. After it a new start is possible. Not on a scheduler thread. */
 void ox_runtime_stop(void);
 
+/* From now on a fault (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes `path` before it takes its default course: one
+ * line of JSON (signal, and of the handler that ran: class, name, slot, gen, message_kind, tenant, wal_seq), then
+ * the backtrace. path: copied. TOO_LARGE. Any thread, once at start. */
+OX_MUST_USE ox_err ox_crash_install(const char *path);
+
 uint32_t ox_runtime_loops(void);
 /* Actors alive. Any thread. */
 uint32_t ox_runtime_actors(void);

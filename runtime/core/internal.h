@@ -361,6 +361,10 @@ void ox__lanes_run(uint32_t nth);
 void ox__backtrace(char *out, size_t size);
 void ox__backtrace_text(void *const *frames, int n, char *out, size_t size);
 
+/* crash.c: an alternate stack for faults on this thread, so that a stack overflow can be written down too. */
+void *ox__crash_stack_new(void);
+void ox__crash_stack_free(void *stack);
+
 /* watch.c */
 ox_err ox__watch_start(struct ox__runtime *rt);
 void ox__watch_stop(struct ox__runtime *rt);

@@ -191,10 +191,12 @@ ox__loop_main(void *arg)
 {
     struct ox__loop *loop = arg;
     ox__loop_now = loop;
+    void *stack = ox__crash_stack_new();
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     /* All actors have ended; handles still open belong to nobody. */
     uv_walk(&loop->uv, close_left_over, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    ox__crash_stack_free(stack);
     ox__loop_now = NULL;
     return NULL;
 }

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal: a process that dies by a fault leaves a record that names actor, message and cause, and still dies by that
+ * signal. Method: children of fork that fault in a handler, outside one, and by overflowing a scheduler's stack.
+ */
+#include "kit.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { KIND_FAULT = 9, KIND_OVERFLOW };
+
+static char path[] = "/tmp/ox-crash-XXXXXX";
+
+static void
+make_path(void)
+{
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    close(fd);
+}
+
+static void
+remove_path(void)
+{
+    unlink(path);
+}
+
+static int
+deeper(volatile char *above)
+{
+    volatile char here[4096];
+    here[0] = *above;
+    return here[0] != 1 ? deeper(here) + here[4095] : 0;
+}
+
+static void
+fault_message(struct ox_actor *self, struct ox_msg *msg)
+{
+    volatile char zero = 0;
+    if (msg->kind == KIND_OVERFLOW)
+        deeper(&zero);
+    raise(SIGSEGV);
+}
+
+static const struct ox_actor_class fault_class = {.name = "fault", .on_message = fault_message};
+
+static void
+die_in_handler(void)
+{
+    struct ox_tenant_id acme = {"acme"};
+    kit_start(1);
+    ox_pid pid;
+    struct ox_spawn spec = {.class = &fault_class, .name = "weak\"point"};
+    cr_assert_eq(ox_spawn_wait(&spec, &pid, NULL), OX_OK);
+    struct ox_msg *msg = ox_msg_new(KIND_FAULT, NULL, 0, NULL);
+    msg->cause = (struct ox_cause){ox_tenant_index(&acme), 4711};
+    cr_assert_eq(ox_send(pid, &msg), OX_OK);
+    kit_settle();
+}
+
+static void
+die_on_a_loop(void)
+{
+    struct ox_runtime_options options = {.loops = 1};
+    ox_pid pid;
+    cr_assert_eq(ox_runtime_start(&options, NULL), OX_OK);
+    cr_assert_eq(ox_spawn_wait(&(struct ox_spawn){.class = &fault_class}, &pid, NULL), OX_OK);
+    cr_assert_eq(ox_cast(pid, KIND_OVERFLOW, 0), OX_OK);
+    ox_runtime_run();
+}
+
+static int
+signal_of(void (*die)(void))
+{
+    int status;
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        ox_err err = ox_crash_install(path);
+        if (err == OX_OK)
+            die();
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static json_t *
+record(void)
+{
+    json_error_t error;
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    json_t *json = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error);
+    cr_assert_not_null(json, "%s", error.text);
+    fclose(file);
+    return json;
+}
+
+Test(crash, names_actor_message_and_cause, .init = make_path, .fini = remove_path)
+{
+    cr_assert_eq(signal_of(die_in_handler), SIGSEGV);
+    json_t *json = record();
+    cr_assert_eq(json_integer_value(json_object_get(json, "signal")), SIGSEGV);
+    cr_assert_str_eq(json_string_value(json_object_get(json, "class")), "fault");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "name")), "weak_point");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "tenant")), "acme");
+    cr_assert_eq(json_integer_value(json_object_get(json, "wal_seq")), 4711);
+    cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_FAULT);
+    json_decref(json);
+}
+
+Test(crash, outside_a_handler_it_names_the_signal, .init = make_path, .fini = remove_path)
+{
+    cr_assert_eq(signal_of(abort), SIGABRT);
+    json_t *json = record();
+    cr_assert_eq(json_integer_value(json_object_get(json, "signal")), SIGABRT);
+    cr_assert_null(json_object_get(json, "class"));
+    json_decref(json);
+}
+
+Test(crash, a_stack_overflow_on_a_loop_is_written_too, .init = make_path, .fini = remove_path)
+{
+    cr_assert_eq(signal_of(die_on_a_loop), SIGSEGV);
+    json_t *json = record();
+    cr_assert_str_eq(json_string_value(json_object_get(json, "class")), "fault");
+    cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_OVERFLOW);
+    json_decref(json);
+}
