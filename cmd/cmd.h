@@ -50,6 +50,9 @@ OX_MUST_USE ox_err ox_flags_take_all(int *argc, char **argv, const struct ox_fla
  */
 OX_MUST_USE ox_err ox_cmd_load(int argc, char **argv, struct ox_config *config);
 
+/* Makes log.level of the configuration this process's level. */
+void ox_cmd_set_log_level(const struct ox_config *config);
+
 /* "observex: " + the sentence + newline on stderr; returns OX_EXIT_FAILED, so that `return ox_complain(...)`
  * works. */
 int ox_complain(const char *fmt, ...) OX_PRINTF(1, 2);

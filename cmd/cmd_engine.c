@@ -11,7 +11,6 @@
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
 #include "ox/engine.h"
-#include "ox/log.h"
 #include "ox/schema.h"
 
 static int
@@ -48,6 +47,7 @@ ox_cmd_engine(int argc, char **argv)
     ox_diag_clear(&diag);
     if (ox_child_args_take(&argc, argv, &args) != OX_OK || ox_cmd_load(argc, argv, &config) != OX_OK)
         return OX_EXIT_USAGE;
+    ox_cmd_set_log_level(&config);
     if (args.socket == NULL)
         return ox_complain_usage("engine", "--socket PATH is missing");
     if (ox_secret_read(config.data, secret, &diag) != OX_OK)

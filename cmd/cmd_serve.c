@@ -11,7 +11,6 @@
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
 #include "ox/engine.h"
-#include "ox/log.h"
 
 static bool
 processor_fits(void)
@@ -41,18 +40,6 @@ check_machine(const struct ox_config *config)
     return OX_EXIT_OK;
 }
 
-static enum ox_log_level
-log_level_of(const struct ox_config *config)
-{
-    static const enum ox_log_level levels[] = {
-        [OX_CONFIG_DEBUG] = OX_LOG_DEBUG,
-        [OX_CONFIG_INFO] = OX_LOG_INFO,
-        [OX_CONFIG_WARN] = OX_LOG_WARN,
-        [OX_CONFIG_ERROR] = OX_LOG_ERROR,
-    };
-    return levels[config->log_level];
-}
-
 int
 ox_cmd_serve(int argc, char **argv)
 {
@@ -61,7 +48,7 @@ ox_cmd_serve(int argc, char **argv)
     ox_diag_clear(&diag);
     if (ox_cmd_load(argc, argv, &config) != OX_OK)
         return OX_EXIT_USAGE;
-    ox_log_set_level(log_level_of(&config));
+    ox_cmd_set_log_level(&config);
     int code = check_machine(&config);
     if (code != OX_EXIT_OK)
         return code;

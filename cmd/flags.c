@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "ox/log.h"
 
 #define FLAGS_MAX 32
 
@@ -164,4 +165,16 @@ ox_cmd_load(int argc, char **argv, struct ox_config *config)
                 report.text.data != NULL ? (const char *)report.text.data : "");
     ox_config_report_fini(&report);
     return err;
+}
+
+void
+ox_cmd_set_log_level(const struct ox_config *config)
+{
+    static const enum ox_log_level levels[] = {
+        [OX_CONFIG_DEBUG] = OX_LOG_DEBUG,
+        [OX_CONFIG_INFO] = OX_LOG_INFO,
+        [OX_CONFIG_WARN] = OX_LOG_WARN,
+        [OX_CONFIG_ERROR] = OX_LOG_ERROR,
+    };
+    ox_log_set_level(levels[config->log_level]);
 }
