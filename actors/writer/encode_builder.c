@@ -237,12 +237,6 @@ ox_builder_add(struct ox_builder *b, const struct ox_batch *batch, const struct 
     return OX_OK;
 }
 
-static void
-sink_buf(void *arg, const void *bytes, size_t n)
-{
-    ox_buf_append(arg, bytes, n);
-}
-
 /* The keys of the series move to `out`, whose memory the builder gets in return. */
 static void
 hand_over_keys(struct ox_builder *b, struct ox_encoded *out)
@@ -267,8 +261,23 @@ builder_reset(struct ox_builder *b)
     b->ticket = 0; /* the next add takes one: finish must not touch the cache */
 }
 
+/* Which block the pieces of ox__block_write belong to. */
+struct piece_of {
+    size_t block;
+    ox_block_sink_fn sink;
+    void *arg;
+};
+
+static void
+pass_piece(void *arg, const void *bytes, size_t n)
+{
+    const struct piece_of *to = arg;
+    to->sink(to->arg, to->block, bytes, n);
+}
+
 ox_err
-ox_builder_finish(struct ox_builder *b, uint64_t block_id, struct ox_encoded *out)
+ox_builder_finish_to(struct ox_builder *b, uint64_t block_id, struct ox_encoded *out, ox_block_sink_fn sink,
+                     void *arg)
 {
     OX_CHECK_OBJ(b, OX_BUILDER_MAGIC);
     if (b->failed)
@@ -279,19 +288,36 @@ ox_builder_finish(struct ox_builder *b, uint64_t block_id, struct ox_encoded *ou
         struct ox_block *block = &b->blocks[i];
         if (block->rows == 0)
             continue;
-        struct ox_encoded_block *to = &out->blocks[out->n_blocks++];
-        to->table = b->tables[i];
-        to->rows = block->rows;
-        ox_buf_reset(&to->native);
-        ox__block_write(block, block_id, sink_buf, &to->native);
-        if (to->native.failed) {
-            b->failed = true;
-            return OX_E_NOMEM;
-        }
+        struct piece_of to = {out->n_blocks, sink, arg};
+        out->blocks[out->n_blocks].table = b->tables[i];
+        out->blocks[out->n_blocks].rows = block->rows;
+        ox_buf_reset(&out->blocks[out->n_blocks].native);
+        out->n_blocks++;
+        ox__block_write(block, block_id, pass_piece, &to);
     }
     hand_over_keys(b, out);
     builder_reset(b);
     return OX_OK;
+}
+
+static void
+sink_encoded(void *arg, size_t block, const void *bytes, size_t n)
+{
+    struct ox_encoded *out = arg;
+    ox_buf_append(&out->blocks[block].native, bytes, n);
+}
+
+ox_err
+ox_builder_finish(struct ox_builder *b, uint64_t block_id, struct ox_encoded *out)
+{
+    ox_err err = ox_builder_finish_to(b, block_id, out, sink_encoded, out);
+    for (size_t i = 0; err == OX_OK && i < out->n_blocks; i++) {
+        if (out->blocks[i].native.failed) {
+            b->failed = true;
+            err = OX_E_NOMEM;
+        }
+    }
+    return err;
 }
 
 void

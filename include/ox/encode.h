@@ -105,6 +105,14 @@ struct ox_encoded {
  * NOMEM: as for ox_builder_add.
  */
 OX_MUST_USE ox_err ox_builder_finish(struct ox_builder *builder, uint64_t block_id, struct ox_encoded *out);
+/* Takes the next piece of block number `block` of ox_encoded; blocks come one after the other. */
+typedef void (*ox_block_sink_fn)(void *arg, size_t block, const void *bytes, size_t n);
+/*
+ * The same without a copy of the bytes: they go to `sink` piece by piece (into a compressor, say), and `native`
+ * of each block stays empty. Columns are passed as they lie, up to their whole length at once.
+ */
+OX_MUST_USE ox_err ox_builder_finish_to(struct ox_builder *builder, uint64_t block_id, struct ox_encoded *out,
+                                        ox_block_sink_fn sink, void *arg);
 void ox_encoded_fini(struct ox_encoded *encoded);
 
 /* "tenant_id, service_name, ...": the columns of a block, in its order, quoted where needed: for the INSERT.

@@ -292,3 +292,38 @@ Test(encode, a_builder_stops_at_its_bytes, .timeout = 60)
     ox_builder_free(b);
     ox_batch_free(batch);
 }
+
+static void
+collect(void *arg, size_t block, const void *bytes, size_t n)
+{
+    ox_buf_append((struct ox_buf *)arg + block, bytes, n);
+}
+
+Test(encode, pieces_are_the_block)
+{
+    struct ox_batch *batch = random_batch(OX_SIGNAL_METRICS, 6);
+    struct ox_series_cache *cache = ox_series_cache_new(1024);
+    struct ox_builder *b = ox_builder_new(OX_SIGNAL_METRICS, ox_encode_partition(batch, 0), cache);
+    struct ox_encoded whole = {0}, pieces = {0};
+    struct ox_buf bytes[OX_ENCODED_BLOCKS_MAX] = {0};
+    struct ox_rows rows = {.count = batch->n_points};
+    uint32_t next;
+    encode(b, &rows, &whole);
+    cr_assert_eq(ox_builder_add(b, batch, &rows, &next), OX_OK);
+    cr_assert_eq(ox_builder_finish_to(b, 77, &pieces, collect, bytes), OX_OK);
+    cr_assert_eq(pieces.n_blocks, whole.n_blocks);
+    cr_assert_eq(pieces.n_series_keys, whole.n_series_keys);
+    cr_assert_geq(whole.n_blocks, 2);
+    for (size_t i = 0; i < whole.n_blocks; i++) {
+        cr_assert_eq(pieces.blocks[i].table, whole.blocks[i].table);
+        cr_assert_eq(pieces.blocks[i].rows, whole.blocks[i].rows);
+        cr_assert_eq(pieces.blocks[i].native.len, 0);
+        cr_assert(ox_str_eq(ox_buf_str(&bytes[i]), ox_buf_str(&whole.blocks[i].native)));
+        ox_buf_fini(&bytes[i]);
+    }
+    ox_builder_free(b);
+    ox_encoded_fini(&whole);
+    ox_encoded_fini(&pieces);
+    ox_series_cache_free(cache);
+    ox_batch_free(batch);
+}
