@@ -166,6 +166,8 @@ undelivered_one(ox_pid to, struct ox_msg *msg)
     const struct ox_runtime_hooks *hooks = &ox__rt->opt.hooks;
     if (msg->flags & OX_MSG_F_CALL)
         ox__pend_fire(msg->from, msg->ref, OX_E_GONE, 0, NULL);
+    if (msg->kind == OX__MSG_CHILD_EXIT)
+        ox__actor_bury(msg->from); /* its supervisor ended before it read this: nobody else will decide */
     if ((msg->flags & OX_MSG_F_OWED) || msg->kind >= OX_MSG_SYSTEM)
         return;
     ox_metric_add(OX_M_runtime_undelivered, 1);

@@ -395,3 +395,26 @@ Test(supervisor, hundreds_of_children_end_with_it)
     cr_assert_eq(ox_runtime_actors(), 0);
     ox_runtime_stop();
 }
+
+Test(supervisor, killed_at_any_moment_it_leaves_no_child_behind)
+{
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        kit_start(seed);
+        ox_pid sup = start_sup("root");
+        ox_pid pids[6];
+        for (int i = 0; i < 6; i++) {
+            char id[8];
+            snprintf(id, sizeof(id), "c%d", i);
+            struct ox_child_spec spec = {.id = id, .class = &child_class, .arg = ARG("")};
+            cr_assert_eq(ox_sup_add(sup, &spec, i % 2 == 0, &pids[i], NULL), OX_OK);
+        }
+        (void)ox_runtime_drain(seed % 12);
+        for (int i = 0; i < 3; i++)
+            kit_cast(pids[i], KIND_CRASH, 0);
+        (void)ox_runtime_drain(seed % 5);
+        ox_kill(sup);
+        kit_settle();
+        cr_assert_eq(ox_runtime_actors(), 0, "seed %d", (int)seed);
+        ox_runtime_stop();
+    }
+}
