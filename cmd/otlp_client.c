@@ -11,6 +11,7 @@
 
 #include <curl/curl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +25,8 @@ struct ox_otlp_client {
     CURL *curl;
     char base[256];
     struct curl_slist *headers[2]; /* protobuf, JSON */
+    enum ox_encoding encoding;
+    struct ox_buf packed;
 };
 
 struct ox_otlp_client *
@@ -57,7 +60,18 @@ ox_otlp_client_free(struct ox_otlp_client *c)
     curl_slist_free_all(c->headers[0]);
     curl_slist_free_all(c->headers[1]);
     curl_easy_cleanup(c->curl);
+    ox_buf_fini(&c->packed);
     free(c);
+}
+
+void
+ox_otlp_client_encoding(struct ox_otlp_client *c, enum ox_encoding encoding)
+{
+    char line[64];
+    c->encoding = encoding;
+    snprintf(line, sizeof(line), "content-encoding: %s", ox_encoding_name(encoding));
+    for (int i = 0; i < 2; i++)
+        c->headers[i] = curl_slist_append(c->headers[i], line);
 }
 
 static size_t
@@ -74,6 +88,12 @@ ox_otlp_client_post(struct ox_otlp_client *c, enum ox_signal signal, bool json, 
                     struct ox_otlp_reply *reply, struct ox_diag *diag)
 {
     char url[320];
+    if (c->encoding != OX_ENCODING_IDENTITY) {
+        ox_buf_reset(&c->packed);
+        if (ox_compress(c->encoding, body.p, body.n, &c->packed) != OX_OK)
+            return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory to compress a request");
+        body = ox_buf_str(&c->packed);
+    }
     snprintf(url, sizeof(url), "%s/v1/%s", c->base, ox_signal_name(signal));
     ox_buf_reset(&reply->body);
     reply->status = 0;
@@ -104,7 +124,7 @@ is_retryable(long status)
 }
 
 static void
-nap(uint32_t ms, const volatile int *stop)
+nap(uint32_t ms, const volatile sig_atomic_t *stop)
 {
     for (uint32_t slept = 0; slept < ms && !*stop; slept += NAP_MS)
         poll(NULL, 0, NAP_MS);
@@ -112,7 +132,7 @@ nap(uint32_t ms, const volatile int *stop)
 
 ox_err
 ox_otlp_client_deliver(struct ox_otlp_client *c, enum ox_signal signal, bool json, struct ox_str body,
-                       const volatile int *stop, uint64_t *retries, struct ox_diag *diag)
+                       const volatile sig_atomic_t *stop, uint64_t *retries, struct ox_diag *diag)
 {
     struct ox_otlp_reply reply = {0};
     uint32_t backoff_ms = BACKOFF_MIN_MS;

@@ -8,14 +8,19 @@
 #ifndef OX_OTLP_CLIENT_H
 #define OX_OTLP_CLIENT_H
 
+#include <signal.h>
+
 #include "ox/base.h"
 #include "ox/buf.h"
+#include "ox/compress.h"
 
 struct ox_otlp_client;
 
 /* base: "http://127.0.0.1:4318", copied. key: API key or NULL, copied. NULL on lack of memory. */
 struct ox_otlp_client *ox_otlp_client_new(const char *base, const char *key);
 void ox_otlp_client_free(struct ox_otlp_client *client);
+/* Compresses what is sent from now on. */
+void ox_otlp_client_encoding(struct ox_otlp_client *client, enum ox_encoding encoding);
 
 struct ox_otlp_reply {
     long status;
@@ -32,7 +37,7 @@ OX_MUST_USE ox_err ox_otlp_client_post(struct ox_otlp_client *client, enum ox_si
  * answers, until *stop. OK: acknowledged. CANCELLED: stopped. Otherwise the server's refusal as INVALID.
  */
 OX_MUST_USE ox_err ox_otlp_client_deliver(struct ox_otlp_client *client, enum ox_signal signal, bool json,
-                                          struct ox_str body, const volatile int *stop, uint64_t *retries,
+                                          struct ox_str body, const volatile sig_atomic_t *stop, uint64_t *retries,
                                           struct ox_diag *diag);
 
 #endif
