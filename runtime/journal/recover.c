@@ -425,6 +425,10 @@ recover(struct recovery *r)
     if (err != OX_OK)
         return ox_diag_set(r->diag, err, "dir", -1, "cannot list the journal's directory %s: %s", j->dir,
                            strerror(errno));
+    /* What is found, and what is not, may so far be known to the page cache only. */
+    if (!j->options.read_only && ox_disk_fsync_dir(j->disk, j->dir) != OX_OK)
+        return ox_diag_set(r->diag, OX_E_IO, "dir", -1, "cannot sync the journal's directory %s: %s", j->dir,
+                           strerror(errno));
     if (r->found.failed || r->set_aside.failed || r->leftovers.failed)
         return ox_diag_set(r->diag, OX_E_NOMEM, NULL, -1, "no memory for the list of segments");
     if (r->found.n > 0)
