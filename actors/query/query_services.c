@@ -281,7 +281,7 @@ ox__handle_status(struct ox__call *c, struct ox__json *j)
     ox__qjson_kcstr(j, "version", c->q->version != NULL ? c->q->version : "unknown");
     ox__qjson_kcstr(j, "tenant", c->req->tenant.name);
     ox__qjson_ktime(j, "now", c->now_ns);
-    ox__qjson_open(j, "storage", '{');
+    ox__qjson_open(j, "storage_ping", '{');
     ox__qjson_kbool(j, "reachable", ping == OX_OK);
     ox__qjson_ku64(j, "took_us", (ox_clock_monotonic_ns(c->q->clock) - before_ns) / 1000);
     if (ping != OX_OK)
