@@ -101,7 +101,8 @@ struct ox_encoded {
 
 /*
  * Turns the columns into blocks and empties the builder for reuse. block_id stands in each row of each block;
- * it must be unique per table, and should count up: random ids cost 3.7 bytes per point (docs/storage.md). out: lend, filled; its previous content is overwritten.
+ * it must be unique per table, and should count up: random ids cost 3.7 bytes per point (docs/storage.md).
+ * out: lend, filled; its previous content is overwritten.
  * NOMEM: as for ox_builder_add.
  */
 OX_MUST_USE ox_err ox_builder_finish(struct ox_builder *builder, uint64_t block_id, struct ox_encoded *out);
