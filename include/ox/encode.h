@@ -3,9 +3,9 @@
  * include/ox/encode.h - from batches to blocks in ClickHouse's Native format.
  *
  * Owns:    the columns of the blocks being built, and the memory of which series were written.
- * Threads: a builder belongs to one thread at a time. A series cache belongs to the writer actor's thread, where
- *          ox_builder_add and ox_series_cache_commit use it; ox_builder_finish and ox_builder_free do not touch
- *          it and may run on a dirty thread.
+ * Threads: a builder belongs to one thread at a time. A series cache belongs to the writer actor's thread,
+ *          where ox_builder_add and ox_series_cache_commit use it; ox_builder_finish and ox_builder_free do
+ *          not touch it and may run on a dirty thread.
  * Bounds:  OX_BLOCK_ROWS_MAX rows and OX_BLOCK_BYTES_MAX bytes per builder, see ox_builder_full;
  *          ox_builder_add stops at the first exactly, and looks at the second every 64 rows.
  * Flow:    writer actor, ox_builder_add per batch, ox_builder_finish, outbox, storage.
@@ -100,8 +100,8 @@ struct ox_encoded {
 };
 
 /*
- * Turns the columns into blocks and empties the builder for reuse. block_id stands in each row of each block;
- * it must be unique per table, and should count up: random ids cost 3.7 bytes per point (docs/storage.md).
+ * Turns the columns into blocks and empties the builder for reuse. block_id stands in each row of each
+ * block; it must be unique per table, and should count up: random ids cost 3.7 bytes per point (docs/storage.md).
  * out: lend, filled; its previous content is overwritten.
  * NOMEM: as for ox_builder_add.
  */
