@@ -180,10 +180,12 @@ add_limits(struct ox__call *call, const struct ox_storage_query *q)
 {
     char seconds[32];
     if (q->max_execution_ms != 0) {
-        int n = snprintf(seconds, sizeof(seconds), "%u.%03u", q->max_execution_ms / 1000,
-                         q->max_execution_ms % 1000);
+        unsigned ms = q->max_execution_ms;
+        int n = call->st->plain
+                    ? snprintf(seconds, sizeof(seconds), "%u", (ms + 999) / 1000) /* no fractions */
+                    : snprintf(seconds, sizeof(seconds), "%u.%03u", ms / 1000, ms % 1000);
         ox__call_param(call, "", "max_execution_time", (struct ox_str){seconds, (size_t)n});
-        call->timeout_ms = q->max_execution_ms + ANSWER_GRACE_MS;
+        call->timeout_ms = (call->st->plain ? (ms + 999) / 1000 * 1000 : ms) + ANSWER_GRACE_MS;
     }
     add_limit(call, "max_rows_to_read", q->max_rows_to_read);
     add_limit(call, "max_bytes_to_read", q->max_bytes_to_read);

@@ -302,6 +302,10 @@ judge(struct ox__call *call, CURLcode rc, struct ox_diag *diag)
         return exception(call, ox_buf_str(&call->error), diag);
     }
     bool broken = rc == CURLE_PARTIAL_FILE || rc == CURLE_RECV_ERROR || rc == CURLE_GOT_NOTHING;
+    /* Servers before 2019 end such a reply as if it were complete. */
+    static const char old_mark[] = ", e.displayText() = DB::Exception";
+    if (call->st->plain && rc == CURLE_OK && tail.n != 0)
+        broken = memmem(tail.p, tail.n, old_mark, sizeof(old_mark) - 1) != NULL;
     if (call->status == 200 && broken && ox__storage_code_of(tail) != 0) {
         call->stats.code = ox__storage_code_of(tail);
         return exception(call, tail, diag);
