@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal: the read API's answers about known rows are right: who sees what, which traces match, and the arithmetic
+ * of metrics.
+ * Method: the real engine with the real schema; rows written as SQL around a fixed hour T that the virtual clock
+ * shows as now; two tenants with the same ids.
+ */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "ox/clock.h"
+#include "ox/query.h"
+#include "ox/schema.h"
+#include "tests/harness/engine_fixture.h"
+
+static struct engine_fixture f;
+static struct ox_clock_virtual now;
+static uint64_t t_s; /* T: a whole hour */
+
+/* Runs `sql`, in which T stands for the hour as DateTime64(9). */
+static void
+put(const char *sql)
+{
+    char text[8192];
+    size_t n = 0;
+    for (const char *p = sql; *p != 0; p++) {
+        if (p[0] == '@' && p[1] == 'T') {
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "toDateTime64(%llu, 9, 'UTC')",
+                                  (unsigned long long)t_s);
+            p++;
+        } else {
+            text[n++] = *p;
+        }
+        cr_assert_lt(n, sizeof(text) - 64);
+    }
+    text[n] = 0;
+    engine_sql(&f, text);
+}
+
+/* Trace A of acme: slow, fails in payment. Trace B: fast, fine. Trace A of other: must stay his. */
+static void
+put_traces(void)
+{
+    put("INSERT INTO otel_traces (tenant_id, service_name, start_time, duration_ns, trace_id, span_id, "
+        "parent_span_id, "
+        "name, kind, status_code, attributes, attribute_types, sample_weight) "
+        "SELECT * FROM (SELECT 'acme', 'shop', @T - 100, 2000000000, "
+        "unhex('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'), "
+        "unhex('0000000000000001'), unhex('0000000000000000'), 'POST /pay', 2, 0, map('n', '42', 'k', "
+        "'a,b'), 'is', 1. UNION ALL "
+        "SELECT 'acme', 'payment', @T - 99, 500000000, unhex('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'), "
+        "unhex('0000000000000002'), unhex('0000000000000001'), 'charge', 3, 2, map('n', '43'), 'i', 1. UNION "
+        "ALL "
+        "SELECT 'acme', 'shop', @T - 50, 1000000, unhex('bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'), "
+        "unhex('0000000000000003'), unhex('0000000000000000'), 'GET /', 2, 1, map('n', '1'), 'i', 1. UNION "
+        "ALL "
+        "SELECT 'acme', 'old', @T - 7200, 1000000, unhex('cccccccccccccccccccccccccccccccc'), "
+        "unhex('0000000000000004'), unhex('0000000000000009'), 'late', 1, 0, map('n', '1'), 'i', 4. UNION "
+        "ALL "
+        "SELECT 'other', 'theirs', @T - 100, 9000000000, unhex('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'), "
+        "unhex('0000000000000005'), unhex('0000000000000000'), 'secret', 2, 2, map('n', '42'), 'i', 1.)");
+}
+
+static void
+put_logs(void)
+{
+    put("INSERT INTO otel_logs (tenant_id, service_name, time, severity_number, severity_text, body, "
+        "body_type, trace_id, "
+        "block_id) SELECT 'acme', 'payment', @T - 10 - number, [9, 13, 17, 18, 21, 0][number + 1], "
+        "if(number = 5, 'error', ''), concat('Pool EXHAUSTED on db-', toString(number)), 's', "
+        "if(number = 2, unhex('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'), unhex(repeat('00', 16))), 1 FROM "
+        "numbers(6)");
+    put("INSERT INTO otel_logs (tenant_id, service_name, time, severity_number, body, body_type, block_id) "
+        "SELECT 'other', 'payment', @T - 10, 17, 'Pool exhausted elsewhere', 's', 2");
+}
+
+/* calls: two cumulative series, +60 a minute each; one restarts at T-120 s. lat: a delta histogram. level: a gauge. */
+static void
+put_metrics(void)
+{
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type, "
+        "temporality, monotonic, "
+        "attributes, resource_attributes) SELECT 'acme', 'calls', number + 1, toDate(@T - 1), 'shop', 2, 2, "
+        "true, "
+        "map('route', ['/a', '/b'][number + 1]), map('host', 'h') FROM numbers(2)");
+    put("INSERT INTO otel_metrics (tenant_id, metric_name, series_id, time, start_time, value, value_type, "
+        "int_value) "
+        "SELECT 'acme', 'calls', s + 1, @T - 600 + 10 * n, @T - 3600, if(s = 1 AND n >= 48, (n - 48) * 10, "
+        "1000 + n * 10), 1, 0 "
+        "FROM (SELECT arrayJoin(range(60)) AS n, arrayJoin([0, 1]) AS s)");
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type, "
+        "temporality) "
+        "SELECT 'acme', 'lat', 9, toDate(@T - 1), 'shop', 3, 1");
+    put("INSERT INTO otel_metric_histograms (tenant_id, metric_name, series_id, time, type, has, count, sum, "
+        "min, max, "
+        "explicit_bounds, bucket_counts) SELECT 'acme', 'lat', 9, @T - 60 + number, 3, 7, 10, 500., 1., "
+        "900., [100., 1000.], "
+        "[9, 1, 0] FROM numbers(10)");
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type) "
+        "SELECT 'acme', 'level', 8, toDate(@T - 1), 'shop', 1");
+    put("INSERT INTO otel_metrics (tenant_id, metric_name, series_id, time, value, value_type, int_value) "
+        "SELECT 'acme', 'level', 8, @T - 60 + number, number, if(number = 3, 1, 2), if(number = 3, "
+        "9007199254740993, 0) "
+        "FROM numbers(20)");
+}
+
+static void
+up(void)
+{
+    struct ox_diag diag = {0};
+    engine_up(&f, "-", NULL);
+    cr_assert_eq(ox_storage_migrate(f.st, ox_schema_clickhouse, ox_schema_clickhouse_count, NULL, &diag),
+                 OX_OK, "%s: %s", diag.field, diag.text);
+    t_s = ox_clock_realtime_ns(ox_clock_real()) / 1000000000u / 3600 * 3600;
+    ox_clock_virtual_init(&now, 1, t_s * 1000000000u);
+    put_traces();
+    put_logs();
+    put_metrics();
+}
+
+static void
+down(void)
+{
+    engine_down(&f);
+}
+
+TestSuite(query, .init = up, .fini = down, .timeout = 120);
+
+static json_t *
+ask(const char *tenant, const char *path_and_query, int status)
+{
+    struct ox_query q = {.storage = f.st, .clock = &now.clock};
+    struct ox_query_request req = {.method = OX_STR("GET")};
+    struct ox_query_response res;
+    const char *mark = strchr(path_and_query, '?');
+    json_error_t why;
+    snprintf(req.tenant.name, sizeof(req.tenant.name), "%s", tenant);
+    req.path = (struct ox_str){path_and_query,
+                               mark != NULL ? (size_t)(mark - path_and_query) : strlen(path_and_query)};
+    req.query = ox_str_of(mark != NULL ? mark + 1 : "");
+    ox_query_response_init(&res);
+    ox_query_handle(&q, &req, &res);
+    cr_assert_eq(res.status, status, "%s gives %d: %.*s", path_and_query, res.status, (int)res.body.len,
+                 (char *)res.body.data);
+    json_t *answer = json_loadb((char *)res.body.data, res.body.len, 0, &why);
+    cr_assert_not_null(answer, "%s", why.text);
+    ox_query_response_fini(&res);
+    return answer;
+}
+
+/* The member `key` of each object of list `name`, joined by commas. */
+static const char *
+column(const char *tenant, const char *question, const char *name, const char *key)
+{
+    static char text[4096];
+    json_t *answer = ask(tenant, question, 200), *row;
+    size_t i, n = 0;
+    text[0] = 0;
+    json_array_foreach(json_object_get(answer, name), i, row) n += (size_t)snprintf(
+        text + n, sizeof(text) - n, "%s%s", i > 0 ? "," : "", json_string_value(json_object_get(row, key)));
+    json_decref(answer);
+    return text;
+}
+
+Test(query, traces_match_by_trace_and_by_span)
+{
+    static const struct {
+        const char *question, *operations;
+    } cases[] = {
+        {"/api/v1/traces", "GET /,POST /pay"},
+        {"/api/v1/traces?time=3h", "GET /,POST /pay,late"},
+        {"/api/v1/traces?time=3h&limit=2", "GET /,POST /pay"},
+        {"/api/v1/traces?service=payment", "POST /pay"},
+        {"/api/v1/traces?operation=charge", "POST /pay"},
+        {"/api/v1/traces?service=shop&operation=charge", ""},
+        {"/api/v1/traces?minDuration=1900ms", "POST /pay"},
+        {"/api/v1/traces?service=payment&minDuration=1900ms", "POST /pay"},
+        {"/api/v1/traces?minDuration=3s", ""},
+        {"/api/v1/traces?maxDuration=100ms", "GET /"},
+        {"/api/v1/traces?status=error", "POST /pay"},
+        {"/api/v1/traces?status=ok", "GET /"},
+        {"/api/v1/traces?tags=n:42,k:a,b", "POST /pay"},
+        {"/api/v1/traces?tags=n:42&tags=error:true", ""},
+        {"/api/v1/traces?tags=error:true", "POST /pay"},
+        {"/api/v1/traces?end=now-1h&time=2h", "late"},
+    };
+    for (size_t i = 0; i < OX_COUNT(cases); i++)
+        cr_assert_str_eq(column("acme", cases[i].question, "traces", "root_operation"), cases[i].operations,
+                         "%s gives %s", cases[i].question,
+                         column("acme", cases[i].question, "traces", "root_operation"));
+}
+
+Test(query, a_trace_is_whole_and_its_tenants_own)
+{
+    json_t *a = ask("acme", "/api/v1/traces/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?correlate=true", 200);
+    cr_assert_eq(json_array_size(json_object_get(a, "spans")), 2);
+    cr_assert_eq(json_array_size(json_object_get(a, "logs")), 1);
+    cr_assert_eq(json_integer_value(json_object_get(a, "duration_ns")), 2000000000);
+    cr_assert_eq(json_integer_value(json_object_get(a, "error_count")), 1);
+    json_decref(a);
+    cr_assert_str_eq(column("other", "/traces?trace_id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "spans", "name"),
+                     "secret");
+    json_decref(ask("other", "/api/v1/traces/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 404));
+    json_decref(ask("nobody", "/api/v1/traces/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 404));
+    a = ask("acme", "/api/v1/traces/cccccccccccccccccccccccccccccccc", 200);
+    const json_t *span = json_array_get(json_object_get(a, "spans"), 0);
+    cr_assert(json_is_true(json_object_get(span, "orphan")));
+    cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "sampled")), "its weight says so");
+    json_decref(a);
+}
+
+Test(query, logs_by_level_words_and_trace_newest_first)
+{
+    static const struct {
+        const char *question, *bodies;
+    } cases[] = {
+        {"/logs?level=error", "Pool EXHAUSTED on db-2,Pool EXHAUSTED on db-3,Pool EXHAUSTED on db-5"},
+        {"/logs?level=fatal,warn", "Pool EXHAUSTED on db-1,Pool EXHAUSTED on db-4"},
+        {"/logs?minLevel=fatal", "Pool EXHAUSTED on db-4"},
+        {"/logs?q=exhausted+POOL+3", "Pool EXHAUSTED on db-3"},
+        {"/logs?q=%22exhausted+on+db-1%22", "Pool EXHAUSTED on db-1"},
+        {"/logs?q=%22on+exhausted%22", ""},
+        {"/logs?q=xhausted", ""},
+        {"/logs?trace_id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "Pool EXHAUSTED on db-2"},
+        {"/logs?service=payment&limit=2", "Pool EXHAUSTED on db-0,Pool EXHAUSTED on db-1"},
+        {"/logs?service=nobody", ""},
+    };
+    for (size_t i = 0; i < OX_COUNT(cases); i++)
+        cr_assert_str_eq(column("acme", cases[i].question, "logs", "body"), cases[i].bodies, "%s gives %s",
+                         cases[i].question, column("acme", cases[i].question, "logs", "body"));
+    cr_assert_str_eq(column("other", "/logs", "logs", "body"), "Pool exhausted elsewhere");
+}
+
+/* Asserts that each point of series `series` within the answer has `value`, and that there are `count`. */
+static void
+expect_points(const char *question, size_t series, size_t count, double value)
+{
+    json_t *a = ask("acme", question, 200), *point;
+    size_t i;
+    const json_t *points = json_object_get(json_array_get(json_object_get(a, "series"), series), "points");
+    cr_assert_eq(json_array_size(points), count, "%s: %zu points", question, json_array_size(points));
+    json_array_foreach(points, i, point) cr_assert_float_eq(
+        json_number_value(json_object_get(point, "value")), value, 1e-6, "%s: point %zu is %f", question, i,
+        json_number_value(json_object_get(point, "value")));
+    json_decref(a);
+}
+
+Test(query, the_arithmetic_of_metrics)
+{
+    /* 10 every 10 s: one per second, across the restart too: the restarted point counts its whole value, 0. */
+    expect_points("/api/v1/metrics?name=calls&agg=rate&step=60s&start=now-540s&end=now&label.route=/a", 0, 9,
+                  1);
+    expect_points("/api/v1/metrics?name=calls&agg=rate&step=60s&start=now-480s&end=now-180s&by=none", 0, 5,
+                  2);
+    expect_points("/api/v1/metrics?name=calls&agg=rate&step=60s&start=now-60s&end=now&by=host", 0, 1, 2);
+    expect_points("/api/v1/metrics?name=calls&agg=rate&step=120s&start=now-120s&end=now&label.route!=/a", 0,
+                  1, 110.0 / 120);
+    expect_points("/api/v1/metrics?name=calls&agg=count&step=60s&start=now-600s&end=now&by=none", 0, 10, 12);
+    expect_points("/api/v1/metrics?name=lat&agg=avg&step=60s", 0, 1, 50);
+    expect_points("/api/v1/metrics?name=lat&agg=count&step=60s", 0, 1, 100);
+    expect_points("/api/v1/metrics?name=lat&agg=p90&step=60s", 0, 1, 100);
+    expect_points("/api/v1/metrics?name=lat&agg=max&step=60s", 0, 1, 900);
+    expect_points("/api/v1/metrics?name=level&agg=max&step=60s", 0, 1, 19);
+    expect_points("/api/v1/metrics?name=level&agg=p50&step=60s&label.host=", 0, 1, 10);
+    json_decref(ask("acme", "/api/v1/metrics?name=level&agg=rate", 400));
+    json_decref(ask("acme", "/api/v1/metrics?name=lat&agg=last", 400));
+    json_decref(ask("acme", "/api/v1/metrics?name=calls&label.route=~(", 400));
+}
+
+Test(query, rollups_agree_with_points)
+{
+    static const char *const aggs[] = {"avg", "sum", "min", "max", "count"};
+    for (size_t i = 0; i < OX_COUNT(aggs); i++) {
+        char raw[160], rolled[160];
+        snprintf(raw, sizeof(raw), "/api/v1/metrics?name=calls&agg=%s&step=300s&start=now-600s&end=now",
+                 aggs[i]);
+        snprintf(rolled, sizeof(rolled), "/api/v1/metrics?name=calls&agg=%s&step=300s&time=12h&end=now",
+                 aggs[i]);
+        json_t *a = ask("acme", raw, 200), *b = ask("acme", rolled, 200);
+        cr_assert(json_equal(json_object_get(a, "series"), json_object_get(b, "series")), "agg=%s", aggs[i]);
+        json_decref(a);
+        json_decref(b);
+    }
+}
+
+Test(query, integers_beyond_a_double_stay_exact)
+{
+    json_t *a = ask("acme", "/api/v1/metrics?name=level", 200);
+    const json_t *points = json_object_get(json_array_get(json_object_get(a, "series"), 0), "points");
+    const json_t *value = json_object_get(json_array_get(points, 3), "value");
+    cr_assert(json_is_integer(value));
+    cr_assert_eq(json_integer_value(value), 9007199254740993);
+    json_decref(a);
+}
+
+Test(query, services_of_each_tenant)
+{
+    cr_assert_str_eq(column("acme", "/api/v1/services?time=3h", "services", "name"), "old,payment,shop");
+    cr_assert_str_eq(column("other", "/api/v1/services", "services", "name"), "payment,theirs");
+    cr_assert_str_eq(column("nobody", "/api/v1/services", "services", "name"), "");
+    json_t *a = ask("acme", "/api/v1/services/stats", 200);
+    const json_t *shop = json_array_get(json_object_get(a, "services"), 1);
+    cr_assert_eq(json_integer_value(json_object_get(shop, "spans")), 2);
+    cr_assert_eq(json_integer_value(json_object_get(shop, "points")), 150);
+    json_decref(a);
+}
+
+Test(query, a_dead_engine_is_an_error_and_never_an_empty_answer)
+{
+    engine_kill(&f);
+    static const char *const questions[] = {"/api/v1/traces", "/api/v1/logs", "/api/v1/metrics",
+                                            "/api/v1/services",
+                                            "/api/v1/traces/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    for (size_t i = 0; i < OX_COUNT(questions); i++) {
+        json_t *a = ask("acme", questions[i], 503);
+        cr_assert_eq(json_object_size(a), 1);
+        json_decref(a);
+    }
+}
