@@ -99,7 +99,10 @@ open_node(struct node_main *m, struct ox_diag *diag)
         err = ox_recover(node->disk, &ro, &m->recovered, diag);
     m->wal = m->recovered.wal;
     m->outbox = m->recovered.outbox;
-    return err;
+    if (err != OX_OK)
+        return err;
+    atomic_store_explicit(&node->next_block_id, ox_journal_next_seq(m->outbox), memory_order_relaxed);
+    return ox_random_os(&node->boot_nonce, sizeof(node->boot_nonce));
 }
 
 static void
@@ -286,6 +289,20 @@ run(struct node_main *m)
     return code;
 }
 
+/* A fault leaves DIR/crash/node.json behind: who ran, for whom, and where. */
+static void
+install_crash_record(const struct ox_config *cfg)
+{
+    char path[OX_DISK_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/crash", cfg->data);
+    ox_err err = ox_disk_ensure_dir(ox_disk_real(), path);
+    snprintf(path, sizeof(path), "%s/crash/node.json", cfg->data);
+    if (err == OX_OK)
+        err = ox_crash_install(path);
+    if (err != OX_OK)
+        OX_LOG_WARN("node", "a crash will leave no record", OX_F_STR("path", path), OX_F_ERR(err));
+}
+
 int
 ox_cmd_node(int argc, char **argv)
 {
@@ -297,5 +314,6 @@ ox_cmd_node(int argc, char **argv)
         return ox_complain_usage("serve",
                                  "`node` is started by `observex serve`, which hands it its sockets");
     ox_log_set_level((enum ox_log_level)m.config.log_level);
+    install_crash_record(&m.config);
     return run(&m);
 }

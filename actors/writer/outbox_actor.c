@@ -422,6 +422,7 @@ commit(struct ox_actor *self, struct outbox *o, bool note)
         ox_panic("no memory for a commit of the outbox");
     group->journal = o->journal;
     group->clock = o->node->clock;
+    group->nonce = o->node->boot_nonce;
     if (n_packs > 0) {
         group->packs = o->put_head;
         group->n_packs = n_packs;
@@ -476,6 +477,7 @@ account_pack(struct ox_actor *self, struct outbox *o, struct ox_pack *pack, uint
         block->table = eb->table;
         block->rows = eb->rows;
         block->zstd = pack->level > 0;
+        ox__outbox_token(o->node->boot_nonce, block->block_id, block->table, block->token);
         struct ox_buf *bytes = block->zstd ? &pack->packed[i] : &eb->native;
         if (o->bytes + bytes->len <= BYTES_MAX) {
             block->bytes = *bytes;

@@ -13,6 +13,12 @@
 
 struct ox_storage;
 
+/* "ox-<nonce of the run>-<block id>-<table>": what storage recognises a repeated block by. Made once, when the block is
+ * written to the outbox, and read back from there. */
+#define OX_OUTBOX_TOKEN_BYTES 64
+void ox__outbox_token(uint64_t nonce, uint64_t block_id, enum ox_table table,
+                      char out[OX_OUTBOX_TOKEN_BYTES]);
+
 /* One durable block that storage has not confirmed. */
 struct ox_outbound {
     uint64_t block_id;
@@ -24,6 +30,7 @@ struct ox_outbound {
     bool zstd;
     bool held; /* bytes are kept in memory, and counted; else they are read for each try */
     struct ox_buf bytes;
+    char token[OX_OUTBOX_TOKEN_BYTES]; /* known with the bytes */
     struct ox_outbound *next;
 };
 void ox__outbound_free(struct ox_outbound *block);
@@ -32,6 +39,7 @@ void ox__outbound_free(struct ox_outbound *block);
 struct ox_outbox_group {
     struct ox_journal *journal;
     const struct ox_clock *clock;
+    uint64_t nonce;
     struct ox_pack *packs; /* each carries its own err */
     uint32_t n_packs;
     uint64_t *seqs;   /* of each pack's entry */
@@ -68,9 +76,5 @@ struct ox_outbox_migration {
     struct ox_diag diag;
 };
 void ox__outbox_migrate_job(void *migration);
-
-/* "ox-<block id in hex>-<table>": what storage recognises a repeated block by. */
-#define OX_OUTBOX_TOKEN_BYTES 48
-void ox__outbox_token(uint64_t block_id, enum ox_table table, char out[OX_OUTBOX_TOKEN_BYTES]);
 
 #endif

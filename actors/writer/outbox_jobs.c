@@ -51,22 +51,21 @@ ox__outbox_send_free(void *arg)
 }
 
 void
-ox__outbox_token(uint64_t block_id, enum ox_table table, char out[OX_OUTBOX_TOKEN_BYTES])
+ox__outbox_token(uint64_t nonce, uint64_t block_id, enum ox_table table, char out[OX_OUTBOX_TOKEN_BYTES])
 {
-    snprintf(out, OX_OUTBOX_TOKEN_BYTES, "ox-%016" PRIx64 "-%d", block_id, (int)table);
+    snprintf(out, OX_OUTBOX_TOKEN_BYTES, "ox-%016" PRIx64 "-%" PRIx64 "-%d", nonce, block_id, (int)table);
 }
 
 /* ---- commit ---- */
 
 static ox_err
-add_blocks(struct ox_outbox_builder *b, const struct ox_pack *pack)
+add_blocks(struct ox_outbox_builder *b, const struct ox_pack *pack, uint64_t nonce)
 {
     for (size_t i = 0; i < pack->encoded.n_blocks; i++) {
         const struct ox_encoded_block *eb = &pack->encoded.blocks[i];
         const struct ox_buf *bytes = pack->level > 0 ? &pack->packed[i] : &eb->native;
         char token[OX_OUTBOX_TOKEN_BYTES];
-        /* One builder gives up to four tables; the id of a block is that of its rows plus its table. */
-        ox__outbox_token(pack->block_id, eb->table, token);
+        ox__outbox_token(nonce, pack->block_id + i, eb->table, token);
         struct ox_outbox_block block = {
             .table = (uint16_t)eb->table,
             .compression = pack->level > 0 ? OX_OUTBOX_ZSTD : OX_OUTBOX_PLAIN,
@@ -89,7 +88,7 @@ append_pack(struct ox_outbox_group *group, struct ox_outbox_builder *b, const st
             uint64_t *seq)
 {
     ox_outbox_builder_init(b, OX_OUTBOX_BLOCKS);
-    ox_err err = add_blocks(b, pack);
+    ox_err err = add_blocks(b, pack, group->nonce);
     for (size_t i = 0; err == OX_OK && i < pack->rows.n; i++) {
         const struct ox_contribution *c = &pack->rows.items[i];
         err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, OX_DISPOSED_STORED);
@@ -171,6 +170,7 @@ load_bytes(struct ox_outbox_send *send)
         } else {
             const struct ox_outbox_block *b = &entry.blocks[block->index];
             block->zstd = b->compression == OX_OUTBOX_ZSTD;
+            snprintf(block->token, sizeof(block->token), "%.*s", (int)b->token.n, b->token.p);
             ox_buf_append_str(&block->bytes, b->bytes);
             err = block->bytes.failed ? OX_E_NOMEM : OX_OK;
         }
@@ -224,12 +224,10 @@ ox__outbox_send_job(void *arg)
     send->err = block->bytes.len > 0 ? OX_OK : load_bytes(send);
     if (send->err != OX_OK)
         return;
-    char token[OX_OUTBOX_TOKEN_BYTES];
-    ox__outbox_token(block->block_id - block->index, block->table, token);
     struct ox_storage_insert insert = {
         .table = ox_table_name(block->table),
         .columns = ox_table_columns(block->table),
-        .token = token,
+        .token = block->token,
         .data = block->bytes.data,
         .len = block->bytes.len,
         .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,

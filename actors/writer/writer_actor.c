@@ -17,7 +17,6 @@
 
 #include "ox/log.h"
 #include "ox/metric.h"
-#include "ox/random.h"
 #include "ox/spine.h"
 
 #define PACKS_MAX  3 /* one compressing, one being made durable, one waiting */
@@ -124,8 +123,9 @@ finish_block(struct ox_actor *self, struct writer *w, uint32_t at)
     w->open[at] = w->open[--w->n_open];
     pack->level = (int)w->node->config->writer_compression_level;
     pack->writer = ox_actor_pid(self);
-    if (ox_random_os(&pack->block_id, sizeof(pack->block_id)) != OX_OK)
-        ox_panic("no randomness for the id of a block");
+    /* relaxed: ids need to differ, nothing is ordered by them */
+    pack->block_id =
+        atomic_fetch_add_explicit(&w->node->next_block_id, OX_ENCODED_BLOCKS_MAX, memory_order_relaxed);
     if (ox_dirty_submit(self, NULL, pack_job, pack, OX_K_packed, ox_pack_free, NULL) != OX_OK)
         ox_panic("no dirty thread for a block of %s", ox_signal_name(w->signal));
     w->packs++;

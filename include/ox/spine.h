@@ -58,6 +58,11 @@ struct ox_node {
      * a late reader refuses a moment later. */
     _Atomic uint32_t wal_fill;
     _Atomic uint32_t outbox_fill;
+    /* Ids of blocks count up, which compresses, from a number that no earlier run can have reached: the next
+     * sequence of the outbox, where each block costs more bytes than ids. The nonce keeps the tokens apart even
+     * when an operator has removed the outbox. */
+    _Atomic uint64_t next_block_id;
+    uint64_t boot_nonce;
     _Atomic bool storage_migrated;
     _Atomic bool replay_done;
     _Atomic uint64_t writer_records; /* in blocks that are not durable yet */
@@ -95,7 +100,8 @@ struct ox_append {
     uint32_t *ranges;
     uint64_t hash[2]; /* of the request bytes */
     uint64_t seq;
-    bool duplicate; /* the same request is logged already: acknowledged, not stored again; the parcel stays here */
+    bool
+        duplicate; /* the same request is logged already: acknowledged, not stored again; the parcel stays here */
     ox_err err;
     struct ox_diag diag;
     struct ox_append *next;
@@ -121,8 +127,8 @@ OX_MUST_USE ox_err ox_contributions_add(struct ox_contributions *list, struct ox
 /* The blocks of one builder from `full` to `durable`. */
 struct ox_pack {
     enum ox_signal signal;
-    int level; /* zstd; 0 = uncompressed */
-    uint64_t block_id;
+    int level;                  /* zstd; 0 = uncompressed */
+    uint64_t block_id;          /* in the rows; the blocks of one pack have block_id + their index */
     struct ox_builder *builder; /* until encoded; goes back to the writer for reuse */
     struct ox_encoded encoded;
     struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
