@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd/cmd_send.c - `observex send`: OTLP requests from files or standard input.
+ * cmd/cmd_send.c - `observex send`: OTLP requests from files, standard input, or made up.
  *
  * Owns:    one file's bytes at a time.
  * Threads: main.
@@ -15,9 +15,13 @@
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
+#include "cmd/demo.h"
 #include "cmd/otlp_client.h"
+#include "ox/clock.h"
 
-#define FILE_MAX (64u << 20)
+#define FILE_MAX     (64u << 20)
+#define GENERATE_MAX 4000
+#define SECOND_NS    1000000000ull
 
 static ox_err
 read_file(const char *path, struct ox_buf *out)
@@ -111,19 +115,55 @@ out:
     return code;
 }
 
+/* N traces of the demo shop, with their logs and one round of metrics. */
+static int
+send_generated(struct ox_otlp_client *client, const char *count, const char *seed)
+{
+    char *end, *seed_end = NULL;
+    unsigned long long n = strtoull(count, &end, 10);
+    unsigned long long s = seed != NULL ? strtoull(seed, &seed_end, 10) : 1;
+    if (count[0] == '\0' || *end != '\0' || n < 1 || n > GENERATE_MAX || (seed != NULL && *seed_end != '\0'))
+        return ox_complain_usage(
+            "send", "--generate takes a number of traces from 1 to %u, --seed a whole number", GENERATE_MAX);
+    struct ox_demo_options shop = {.seed = s, .traces_per_s = (double)n, .story_s = 600};
+    struct ox_demo *demo = ox_demo_new(&shop);
+    struct ox_demo_output out = {0};
+    uint64_t from_ns = ox_clock_realtime_ns(ox_clock_real()) - 2 * SECOND_NS, retries = 0;
+    volatile sig_atomic_t stop = 0;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = demo != NULL ? ox_demo_tick(demo, from_ns, from_ns, from_ns + SECOND_NS, &out) : OX_E_NOMEM;
+    for (int i = 0; i < OX_SIGNAL__COUNT && err == OX_OK; i++) {
+        if (out.records[i] == 0)
+            continue;
+        err = ox_otlp_client_deliver(client, (enum ox_signal)i, false, ox_buf_str(&out.requests[i]), &stop,
+                                     &retries, &diag);
+        if (err == OX_OK)
+            printf("%s: %llu records acknowledged\n", ox_signal_name((enum ox_signal)i),
+                   (unsigned long long)out.records[i]);
+    }
+    ox_demo_output_fini(&out);
+    ox_demo_free(demo);
+    return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+}
+
 int
 ox_cmd_send(int argc, char **argv)
 {
-    const char *url = "http://127.0.0.1:4318", *key = NULL, *signal = NULL;
+    const char *url = "http://127.0.0.1:4318", *key = NULL, *signal = NULL, *generate = NULL, *seed = NULL;
     const struct ox_flag flags[] = {{.name = "otlp-http", .value = &url},
                                     {.name = "key", .value = &key},
-                                    {.name = "signal", .value = &signal}};
+                                    {.name = "signal", .value = &signal},
+                                    {.name = "generate", .value = &generate},
+                                    {.name = "seed", .value = &seed}};
     if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), argc) != OX_OK)
         return OX_EXIT_USAGE;
-    if (argc < 2)
-        return ox_complain_usage("send", "name at least one file, or `-` for standard input");
+    if (argc < 2 && generate == NULL)
+        return ox_complain_usage("send", "name at least one file, `-` for standard input, or --generate N");
     struct ox_otlp_client *client = ox_otlp_client_new(url, key);
     int code = client != NULL ? OX_EXIT_OK : OX_EXIT_FAILED;
+    if (client != NULL && generate != NULL)
+        code = send_generated(client, generate, seed);
     for (int i = 1; i < argc && client != NULL; i++) {
         if (send_one(client, argv[i], signal) != OX_EXIT_OK)
             code = OX_EXIT_FAILED;

@@ -62,8 +62,14 @@ OX_COMMAND(key,    0, "key [--data DIR] TENANT",
     "\n"
     "In development mode each tenant's key derives from one secret in DIR. Send it as `x-api-key: KEY` or\n"
     "`Authorization: Bearer KEY`; without a key, requests from this machine belong to tenant `default`.\n")
-OX_COMMAND(send,   0, "send [--otlp-http URL] [--key KEY] [--signal traces|logs|metrics] FILE...",
-    "Send OTLP requests from files: JSON, or protobuf with --signal. `-` is standard input.\n")
+OX_COMMAND(send,   0, "send [--otlp-http URL] [--key KEY] [--signal traces|logs|metrics] FILE... | send --generate N [--seed N]",
+    "Send OTLP requests from files, or made-up ones.\n"
+    "\n"
+    "  FILE...           requests as JSON, or as protobuf with --signal; `-` is standard input\n"
+    "  --generate N      N traces of the demo shop with their logs and metrics, just past\n"
+    "  --seed N          the same seed gives the same shop (1)\n"
+    "  --otlp-http URL   where to send to (http://127.0.0.1:4318)\n"
+    "  --key KEY         API key; none is needed from this machine in development mode\n")
 OX_COMMAND(demo,   0, "demo [--otlp-http URL] [--key KEY] [--rate N] [--seed N] [--story S] [--history S] [--seconds S]",
     "Play a shop of twelve services whose checkout goes slow, and send its telemetry.\n"
     "\n"

@@ -217,8 +217,8 @@ refuse(struct ox_node *node, struct ox_intake *in, ox_err err, const struct ox_d
 static void
 accepted(struct ox_intake *in, bool duplicate)
 {
-    OX_METRIC_ADD_L(duplicate ? OX_M_ingest_duplicate : OX_M_ingest_accepted, in->n_accepted, ox_str_of(in->tenant->id.name),
-                    ox_str_of(ox_signal_name(in->signal)));
+    OX_METRIC_ADD_L(duplicate ? OX_M_ingest_duplicate : OX_M_ingest_accepted, in->n_accepted,
+                    ox_str_of(in->tenant->id.name), ox_str_of(ox_signal_name(in->signal)));
     ox__gateway_reply_ok(in);
     ox__intake_free(in);
 }
@@ -484,6 +484,9 @@ port_init(struct ox_gateway_port *port, struct ox_node *node, struct ox_http_cen
     port->limits.attrs_per_record_max = (uint32_t)cfg->decode_attributes_max;
     port->limits.key_bytes_max = (uint32_t)cfg->decode_key_bytes_max;
     port->limits.value_bytes_max = (uint32_t)cfg->decode_value_bytes_max;
+    port->limits.events_per_span_max = (uint32_t)cfg->decode_events_max;
+    port->limits.links_per_span_max = (uint32_t)cfg->decode_events_max;
+    port->limits.records_max = (uint32_t)cfg->decode_records_max;
 }
 
 static ox_err
@@ -504,6 +507,26 @@ add_port(struct ox_gateway_port *port, ox_pid sup, uint32_t loop, struct ox_diag
     return ox_sup_add_wait(sup, &spec, &pid, diag);
 }
 
+/* Asked when somebody scrapes. */
+static double
+open_connections(void *census)
+{
+    return ox_http_census_open(census);
+}
+
+static double
+records_in_flight(void *tenants)
+{
+    return (double)ox_tenants_in_flight(tenants);
+}
+
+static double
+body_bytes(void *account)
+{
+    const struct ox_account *acc = account;
+    return (double)atomic_load_explicit(&acc->used_bytes, memory_order_relaxed);
+}
+
 ox_err
 ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp_grpc,
                  struct ox_gateway **out, struct ox_diag *diag)
@@ -516,6 +539,11 @@ ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp
         gw->ports = calloc(gw->n_ports, sizeof(*gw->ports));
         gw->census = ox_http_census_new();
         err = gw->ports != NULL && gw->census != NULL ? OX_OK : OX_E_NOMEM;
+    }
+    if (err == OX_OK) {
+        ox_metric_probe(OX_M_ingest_connections, open_connections, gw->census);
+        ox_metric_probe(OX_M_ingest_queue_depth, records_in_flight, node->tenants);
+        ox_metric_probe(OX_M_ingest_body_bytes, body_bytes, &node->bodies);
     }
     for (uint32_t i = 0; err == OX_OK && i < gw->n_ports; i++) {
         port_init(&gw->ports[i], node, gw->census, lane, fd_otlp_http, fd_otlp_grpc);

@@ -13,6 +13,7 @@ OX_METRIC(ingest_duplicate,     counter,   none,    "tenant,type",        "obser
 OX_METRIC(ingest_stored,        counter,   none,    "type",               "observex_ingest_signals_stored_total",   "Records whose block is confirmed by storage.")
 OX_METRIC(ingest_requests,      counter,   none,    "protocol,type,status", "observex_ingest_requests_total",       "Ingest requests answered, by HTTP or gRPC status.")
 OX_METRIC(ingest_request_time,  histogram, seconds, "protocol",           "observex_ingest_request_seconds",        "From the complete headers of a request to its answer.")
+OX_METRIC(ingest_connections,   gauge,     none,    "",                   "observex_ingest_connections",            "Open connections of the ingest ports.")
 OX_METRIC(ingest_body_bytes,    gauge,     bytes,   "",                   "observex_ingest_body_bytes",             "Request bytes held in memory.")
 OX_METRIC(wal_bytes,            gauge,     bytes,   "",                   "observex_wal_bytes",                     "Bytes of the write-ahead log on disk.")
 OX_METRIC(wal_segments,         gauge,     none,    "",                   "observex_wal_segments",                  "Segments of the write-ahead log.")
