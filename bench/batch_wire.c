@@ -2,7 +2,9 @@
  *
  * bench/batch_wire.c - from struct ox_batch back to protobuf wire.
  *
- * Owns:    nothing. Threads: any.
+ * Owns:    nothing.
+ * Threads: any.
+ *
  * Covers what bench/telemetry_gen.c makes: spans with events, logs, gauge and sum points; scalar attributes.
  */
 #include "bench/batch_wire.h"

@@ -6,9 +6,10 @@
  *   pipeline_bench OBSERVEX [--signal traces|logs|metrics] [--records N] [--per-request N] [--connections N]
  *                  [--encoding identity|gzip|zstd] [--rounds N]
  *
- * Method: each round runs both sides in turn on fresh data directories. CPU is user plus system time of node and engine
- * from /proc, read when everything is confirmed stored and again after SETTLE_S of quiet, so that the merges that
- * the inserts cause are counted on both sides. The client's own CPU is not counted.
+ * Method:  each round runs both sides in turn on fresh data directories. CPU is user plus system time of
+ *          node and engine from /proc, read when everything is confirmed stored and again after SETTLE_S of
+ *          quiet, so that the merges that the inserts cause are counted on both sides. The client's own CPU
+ *          is not counted.
  *
  * Owns:    the servers it starts; both end with it.
  * Threads: main and one per connection.

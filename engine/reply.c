@@ -6,8 +6,8 @@
  * Threads: the connection's.
  * Bounds:  a stream holds two blocks at a time; the socket's send timeout ends a client that does not read.
  * Fails:   before the first byte: an exception with its status. Later: the exception's text behind the rows
- * and a connection that ends without the last chunk, as ClickHouse does it. Flow:    statement.c -> here ->
- * http.c.
+ *          and a connection that ends without the last chunk, as ClickHouse does it.
+ * Flow:    statement.c -> here -> http.c.
  */
 #include <stdio.h>
 #include <time.h>

@@ -5,7 +5,7 @@
  * Owns:    nothing.
  * Threads: any.
  * Fails:   OX_E_DECODE, OX_E_END. Bytes from a batch are well-formed already; bytes from elsewhere may not
- * be.
+ *          be.
  */
 #include "ox/any.h"
 #include "proto/wire.h"

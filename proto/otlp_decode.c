@@ -3,9 +3,11 @@
  * proto/otlp_decode.c - an Export…ServiceRequest from the wire straight into a batch.
  *
  * Owns:    the walk over request, resources and scopes; the records are in
- * otlp_decode_{trace,logs,metrics}.c. Threads: any; one decoding has one batch. Bounds:  struct
- * ox_decode_limits. Fails:   OX_E_DECODE, OX_E_TOO_DEEP, OX_E_TOO_LARGE, OX_E_NOMEM; the batch is then empty
- * again. Flow:    gateway and replay -> ox_otlp_decode -> policies/validate.c.
+ *          otlp_decode_{trace,logs,metrics}.c.
+ * Threads: any; one decoding has one batch.
+ * Bounds:  struct ox_decode_limits.
+ * Fails:   OX_E_DECODE, OX_E_TOO_DEEP, OX_E_TOO_LARGE, OX_E_NOMEM; the batch is then empty again.
+ * Flow:    gateway and replay -> ox_otlp_decode -> policies/validate.c.
  *
  * The three requests are the same down to the record: request { repeated ResourceX = 1 }, ResourceX {
  * resource = 1, repeated ScopeX = 2, schema_url = 3 }, ScopeX { scope = 1, repeated record = 2, schema_url =

@@ -131,8 +131,11 @@ static const struct {
     const char *path;
     void (*write)(struct ox_api *api, struct ox_query_response *answer);
 } pages[] = {
-    {"/", page_index},      {"/api/v1", page_index},    {"/health", page_health},
-    {"/ready", page_ready}, {"/metrics", page_metrics},
+    {"/", NULL}, /* the console */
+    {"/api/v1", page_index},
+    {"/health", page_health},
+    {"/ready", page_ready},
+    {"/metrics", page_metrics},
 };
 
 bool
@@ -144,6 +147,10 @@ ox__api_page(struct ox_api *api, struct ox_http_request *req)
             continue;
         if (req->method != OX_HTTP_GET && req->method != OX_HTTP_HEAD) {
             ox__api_refuse(req, OX_E_METHOD, "this path is read with GET", NULL);
+            return true;
+        }
+        if (pages[i].write == NULL) {
+            ox__api_console(req);
             return true;
         }
         ox_query_response_init(&answer);

@@ -8,7 +8,7 @@
  * Bounds:  limits.series_max series, limits.metric_points_max points; both say so in meta when they cut.
  * Fails:   INVALID, the errors of storage.
  * Flow:    query_handle.c -> query_series.c (which series) -> query_points.c, query_histograms.c (their
- * points).
+ *          points).
  */
 #include "actors/query/query_metrics.h"
 

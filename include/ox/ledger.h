@@ -7,7 +7,7 @@
  * Threads: one owner (the WAL actor); pure: no input or output, no clock.
  * Bounds:  ox_ledger_options.
  * Fails:   OX_E_EXISTS (told twice), OX_E_NOT_FOUND (never told), OX_E_INVALID, OX_E_OVERLOAD (bound),
- * OX_E_NOMEM.
+ *          OX_E_NOMEM.
  *
  * Rules. A WAL segment may go when it is sealed and every ordinal in it is disposed of. An outbox segment may
  * go when it is sealed, its blocks are stored, and every WAL segment that it accounts for is durably gone.

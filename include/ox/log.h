@@ -5,13 +5,12 @@
  * Owns:    nothing; the fd stays the caller's.
  * Threads: any; one line is one write.
  * Bounds:  a line has at most OX_LOG_LINE_MAX bytes, longer values are cut (and the line says
- * "truncated":true); one call site writes at most OX_LOG_BURST lines in OX_LOG_WINDOW_S seconds, the next
- * line that it writes carries the number left out ("suppressed"). Fails:   never; no allocation. A line that
- * cannot be written is counted (runtime_log_lost).
+ *          "truncated":true); one call site writes at most OX_LOG_BURST lines in OX_LOG_WINDOW_S seconds,
+ *          the next line that it writes carries the number left out ("suppressed").
+ * Fails:   never; no allocation. A line that cannot be written is counted (runtime_log_lost).
  *
  *   OX_LOG_INFO("wal", "segment sealed", OX_F_U64("segment", id), OX_F_STR("path", path));
- *   {"ts":"2026-01-02T03:04:05.123456789Z","level":"info","component":"wal","msg":"segment
- * sealed","segment":7,...}
+ *   {"ts":"2026-01-02T03:04:05.123456789Z","level":"info","component":"wal","msg":"segment sealed",...}
  *
  * What is secret is for the caller to leave out.
  */

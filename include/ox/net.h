@@ -38,6 +38,8 @@ OX_MUST_USE ox_err ox_net_listen(const struct ox_net_addr *addr, int backlog, in
 /* Both in one: ox_net_addr_parse and ox_net_listen with the default backlog of 1,024. */
 OX_MUST_USE ox_err ox_net_listen_text(struct ox_str text, int *fd_out, char actual[OX_NET_ADDR_MAX],
                                       struct ox_diag *diag);
+/* The address that socket `fd` is bound to. IO when it has none. */
+OX_MUST_USE ox_err ox_net_local_text(int fd, char actual[OX_NET_ADDR_MAX]);
 /* A listening Unix socket at `path` with the given mode; a stale socket file there is replaced, one that
  * somebody answers on is EXISTS. */
 OX_MUST_USE ox_err ox_net_listen_unix(const char *path, unsigned mode, int *fd_out, struct ox_diag *diag);

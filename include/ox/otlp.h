@@ -7,7 +7,7 @@
  * Bounds:  struct ox_decode_limits.
  * Fails:   OX_E_DECODE, OX_E_TOO_DEEP, OX_E_TOO_LARGE, OX_E_NOMEM; bad single records are marked, not failed.
  * Flow:    gateway -> (ox_otlp_from_json) -> ox_otlp_decode -> policies/validate -> WAL; replay ->
- * ox_otlp_decode.
+ *          ox_otlp_decode.
  */
 #ifndef OX_OTLP_H
 #define OX_OTLP_H

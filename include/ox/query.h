@@ -4,10 +4,11 @@
  *
  * Owns:    nothing; struct ox_query lends what the node owns (storage client, clock).
  * Threads: ox_query_handle blocks on storage: dirty threads only, any number at once with one struct
- * ox_query. ox_query_request_* are pure. ox_api_* belong to the runtime's start and stop. Bounds:  struct
- * ox_query_limits; every answer says in `meta` when one of them cut it. Fails:   errors become HTTP answers
- * {"error":{"code","message","hint"}}; an engine error is never an empty result. Flow:    API connection ->
- * actors/query/api_actor.c -> dirty thread -> here -> actors/storage -> engine.
+ *          ox_query. ox_query_request_* are pure. ox_api_* belong to the runtime's start and stop.
+ * Bounds:  struct ox_query_limits; every answer says in `meta` when one of them cut it.
+ * Fails:   errors become HTTP answers {"error":{"code","message","hint"}}; an engine error is never an empty
+ *          result.
+ * Flow:    API connection -> actors/query/api_actor.c -> dirty thread -> here -> actors/storage -> engine.
  *
  * The endpoints, their parameters and answers are described in docs/api.md.
  */

@@ -5,7 +5,8 @@
  * Owns:    nothing; pure: the time is an argument, the rows are marked in place.
  * Threads: the batch's owner.
  * Flow:    gateway: ox_otlp_decode -> ox_validate_batch -> dead letters for the marked rows -> WAL with the
- * bitmap of ox_reject_bitmap_write -> ox_batch_compact. Replay: ox_otlp_decode -> ox_reject_bitmap_apply.
+ *          bitmap of ox_reject_bitmap_write -> ox_batch_compact. Replay: ox_otlp_decode ->
+ *          ox_reject_bitmap_apply.
  *
  * Missing times are not an error where OTLP allows them: a log with time 0 keeps 0 here and is stored under
  * its observed time, or under the time of arrival (batch->received_ns) when that is 0 too. See

@@ -5,9 +5,11 @@
  * Owns:    one block of cells per thread that ever counted, kept when the thread ends and given to the next
  *          new thread, so that no count is ever lost; the gauges, which all threads share.
  * Threads: any. A block's table is changed by its thread only, under the block's lock; the thread itself
- * reads it without (nobody else writes), others under the lock. Lock order: blocks_lock, series.lock,
- * block->lock. Bounds:  OX_METRIC_SERIES_MAX series per metric, OX_METRIC_TENANTS_MAX tenants, LABELS_BYTES
- * of label text. Fails:   without memory the change is lost and counted.
+ *          reads it without (nobody else writes), others under the lock. Lock order: blocks_lock,
+ *          series.lock, block->lock.
+ * Bounds:  OX_METRIC_SERIES_MAX series per metric, OX_METRIC_TENANTS_MAX tenants, LABELS_BYTES of label
+ *          text.
+ * Fails:   without memory the change is lost and counted.
  */
 #include "runtime/core/metric_internal.h"
 

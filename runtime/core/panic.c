@@ -5,7 +5,7 @@
  * Owns:    nothing.
  * Threads: any.
  * Fails:   in a handler: the turn is abandoned (dispatch.c goes on). Elsewhere, under a lock of the runtime
- * or between ox_nopanic_begin and _end: abort().
+ *          or between ox_nopanic_begin and _end: abort().
  */
 #include <execinfo.h>
 #include <stdarg.h>

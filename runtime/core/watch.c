@@ -4,8 +4,9 @@
  *
  * Owns:    the watchdog thread.
  * Threads: the watchdog reads what each loop says about its turn; it asks a slow loop for its backtrace by
- * signal. Bounds:  one log line per slow turn and threshold. Fails:   without the thread the runtime still
- * works; start then reports NOMEM.
+ *          signal.
+ * Bounds:  one log line per slow turn and threshold.
+ * Fails:   without the thread the runtime still works; start then reports NOMEM.
  *
  * C is not preempted: a slow handler can only be seen, named and counted, not stopped.
  */

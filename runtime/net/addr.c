@@ -121,16 +121,26 @@ to_sockaddr(const struct ox_net_addr *addr, struct sockaddr_storage *ss)
     return sizeof(*in);
 }
 
-static ox_err
-actual_address(int fd, const struct ox_net_addr *addr, char actual[OX_NET_ADDR_MAX])
+ox_err
+ox_net_local_text(int fd, char actual[OX_NET_ADDR_MAX])
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
-    struct ox_net_addr real = *addr;
+    struct ox_net_addr real = {0};
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
         return OX_E_IO;
-    real.port =
-        ntohs(addr->is_v6 ? ((struct sockaddr_in6 *)&ss)->sin6_port : ((struct sockaddr_in *)&ss)->sin_port);
+    if (ss.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
+        real.is_v6 = true;
+        real.port = ntohs(in6->sin6_port);
+        memcpy(real.ip, &in6->sin6_addr, sizeof(real.ip));
+    } else if (ss.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
+        real.port = ntohs(in->sin_port);
+        memcpy(real.ip, &in->sin_addr, 4);
+    } else {
+        return OX_E_IO;
+    }
     ox_net_addr_format(&real, actual);
     return OX_OK;
 }
@@ -145,7 +155,7 @@ ox_net_listen(const struct ox_net_addr *addr, int backlog, int *fd_out, char act
     int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         bind(fd, (struct sockaddr *)&ss, len) == 0 && listen(fd, backlog) == 0 &&
-        actual_address(fd, addr, actual) == OX_OK) {
+        ox_net_local_text(fd, actual) == OX_OK) {
         *fd_out = fd;
         return OX_OK;
     }

@@ -2,8 +2,8 @@
  *
  * tests/fuzz/fuzz_compress.c - decompression of any bytes, and the way there and back.
  *
- * Goal:   never beyond the limit, never out of the account's balance, round trips return the input.
- * Method: byte 0 chooses the coding, byte 1 the limit; the rest is decompressed, and compressed and
+ * Goal:    never beyond the limit, never out of the account's balance, round trips return the input.
+ * Method:  byte 0 chooses the coding, byte 1 the limit; the rest is decompressed, and compressed and
  *          decompressed.
  */
 #include "ox/compress.h"

@@ -2,8 +2,8 @@
  *
  * tests/fuzz/fuzz_grpc.c - gRPC framing, time-outs, addresses and queries: small parsers of short texts.
  *
- * Goal:   no input reads out of bounds; a frame that is accepted is framed back to the same bytes.
- * Method: the input is handed to each parser.
+ * Goal:    no input reads out of bounds; a frame that is accepted is framed back to the same bytes.
+ * Method:  the input is handed to each parser.
  */
 #include "ox/grpc.h"
 #include "ox/net.h"

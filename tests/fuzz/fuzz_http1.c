@@ -2,11 +2,10 @@
  *
  * tests/fuzz/fuzz_http1.c - the HTTP/1.1 grammar: any bytes, cut anywhere, and http-parser as the oracle.
  *
- * Goal:   no input reads out of bounds; where it is cut changes nothing; whatever we accept, http-parser
- *          accepts
- *         too and reads the same method, number of headers and body length. It may accept more (see
- *         http1_parse.h).
- * Method: byte 0 chooses the size of the pieces; the rest is the stream of one request.
+ * Goal:    no input reads out of bounds; where it is cut changes nothing; whatever we accept, http-parser
+ *          accepts too and reads the same method, number of headers and body length. It may accept more (see
+ *          http1_parse.h).
+ * Method:  byte 0 chooses the size of the pieces; the rest is the stream of one request.
  */
 #include <http_parser.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
  *
  * Owns:    the directory and the process.
  * Threads: the test's.
+ *
  * OX_ENGINE_CHILD (the program to run) and OX_LIBCHDB (the library) are set by meson.
  */
 #ifndef OX_ENGINE_FIXTURE_H

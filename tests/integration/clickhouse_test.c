@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the storage client talks to a ClickHouse server over TCP as it does to the engine.
- * Method: Debian's clickhouse-server (18.16) on a free loopback port. It is too old for the schema, so only the
- * transport is tried: Native bodies, compression, exceptions, time-outs. Skipped when it is not installed.
+ * Goal:    the storage client talks to a ClickHouse server over TCP as it does to the engine.
+ * Method:  Debian's clickhouse-server (18.16) on a free loopback port. It is too old for the schema, so only
+ *          the transport is tried: Native bodies, compression, exceptions, time-outs. Skipped when it is not
+ *          installed.
  */
 #include <criterion/criterion.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the engine process and the storage client keep what their headers promise.
- * Method: a real engine per test on a temporary directory, driven through include/ox/storage.h.
+ * Goal:    the engine process and the storage client keep what their headers promise.
+ * Method:  a real engine per test on a temporary directory, driven through include/ox/storage.h.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the heart starts, watches, restarts and stops its children as cmd/heart.h says, and says what is wrong
- *       when it cannot.
- * Method: the real heart in a process of its own, tests/harness/fake_child.c as node and engine, a fresh
- *         directory and free ports per test. This process adopts orphans, so that it sees every end.
+ * Goal:    the heart starts, watches, restarts and stops its children as cmd/heart.h says, and says what is
+ *          wrong when it cannot.
+ * Method:  the real heart in a process of its own, tests/harness/fake_child.c as node and engine, a fresh
+ *          directory and free ports per test. This process adopts orphans, so that it sees every end.
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: on the real disk, what a process was told is durable is there after kill -9 at any moment, and exact.
- * Method: a child appends and commits, and writes each durable number into a pipe; the parent reads a random count of
- * them, kills, reopens, compares. 50 rounds in one directory, so that every round builds on the wreck of the last.
+ * Goal:    on the real disk, what a process was told is durable is there after kill -9 at any moment, and
+ *          exact.
+ * Method:  a child appends and commits, and writes each durable number into a pipe; the parent reads a
+ *          random count of them, kills, reopens, compares. 50 rounds in one directory, so that every round
+ *          builds on the wreck of the last.
  */
 #include <criterion/criterion.h>
 #include <signal.h>

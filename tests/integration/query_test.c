@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the read API's answers about known rows are right: who sees what, which traces match, and the arithmetic
- * of metrics.
- * Method: the real engine with the real schema; rows written as SQL around a fixed hour T that the virtual clock
- * shows as now; two tenants with the same ids.
+ * Goal:    the read API's answers about known rows are right: who sees what, which traces match, and the
+ *          arithmetic of metrics.
+ * Method:  the real engine with the real schema; rows written as SQL around a fixed hour T that the virtual
+ *          clock shows as now; two tenants with the same ids.
  */
 #include <criterion/criterion.h>
 #include <jansson.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: what the writers send fits the tables, every field comes back, views are filled, and a repeated block
- *       changes nothing, in the base tables and behind the views.
- * Method: the real engine, migrated; random batches inserted as the writers do it, read back as Native and compared
- *         cell by cell with the batch.
+ * Goal:    what the writers send fits the tables, every field comes back, views are filled, and a repeated
+ *          block changes nothing, in the base tables and behind the views.
+ * Method:  the real engine, migrated; random batches inserted as the writers do it, read back as Native and
+ *          compared cell by cell with the batch.
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/stress/runtime_stress.c - goal: no message lost, doubled or reordered, no race, while actors on
- * several loops send to each other, time out, crash, watch each other and use dirty threads. Method: players
- * pass balls with a running number per pair; a plain program without Criterion, so that it also runs under
- * TSan.
+ * tests/stress/runtime_stress.c - messages between actors on several loops.
  *
+ * Goal:    no message lost, doubled or reordered, no race, while actors on several loops send to each other,
+ *          time out, crash, watch each other and use dirty threads.
+ * Method:  players pass balls with a running number per pair; a plain program without Criterion, so that it
+ *          also runs under TSan.
  * Owns:    nothing.
  * Threads: main waits; all else is the runtime's.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/stress/supervisor_stress.c - goal: supervision holds with real threads: children that crash at any moment come
- * back behind the same pid, no message is both handled and refused, lanes keep their order, and a stop in the
- * middle of all that ends. Method: two supervisors with crashing children, flooded by other actors; stopped twice
- * in full flight. No Criterion, so that it runs under TSan.
+ * tests/stress/supervisor_stress.c - supervision with real threads.
  *
+ * Goal:    children that crash at any moment come back behind the same pid, no message is both handled and
+ *          refused, lanes keep their order, and a stop in the middle of all that ends.
+ * Method:  two supervisors with crashing children, flooded by other actors; stopped twice in full flight. No
+ *          Criterion, so that it runs under TSan.
  * Threads: main waits; all else is the runtime's.
  */
 #include <stdio.h>

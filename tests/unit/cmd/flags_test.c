@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a subcommand's flags are taken out of its arguments, and the words between heart and children survive
- *       being written and read.
- * Method: argument lists by hand.
+ * Goal:    a subcommand's flags are taken out of its arguments, and the words between heart and children
+ *          survive being written and read.
+ * Method:  argument lists by hand.
  */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: every table gets its policy, and nothing that could break out of the text gets in.
- * Method: texts compared; names and secrets that must be refused.
+ * Goal:    every table gets its policy, and nothing that could break out of the text gets in.
+ * Method:  texts compared; names and secrets that must be refused.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

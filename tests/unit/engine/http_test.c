@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: requests are read whole whatever their pieces, and what is not HTTP is refused with its status.
- * Method: a socket pair; one side writes, the other is the connection.
+ * Goal:    requests are read whole whatever their pieces, and what is not HTTP is refused with its status.
+ * Method:  a socket pair; one side writes, the other is the connection.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the role follows from log_comment, and no parameter of a tenant reaches what it must not.
- * Method: requests built by hand, the SET statement compared.
+ * Goal:    the role follows from log_comment, and no parameter of a tenant reaches what it must not.
+ * Method:  requests built by hand, the SET statement compared.
  */
 #include <criterion/criterion.h>
 

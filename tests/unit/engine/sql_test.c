@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: statements are told apart whatever they are dressed in.
- * Method: texts and what must be found in them.
+ * Goal:    statements are told apart whatever they are dressed in.
+ * Method:  texts and what must be found in them.
  */
 #include <criterion/criterion.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the product's table is sound (defaults legal, names unambiguous, every row explained) and the rules
- *       between keys hold.
- * Method: walk all rows; load with flags and an empty environment.
+ * Goal:    the product's table is sound (defaults legal, names unambiguous, every row explained) and the
+ *          rules between keys hold.
+ * Method:  walk all rows; load with flags and an empty environment.
  */
 #include <criterion/criterion.h>
 #include <ctype.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: every row of the error table is usable, names and hex are parsed exactly.
- * Method: walk all rows; feed the edges of each parser.
+ * Goal:    every row of the error table is usable, names and hex are parsed exactly.
+ * Method:  walk all rows; feed the edges of each parser.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

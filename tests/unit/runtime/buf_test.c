@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: buffers grow and remember failure; bodies are counted and charged.
- * Method: grow across several reallocations; exhaust an account and give it back.
+ * Goal:    buffers grow and remember failure; bodies are counted and charged.
+ * Method:  grow across several reallocations; exhaust an account and give it back.
  */
 #include <criterion/criterion.h>
 

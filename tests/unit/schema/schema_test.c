@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the migrations that the binary brings are whole, and no table escapes the list that row policies come from.
- * Method: walk every statement; compare the tables it creates with ox_schema_tables.
+ * Goal:    the migrations that the binary brings are whole, and no table escapes the list that row policies
+ *          come from.
+ * Method:  walk every statement; compare the tables it creates with ox_schema_tables.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

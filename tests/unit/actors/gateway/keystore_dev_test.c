@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: only keys made from the secret open a tenant; loopback alone goes without a key.
- * Method: make keys, change every character of one, move it to another tenant, use another secret.
+ * Goal:    only keys made from the secret open a tenant; loopback alone goes without a key.
+ * Method:  make keys, change every character of one, move it to another tenant, use another secret.
  */
 #include <criterion/criterion.h>
 

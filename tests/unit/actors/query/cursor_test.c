@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a follower's cursor survives its way as text, and forgets only what cannot be asked for again.
- * Method: there and back; random bytes; overflow.
+ * Goal:    a follower's cursor survives its way as text, and forgets only what cannot be asked for again.
+ * Method:  there and back; random bytes; overflow.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

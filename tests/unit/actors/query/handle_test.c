@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: routes, refusals and errors: every question gets a complete JSON answer, and a failing storage is never
- * an empty result.
- * Method: ox_storage_query is replaced by a script that records what was asked and answers bytes or an error.
+ * Goal:    routes, refusals and errors: every question gets a complete JSON answer, and a failing storage is
+ *          never an empty result.
+ * Method:  ox_storage_query is replaced by a script that records what was asked and answers bytes or an
+ *          error.
  */
 #include <criterion/criterion.h>
 #include <jansson.h>

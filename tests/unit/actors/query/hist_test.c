@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: quantiles lie where the counted values lie.
- * Method: known buckets; a uniform distribution in explicit and exponential buckets.
+ * Goal:    quantiles lie where the counted values lie.
+ * Method:  known buckets; a uniform distribution in explicit and exponential buckets.
  */
 #include <criterion/criterion.h>
 #include <math.h>

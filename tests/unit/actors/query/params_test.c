@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: parameters are decoded once, typed, and a wrong one is named with what would be right; values reach a
- * statement only bound.
- * Method: tables over query strings.
+ * Goal:    parameters are decoded once, typed, and a wrong one is named with what would be right; values
+ *          reach a statement only bound.
+ * Method:  tables over query strings.
  */
 #include <criterion/criterion.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: times and durations mean what their writer meant, and nonsense is refused.
- * Method: tables; days of the calendar against timegm.
+ * Goal:    times and durations mean what their writer meant, and nonsense is refused.
+ * Method:  tables; days of the calendar against timegm.
  */
 #include <criterion/criterion.h>
 #include <time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: each span stands once, below its parent, siblings in start order, whatever the trace looks like.
- * Method: known traces shuffled by a seeded generator; invariants over random ones; a chain of 100,000.
+ * Goal:    each span stands once, below its parent, siblings in start order, whatever the trace looks like.
+ * Method:  known traces shuffled by a seeded generator; invariants over random ones; a chain of 100,000.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: codes, summaries, URLs and parameters are understood as documented.
- * Method: tables of cases; no server.
+ * Goal:    codes, summaries, URLs and parameters are understood as documented.
+ * Method:  tables of cases; no server.
  */
 #include <criterion/criterion.h>
 

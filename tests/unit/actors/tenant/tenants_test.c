@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: permits hold exactly what they say, refuse at each bound, and one tenant's bound spares the other.
- * Method: small limits, two tenants; a directory filled to its end.
+ * Goal:    permits hold exactly what they say, refuse at each bound, and one tenant's bound spares the
+ *          other.
+ * Method:  small limits, two tenants; a directory filled to its end.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

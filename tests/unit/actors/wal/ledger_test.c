@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: every record ends exactly once stored, and no segment goes too early or stays for ever, whatever crashes.
- * Method: single rules first. Then a world of plain arrays (what lies in both journals and in storage) in which a
- * seeded dice appends, disposes, stores, releases, and crashes between any two steps; after a crash the ledger is
- * rebuilt from the arrays and goes on; at the end everything is drained and counted.
+ * Goal:    every record ends exactly once stored, and no segment goes too early or stays for ever, whatever
+ *          crashes.
+ * Method:  single rules first. Then a world of plain arrays (what lies in both journals and in storage) in
+ *          which a seeded dice appends, disposes, stores, releases, and crashes between any two steps; after
+ *          a crash the ledger is rebuilt from the arrays and goes on; at the end everything is drained and
+ *          counted.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a key is known exactly while it is young and among the newest; the bound holds; removal leaves no hole.
- * Method: edges of window and capacity; a seeded random run against a plain list as the model, with keys that
- * collide in the index.
+ * Goal:    a key is known exactly while it is young and among the newest; the bound holds; removal leaves no
+ *          hole.
+ * Method:  edges of window and capacity; a seeded random run against a plain list as the model, with keys
+ *          that collide in the index.
  */
 #include <criterion/criterion.h>
 

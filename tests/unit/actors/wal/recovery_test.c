@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: whatever moment the power goes, every acknowledged record is either still owed or in exactly one block that
- * is pending or known to be stored.
- * Method: a seeded story on the faulty disk: log entries, outbox entries, notes of stored blocks, released segments;
- * the disk dies at a random call, the power is cut (any part of what was not synced survives), recovery runs, and
- * its result is held against a model. Several lives per story. The seed is in every message.
+ * Goal:    whatever moment the power goes, every acknowledged record is either still owed or in exactly one
+ *          block that is pending or known to be stored.
+ * Method:  a seeded story on the faulty disk: log entries, outbox entries, notes of stored blocks, released
+ *          segments; the disk dies at a random call, the power is cut (any part of what was not synced
+ *          survives), recovery runs, and its result is held against a model. Several lives per story. The
+ *          seed is in every message.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: what is encoded is decoded again, and bytes that are not an entry are refused with a sentence.
- * Method: random entries there and back; every prefix, every flipped byte of one; each field out of its bounds.
+ * Goal:    what is encoded is decoded again, and bytes that are not an entry are refused with a sentence.
+ * Method:  random entries there and back; every prefix, every flipped byte of one; each field out of its
+ *          bounds.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

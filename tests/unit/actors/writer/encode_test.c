@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: every field of every row of a batch stands in the block, in the right partition, once.
- * Method: random batches, encoded, read back by a reader written apart from the encoder, each cell compared
- *         with what the batch says. The seed is in the message of a failure.
+ * Goal:    every field of every row of a batch stands in the block, in the right partition, once.
+ * Method:  random batches, encoded, read back by a reader written apart from the encoder, each cell compared
+ *          with what the batch says. The seed is in the message of a failure.
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: columns become exactly the bytes that ClickHouse's Native format asks for.
- * Method: one small block compared byte by byte; dictionaries of 256, 257, 65536 and 65537 entries; many words
- *         found again after growth.
+ * Goal:    columns become exactly the bytes that ClickHouse's Native format asks for.
+ * Method:  one small block compared byte by byte; dictionaries of 256, 257, 65536 and 65537 entries; many
+ *          words found again after growth.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: what is put into an outbox entry comes out again; anything else is refused, above all what is not known.
- * Method: random entries there and back without copying blocks; every prefix; sections that do not belong.
+ * Goal:    what is put into an outbox entry comes out again; anything else is refused, above all what is not
+ *          known.
+ * Method:  random entries there and back without copying blocks; every prefix; sections that do not belong.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

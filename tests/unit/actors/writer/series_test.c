@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a series is what OpenTelemetry calls one, and its row is written once a day, or again rather than never.
- * Method: one point changed in every way; pinned ids; a cache smaller than its keys; commits left out.
+ * Goal:    a series is what OpenTelemetry calls one, and its row is written once a day, or again rather than
+ *          never.
+ * Method:  one point changed in every way; pinned ids; a cache smaller than its keys; commits left out.
  */
 #include <criterion/criterion.h>
 

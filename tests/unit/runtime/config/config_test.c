@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a table of keys is filled from file, environment and flags in that order, and every mistake is
- *       reported with its place and what is allowed.
- * Method: a small table of its own with one key of each type; files in a temporary directory.
+ * Goal:    a table of keys is filled from file, environment and flags in that order, and every mistake is
+ *          reported with its place and what is allowed.
+ * Method:  a small table of its own with one key of each type; files in a temporary directory.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: mailboxes are bounded as documented, refused messages stay with their sender, order holds, pids go stale,
- * names are unique, calls are answered exactly once.
- * Method: a probe actor that records what it gets, in single-thread mode on a virtual clock.
+ * Goal:    mailboxes are bounded as documented, refused messages stay with their sender, order holds, pids
+ *          go stale, names are unique, calls are answered exactly once.
+ * Method:  a probe actor that records what it gets, in single-thread mode on a virtual clock.
  */
 #include "kit.h"
 

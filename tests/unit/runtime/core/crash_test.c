@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a process that dies by a fault leaves a record that names actor, message and cause, and still dies by that
- * signal. Method: children of fork that fault in a handler, outside one, and by overflowing a scheduler's stack.
+ * Goal:    a process that dies by a fault leaves a record that names actor, message and cause, and still
+ *          dies by that signal.
+ * Method:  children of fork that fault in a handler, outside one, and by overflowing a scheduler's stack.
  */
 #include "kit.h"
 

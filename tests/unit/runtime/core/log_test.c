@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: every line is one JSON object whatever the values hold, lines are bounded, repeats are limited and counted.
- * Method: lines into a pipe, parsed with jansson.
+ * Goal:    every line is one JSON object whatever the values hold, lines are bounded, repeats are limited
+ *          and counted.
+ * Method:  lines into a pipe, parsed with jansson.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: counts of all threads add up and survive their thread, label sets are bounded, the text is valid exposition.
- * Method: threads that count and end; more tenants than the bound; the text searched for exact lines.
+ * Goal:    counts of all threads add up and survive their thread, label sets are bounded, the text is valid
+ *          exposition.
+ * Method:  threads that count and end; more tenants than the bound; the text searched for exact lines.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a panic ends one actor and nothing else: neighbours live, memory and handles are released, the message
- * is set aside, callers and watchers are told; outside a handler it ends the process.
- * Method: an actor that panics in each place where it may, hooks that record.
+ * Goal:    a panic ends one actor and nothing else: neighbours live, memory and handles are released, the
+ *          message is set aside, callers and watchers are told; outside a handler it ends the process.
+ * Method:  an actor that panics in each place where it may, hooks that record.
  */
 #include "kit.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: arenas keep their budget, clocks and random numbers do what their headers say.
- * Method: exhaust and reset; known times; statistics with a fixed seed.
+ * Goal:    arenas keep their budget, clocks and random numbers do what their headers say.
+ * Method:  exhaust and reset; known times; statistics with a fixed seed.
  */
 #include <criterion/criterion.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: children are started in order, restarted with backoff within their intensity, quarantined past it, and
- * stopped in reverse order; a restarted child keeps pid and mailbox.
- * Method: children that write down what happens to them, in single-thread mode on a virtual clock.
+ * Goal:    children are started in order, restarted with backoff within their intensity, quarantined past
+ *          it, and stopped in reverse order; a restarted child keeps pid and mailbox.
+ * Method:  children that write down what happens to them, in single-thread mode on a virtual clock.
  */
 #include "kit.h"
 

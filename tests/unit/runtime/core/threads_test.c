@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: with real threads: libuv handles on the actor's loop, real timers, dirty threads, idle actors that move,
- * slow turns that are noticed, and a stop that leaves nothing behind.
- * Method: a threaded runtime; waiting by questions (ox_ask) and semaphores, never by sleeping.
+ * Goal:    with real threads: libuv handles on the actor's loop, real timers, dirty threads, idle actors
+ *          that move, slow turns that are noticed, and a stop that leaves nothing behind.
+ * Method:  a threaded runtime; waiting by questions (ox_ask) and semaphores, never by sleeping.
  */
 #include <criterion/criterion.h>
 #include <semaphore.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: timers, dirty jobs, monitors and links end in exactly one message, or none after a cancel, also when one
- * side dies in between.
- * Method: an actor that starts what a message names and records what comes back; virtual clock.
+ * Goal:    timers, dirty jobs, monitors and links end in exactly one message, or none after a cancel, also
+ *          when one side dies in between.
+ * Method:  an actor that starts what a message names and records what comes back; virtual clock.
  */
 #include "kit.h"
 

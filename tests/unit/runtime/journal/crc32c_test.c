@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: both ways of computing CRC-32C are right, whatever the length, the alignment and the cuts.
- * Method: vectors of RFC 3720 B.4, then one way against the other, and whole against pieces.
+ * Goal:    both ways of computing CRC-32C are right, whatever the length, the alignment and the cuts.
+ * Method:  vectors of RFC 3720 B.4, then one way against the other, and whole against pieces.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

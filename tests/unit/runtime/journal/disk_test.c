@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: the real disk and the faulty one keep the same contract; the faulty one forgets what was not synced.
- * Method: the same steps on both, the real one in a new directory under /tmp.
+ * Goal:    the real disk and the faulty one keep the same contract; the faulty one forgets what was not
+ *          synced.
+ * Method:  the same steps on both, the real one in a new directory under /tmp.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

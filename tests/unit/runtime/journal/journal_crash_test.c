@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: no accident makes the journal lose what it promised, invent an entry or bring back a refused one.
- * Method: the story writer on the faulty disk; every call fails once, with each cause; the power goes at every call,
- * with nothing or anything of the unsynced surviving. Afterwards the disk works again and the journal is checked.
+ * Goal:    no accident makes the journal lose what it promised, invent an entry or bring back a refused one.
+ * Method:  the story writer on the faulty disk; every call fails once, with each cause; the power goes at
+ *          every call, with nothing or anything of the unsynced surviving. Afterwards the disk works again
+ *          and the journal is checked.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: bytes that are not what was written are reported and set aside; no wrong payload is ever returned, what is
- * whole is kept, and the journal opens whatever it finds.
- * Method: write a journal, change its files behind its back in every way that fits in a test, open, compare.
+ * Goal:    bytes that are not what was written are reported and set aside; no wrong payload is ever
+ *          returned, what is whole is kept, and the journal opens whatever it finds.
+ * Method:  write a journal, change its files behind its back in every way that fits in a test, open,
+ *          compare.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

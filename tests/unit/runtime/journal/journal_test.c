@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: what is committed can be read back, in order, by sequence, across segments and restarts.
- * Method: the story writer on an undisturbed disk in memory, and single steps where a rule has an edge.
+ * Goal:    what is committed can be read back, in order, by sequence, across segments and restarts.
+ * Method:  the story writer on an undisturbed disk in memory, and single steps where a rule has an edge.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

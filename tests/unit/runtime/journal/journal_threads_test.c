@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: readers and a releaser beside the writer see whole, durable entries only. (Worth most under TSan.)
- * Method: one writer, two cursors, one releaser on the real disk in a new directory; each reader checks what it reads.
+ * Goal:    readers and a releaser beside the writer see whole, durable entries only. (Worth most under
+ *          TSan.)
+ * Method:  one writer, two cursors, one releaser on the real disk in a new directory; each reader checks
+ *          what it reads.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>

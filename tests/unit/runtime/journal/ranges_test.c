@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: a set of ranges is a set of numbers.
- * Method: seeded random additions against an array of flags; the ranges stay sorted, apart and non-empty.
+ * Goal:    a set of ranges is a set of numbers.
+ * Method:  seeded random additions against an array of flags; the ranges stay sorted, apart and non-empty.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: what was compressed comes back; bombs, damage and garbage are refused with the right error.
- * Method: round trips per coding, every truncation of a stream, every byte flipped, limits at the exact size.
+ * Goal:    what was compressed comes back; bombs, damage and garbage are refused with the right error.
+ * Method:  round trips per coding, every truncation of a stream, every byte flipped, limits at the exact
+ *          size.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: gRPC framing, metadata and replies as a client sees them.
- * Method: tables for the pure parts; a server of its own with an echo call for the rest.
+ * Goal:    gRPC framing, metadata and replies as a client sees them.
+ * Method:  tables for the pure parts; a server of its own with an echo call for the rest.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

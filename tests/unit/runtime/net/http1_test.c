@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: HTTP/1.1 as clients speak it and as attackers bend it.
- * Method: a real server on a thread, raw sockets; each refusal is checked by its status on the wire.
+ * Goal:    HTTP/1.1 as clients speak it and as attackers bend it.
+ * Method:  a real server on a thread, raw sockets; each refusal is checked by its status on the wire.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

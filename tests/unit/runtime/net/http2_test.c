@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: HTTP/2 with many streams, big bodies, trailers, impatient and hostile peers.
- * Method: a real server on a thread, nghttp2's client session, raw frames where the session would not send
+ * Goal:    HTTP/2 with many streams, big bodies, trailers, impatient and hostile peers.
+ * Method:  a real server on a thread, nghttp2's client session, raw frames where the session would not send
  *          them.
  */
 #include <criterion/criterion.h>

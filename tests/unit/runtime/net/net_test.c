@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: addresses, listening sockets, query strings.
- * Method: tables of texts; real sockets on free ports and in a directory of the test's own.
+ * Goal:    addresses, listening sockets, query strings.
+ * Method:  tables of texts; real sockets on free ports and in a directory of the test's own.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
