@@ -48,4 +48,4 @@ bench: build ## Print the benchmarks' figures
 	@tools/bench.sh
 
 clean: ## Remove what was built; data and fetched packages stay
-	@rm -rf build build-check build-asan build-ubsan build-tsan build-fuzz
+	@rm -rf build build-check build-check-clang build-asan build-ubsan build-tsan build-fuzz

@@ -20,7 +20,7 @@ enum ox_wire_type { OX_WIRE_VARINT = 0, OX_WIRE_FIXED64 = 1, OX_WIRE_BYTES = 2, 
 static inline uint64_t
 ox_wire_zigzag(int64_t v)
 {
-    return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 
 void ox_wire_varint(struct ox_buf *buf, uint64_t v);
