@@ -7,6 +7,7 @@
  */
 #include "cmd/node_internal.h"
 #include "ox/metric.h"
+#include "ox/net.h"
 
 static void
 not_ready(void *ctx, struct ox_buf *reasons)
@@ -25,6 +26,16 @@ not_ready(void *ctx, struct ox_buf *reasons)
             reasons, "the outbox has reached 95 % of outbox.total_bytes: storage takes less than arrives\n");
 }
 
+/* Where senders can reach this node; the console shows it. */
+static void
+write_listeners(const struct ox_child_args *fds, struct ox_buf *json)
+{
+    char grpc[OX_NET_ADDR_MAX] = "", http[OX_NET_ADDR_MAX] = "";
+    if (ox_net_local_text(fds->fd_otlp_grpc, grpc) == OX_OK &&
+        ox_net_local_text(fds->fd_otlp_http, http) == OX_OK)
+        ox_buf_printf(json, "\"listen\":{\"otlp_grpc\":\"%s\",\"otlp_http\":\"%s\"},", grpc, http);
+}
+
 static void
 status(void *ctx, struct ox_buf *json)
 {
@@ -36,6 +47,7 @@ status(void *ctx, struct ox_buf *json)
     ox_journal_stats(m->outbox, &outbox);
     ox_buf_printf(json, "\"phase\":\"%s\",\"mode\":\"%s\",", phases[ox_node_phase(node)],
                   m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
+    write_listeners(&m->fds, json);
     ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s},",
                   atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
                   ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false");

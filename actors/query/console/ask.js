@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions to the read API, and how their errors and limits are shown.
+
+const TIMEOUT_MS = 35000; // a little more than query.timeout, so that the server's own sentence arrives
+
+class Refused extends Error {
+  constructor(status, body) {
+    const e = body?.error;
+    super([e?.message ?? `the server answered ${status}`, e?.hint].filter(Boolean).join('. '));
+    this.status = status;
+  }
+}
+
+// JSON.parse rounds whole numbers beyond 2^53; here they become BigInt. The mark is new with each load of the page,
+// so that no sender's text can pass for a number.
+const mark = `int:${crypto.getRandomValues(new Uint32Array(4)).join('-')}:`;
+function parse(text) {
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g,
+    (m) => (m.length > 15 && /^-?\d+$/.test(m) ? `"${mark}${m}"` : m));
+  return JSON.parse(marked, (_, v) => (typeof v === 'string' && v.startsWith(mark) ? BigInt(v.slice(mark.length)) : v));
+}
+
+async function fetchText(path) {
+  const key = sessionStorage.getItem('key');
+  try {
+    const res = await fetch(path, { headers: key ? { 'x-api-key': key } : {}, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return { status: res.status, text: await res.text() };
+  } catch (e) {
+    throw new Error(e.name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1000} s` : 'the server does not answer; is it running?');
+  }
+}
+
+// The answer's object, whatever its status; undefined when it is no JSON.
+async function askAny(path) {
+  const { status, text } = await fetchText(path);
+  try {
+    return { status, body: parse(text) };
+  } catch {
+    return { status, body: undefined };
+  }
+}
+
+async function ask(path, params = {}) {
+  const query = new URLSearchParams(Object.entries(params).filter(([, v]) => v !== '' && v !== undefined));
+  const { status, body } = await askAny(query.size > 0 ? `${path}?${query}` : path);
+  $('key-form').hidden = status !== 401;
+  if (status !== 200 || body === undefined) throw new Refused(status, body);
+  return body;
+}
+
+// What an answer says about itself, in words; '' when it is whole.
+function caveats(meta, what) {
+  const said = [];
+  if (meta?.partial) said.push(`Partial: ${meta.partial_reasons.join('; ')}.`);
+  if (meta?.truncated) said.push(what);
+  if (meta?.sampled) said.push('Sampled: counts are of the spans that were kept.');
+  return said.join(' ');
+}
+
+function note(id, text, bad) {
+  setText(id, text);
+  $(id).classList.toggle('bad', Boolean(bad));
+}
+
+// Runs load() and then draw(answer), unless a newer run of the same panel has begun meanwhile. draw returns what is
+// to be said above the panel. An error stands there, and the panel keeps what it last showed.
+const runs = new Map();
+async function panel(id, load, draw) {
+  const run = (runs.get(id) ?? 0) + 1;
+  runs.set(id, run);
+  try {
+    const answer = await load();
+    if (runs.get(id) === run) note(id, draw(answer) ?? '');
+    return true;
+  } catch (e) {
+    if (runs.get(id) === run) note(id, `Error: ${e.message}`, true);
+    return false;
+  }
+}
