@@ -5,10 +5,11 @@ import { spawn, execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const root = path.resolve(import.meta.dirname, '../..');
+const root = fileURLToPath(new URL('../..', import.meta.url));
 export const binary = process.env.OBSERVEX ?? path.join(root, 'build/observex');
 
 // Waits until probe() gives something other than undefined, at most timeoutMs.
