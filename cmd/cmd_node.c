@@ -69,6 +69,12 @@ open_dead_letters(struct node_main *m, struct ox_diag *diag)
     return ox_dead_letter_open(m->node.disk, dir, &dc, &m->node.dead_letters, diag);
 }
 
+static uint64_t
+smallest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static ox_err
 open_node(struct node_main *m, struct ox_diag *diag)
 {
@@ -92,9 +98,16 @@ open_node(struct node_main *m, struct ox_diag *diag)
         err = open_storage(m, diag);
     if (err == OX_OK)
         err = open_dead_letters(m, diag);
-    struct ox_recovery_options ro = {.data_dir = cfg->data,
-                                     .wal_segment_bytes = cfg->wal_segment_bytes,
-                                     .outbox_segment_bytes = cfg->outbox_segment_bytes};
+    /* Segments are the steps in which room comes back: too few of them, and the newest ones alone fill a journal. What
+     * one segment of the log holds also keeps its blocks in the outbox. */
+    uint64_t wal_eighth = cfg->wal_total_bytes / 8, outbox_eighth = cfg->outbox_total_bytes / 8;
+    struct ox_recovery_options ro = {
+        .data_dir = cfg->data,
+        .wal_segment_bytes = smallest(cfg->wal_segment_bytes, smallest(wal_eighth, outbox_eighth)),
+        .outbox_segment_bytes = smallest(cfg->outbox_segment_bytes, outbox_eighth),
+        .wal_total_bytes = cfg->wal_total_bytes,
+        .outbox_total_bytes = cfg->outbox_total_bytes,
+    };
     if (err == OX_OK)
         err = ox_recover(node->disk, &ro, &m->recovered, diag);
     m->wal = m->recovered.wal;

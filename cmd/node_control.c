@@ -120,7 +120,8 @@ static bool
 all_stored(struct node_main *m)
 {
     struct ox_node *node = &m->node;
-    return ox_gateway_drained(m->gateway) && ox_api_drained(m->api) && ox_tenants_in_flight(node->tenants) == 0 &&
+    return ox_gateway_drained(m->gateway) && ox_api_drained(m->api) &&
+           ox_tenants_in_flight(node->tenants) == 0 &&
            atomic_load_explicit(&node->writer_records, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) == 0;
 }
@@ -132,10 +133,10 @@ drain(struct node_main *m)
     uint64_t start_ns = ox_clock_monotonic_ns(node->clock);
     uint64_t limit_ns = (uint64_t)m->config.heart_drain_ms * 1000000;
     atomic_store_explicit(&node->phase, OX_NODE_STOPPING, memory_order_release);
-    ox_gateway_drain(m->gateway);
     ox_api_drain(m->api);
     bool stored = false;
     while (!(stored = all_stored(m)) && ox_clock_monotonic_ns(node->clock) - start_ns < limit_ns) {
+        ox_gateway_drain(m->gateway); /* a gateway whose mailbox is full is asked again */
         for (int s = 0; s < OX_SIGNAL__COUNT; s++)
             (void)!ox_cast(node->writers[s], OX_K_flush, 0); /* refused: asked again in a moment */
         poll(NULL, 0, TICK_MS);

@@ -556,9 +556,10 @@ ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp
 void
 ox_gateway_drain(struct ox_gateway *gw)
 {
-    for (uint32_t i = 0; i < gw->n_ports; i++)
-        if (ox_cast(gw->ports[i].actor, OX_K_drain, 0) != OX_OK)
-            OX_LOG_WARN("gateway", "a gateway cannot be asked to finish; it is closed with the node");
+    for (uint32_t i = 0; i < gw->n_ports; i++) {
+        struct ox_gateway_port *port = &gw->ports[i];
+        port->asked = port->asked || ox_cast(port->actor, OX_K_drain, 0) == OX_OK;
+    }
 }
 
 bool

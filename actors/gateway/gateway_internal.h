@@ -67,6 +67,7 @@ struct ox_gateway_port {
     struct ox_decode_limits limits;
     struct ox_lane *dead_letter_lane;
     struct ox_http_server *server;
+    bool asked; /* to drain; by the thread that stops the node */
     _Atomic bool drained;
 };
 

@@ -122,13 +122,17 @@ judge(struct ox_intake *in)
     in->batch->received_ns = now_ns;
     in->batch->tenant = in->tenant->id;
     ox_validate_batch(in->batch, &in->window, now_ns, &in->counts);
+    uint32_t lines;
+    ox_err err = OX_OK;
+    if (in->batch->n_rejected > 0) {
+        ox_validate_message(in->batch, &in->counts, in->partial, sizeof(in->partial));
+        err = ox_dead_letter_lines(in->batch, now_ns, &in->dead_letters, &lines);
+    }
+    if (err != OX_OK)
+        return err; /* before anything is counted as received */
     in->n_records = in->batch->n_records;
     in->n_accepted = in->n_records - in->batch->n_rejected;
-    if (in->batch->n_rejected == 0)
-        return OX_OK;
-    ox_validate_message(in->batch, &in->counts, in->partial, sizeof(in->partial));
-    uint32_t lines;
-    return ox_dead_letter_lines(in->batch, now_ns, &in->dead_letters, &lines);
+    return OX_OK;
 }
 
 void

@@ -4,7 +4,7 @@
  *
  * Owns:    struct ox_recovery while it is being built.
  * Threads: one; blocking.
- * Bounds:  those of the ledger (entries and blocks in flight).
+ * Bounds:  the size of the journals on disk.
  * Fails:   see include/ox/recovery.h.
  * Flow:    cmd_node -> here -> ledger and replay list to the wal actor, blocks to the outbox actor.
  */
@@ -208,7 +208,9 @@ drop_settled(struct ox_recovery *rec)
 static ox_err
 rebuild(struct ox_recovery *rec, struct ox_diag *diag)
 {
-    struct ox_ledger_options lo = {.wal_first_seq = ox_journal_first_seq(rec->wal)};
+    /* Whatever the journals hold must get in, or the node could never start again: their own sizes are the bound. */
+    struct ox_ledger_options lo = {
+        .wal_first_seq = ox_journal_first_seq(rec->wal), .entries_max = UINT32_MAX, .blocks_max = UINT32_MAX};
     rec->ledger = ox_ledger_new(&lo);
     if (rec->ledger == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the accounts");
@@ -233,6 +235,48 @@ rebuild(struct ox_recovery *rec, struct ox_diag *diag)
     return OX_OK;
 }
 
+static bool
+is_full(struct ox_journal *j, uint64_t total)
+{
+    struct ox_journal_stats stats;
+    ox_journal_stats(j, &stats);
+    return total != 0 && stats.bytes >= total / 5 * 4;
+}
+
+/* Seals the newest segment. *newest: the number of the empty one behind it. */
+static ox_err
+seal(struct ox_journal *j, uint64_t *newest)
+{
+    ox_err err = ox_journal_rotate(j);
+    size_t n = ox_journal_segments(j, NULL, 0);
+    struct ox_journal_segment *all = err == OX_OK && n > 0 ? calloc(n, sizeof(*all)) : NULL;
+    if (all == NULL)
+        return err != OX_OK ? err : n > 0 ? OX_E_NOMEM : OX_E_END;
+    ox_journal_segments(j, all, n);
+    *newest = all[n - 1].number;
+    free(all);
+    return OX_OK;
+}
+
+/* The newest segments are sealed by new entries only, and a node whose journals are full takes none: it would refuse
+ * for ever what would make room. Otherwise they stay: they remember which requests came lately. */
+static void
+seal_if_full(struct ox_recovery *rec, const struct ox_recovery_options *options)
+{
+    uint64_t newest;
+    if (!is_full(rec->wal, options->wal_total_bytes) && !is_full(rec->outbox, options->outbox_total_bytes))
+        return;
+    ox_err err = seal(rec->wal, &newest);
+    if (err == OX_OK)
+        ox_ledger_wal_sealed_below(rec->ledger, newest);
+    if (err == OX_OK || err == OX_E_END)
+        err = seal(rec->outbox, &newest);
+    if (err == OX_OK)
+        ox_ledger_outbox_sealed_below(rec->ledger, newest);
+    else if (err != OX_E_END)
+        OX_LOG_WARN("recovery", "the journals are full and cannot be sealed", OX_F_ERR(err));
+}
+
 ox_err
 ox_recover(struct ox_disk *disk, const struct ox_recovery_options *options, struct ox_recovery *out,
            struct ox_diag *diag)
@@ -245,7 +289,9 @@ ox_recover(struct ox_disk *disk, const struct ox_recovery_options *options, stru
                            &out->wal_report, diag);
     if (err == OX_OK)
         err = rebuild(out, diag);
-    if (err != OX_OK)
+    if (err == OX_OK)
+        seal_if_full(out, options);
+    else
         ox_recovery_fini(out);
     return err;
 }

@@ -26,8 +26,12 @@
 #define PARKED_RETRY_MS  5
 #define REPLAY_RETRY_MS  20
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
+#define KEEP_HOUSE_MS    1000   /* looks for segments to remove when nothing else makes it look */
 #define FILL_WARN        800    /* permille */
 #define RECENT_MAX       262144 /* keys of requests: 60 s of 4,000 a second */
+
+/* What a retry is for. */
+enum { RETRY_PARKED, RETRY_RELEASE, RETRY_KEEP_HOUSE };
 
 struct wal {
     struct ox_node *node;
@@ -76,7 +80,9 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     a->recovered->ledger = NULL;
     a->recovered->replay = NULL;
     uint64_t ref;
-    return ox_timer_start(self, 0, OX_K_wal_replay, 0, &ref);
+    ox_err err = ox_timer_start(self, 0, OX_K_wal_replay, 0, &ref);
+    /* What the previous run settled and did not remove goes now. */
+    return err == OX_OK ? ox_timer_start(self, 0, OX_K_retry, RETRY_KEEP_HOUSE, &ref) : err;
 }
 
 static void
@@ -170,7 +176,7 @@ park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
         w->parked_head = parcel;
     w->parked_tail = parcel;
     if (w->parked_retry == 0 &&
-        ox_timer_start(self, PARKED_RETRY_MS, OX_K_retry, 0, &w->parked_retry) != OX_OK)
+        ox_timer_start(self, PARKED_RETRY_MS, OX_K_retry, RETRY_PARKED, &w->parked_retry) != OX_OK)
         ox_panic("no timer for parcels that wait");
 }
 
@@ -183,7 +189,7 @@ deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
 }
 
 static void
-on_retry(struct ox_actor *self, struct wal *w)
+forward_parked(struct ox_actor *self, struct wal *w)
 {
     w->parked_retry = 0;
     struct ox_parcel *list = w->parked_head;
@@ -373,7 +379,7 @@ release_next(struct ox_actor *self, struct wal *w)
         return;
     struct ox_wal_release *rel = calloc(1, sizeof(*rel));
     if (rel == NULL)
-        return; /* asked again with the next disposition */
+        return; /* asked again when the house is kept */
     *rel = (struct ox_wal_release){.wal = w->journal,
                                    .outbox = w->outbox_journal,
                                    .wal_segment = wal ? wal_segment : 0,
@@ -398,7 +404,7 @@ on_wal_released(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         OX_LOG_ERROR("wal", "a journal segment cannot be removed", OX_F_U64("wal_segment", rel->wal_segment),
                      OX_F_U64("outbox_segment", rel->outbox_segment),
                      OX_F_ERR(rel->wal_err != OX_OK ? rel->wal_err : rel->outbox_err));
-        if (ox_timer_start(self, RELEASE_RETRY_MS, OX_K_retry, 1, &w->release_retry) != OX_OK)
+        if (ox_timer_start(self, RELEASE_RETRY_MS, OX_K_retry, RETRY_RELEASE, &w->release_retry) != OX_OK)
             w->release_retry = 0;
     }
     publish_fill(w);
@@ -468,6 +474,14 @@ mark_disposed(struct wal *w, struct ox_batch *batch)
     ox_ranges_fini(&missing);
 }
 
+/* Little is in flight, in records and in bytes. */
+static bool
+replay_has_room(const struct wal *w)
+{
+    return ox_tenants_has_room(w->node->tenants) &&
+           atomic_load_explicit(&w->node->replayed.used_bytes, memory_order_relaxed) < OX_WAL_REPLAYED_MAX;
+}
+
 static void
 on_wal_replay(struct ox_actor *self, struct wal *w)
 {
@@ -477,21 +491,23 @@ on_wal_replay(struct ox_actor *self, struct wal *w)
         replay_end(w);
         return;
     }
-    struct ox_wal_replay *job = ox_tenants_has_room(w->node->tenants) ? calloc(1, sizeof(*job)) : NULL;
-    if (job == NULL) {
-        uint64_t ref;
-        if (ox_timer_start(self, REPLAY_RETRY_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
-            ox_panic("no timer for the replay");
-        return;
+    struct ox_wal_replay *job = replay_has_room(w) ? calloc(1, sizeof(*job)) : NULL;
+    if (job != NULL) {
+        job->journal = w->journal;
+        job->node = w->node;
+        while (job->n < OX_WAL_REPLAY_MAX && w->replay_at + job->n < w->n_replay) {
+            job->seqs[job->n] = w->replay[w->replay_at + job->n];
+            job->n++;
+        }
+        w->replaying = ox_dirty_submit(self, NULL, ox__wal_replay_job, job, OX_K_wal_replayed,
+                                       ox__wal_replay_free, NULL) == OX_OK;
+        if (w->replaying)
+            return;
+        free(job);
     }
-    job->journal = w->journal;
-    job->node = w->node;
-    while (job->n < OX_WAL_REPLAY_MAX && w->replay_at < w->n_replay)
-        job->seqs[job->n++] = w->replay[w->replay_at++];
-    if (ox_dirty_submit(self, NULL, ox__wal_replay_job, job, OX_K_wal_replayed, ox__wal_replay_free, NULL) !=
-        OX_OK)
-        ox_panic("no dirty thread for the replay");
-    w->replaying = true;
+    uint64_t ref;
+    if (ox_timer_start(self, REPLAY_RETRY_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
+        ox_panic("no timer for the replay");
 }
 
 static void
@@ -499,6 +515,7 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_wal_replay *job = msg->data;
     w->replaying = false;
+    w->replay_at += job->n;
     while (job->next < job->n) {
         struct ox_parcel *parcel = job->parcels[job->next++];
         if (parcel == NULL) /* said in the log; its records stay owed, so the segment stays */
@@ -507,6 +524,26 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         deliver(self, w, parcel);
     }
     on_wal_replay(self, w);
+}
+
+static void
+on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
+{
+    uint64_t ref;
+    switch (what) {
+    case RETRY_PARKED:
+        forward_parked(self, w);
+        break;
+    case RETRY_RELEASE:
+        w->release_retry = 0;
+        release_next(self, w);
+        break;
+    default:
+        publish_fill(w);
+        release_next(self, w);
+        if (ox_timer_start(self, KEEP_HOUSE_MS, OX_K_retry, RETRY_KEEP_HOUSE, &ref) != OX_OK)
+            ox_panic("no timer to keep house");
+    }
 }
 
 static void
@@ -536,12 +573,7 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         on_wal_replayed(self, w, msg);
         break;
     case OX_K_retry:
-        if (msg->num == 0) {
-            on_retry(self, w);
-        } else {
-            w->release_retry = 0;
-            release_next(self, w);
-        }
+        on_retry(self, w, msg->num);
         break;
     default:
         OX_LOG_WARN("wal", "unknown message", OX_F_U64("kind", msg->kind));

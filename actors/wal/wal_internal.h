@@ -34,15 +34,16 @@ struct ox_wal_release {
 };
 
 /* A handful of old entries read and decoded again. */
-#define OX_WAL_REPLAY_MAX 64
+#define OX_WAL_REPLAY_MAX       64
+#define OX_WAL_REPLAY_BYTES_MAX (8u << 20)  /* of one job's entries; one may overshoot */
+#define OX_WAL_REPLAYED_MAX     (32u << 20) /* request bytes on their way again, beyond which no job starts */
 struct ox_wal_replay {
     struct ox_journal *journal;
     struct ox_node *node;
     uint64_t seqs[OX_WAL_REPLAY_MAX];
     struct ox_parcel *parcels[OX_WAL_REPLAY_MAX]; /* NULL where the entry could not be read */
-    uint32_t n_records[OX_WAL_REPLAY_MAX];
-    uint32_t n;
-    uint32_t next; /* parcels before it are handed on */
+    uint32_t n;                                   /* asked for; the job lowers it when the bytes are many */
+    uint32_t next;                                /* parcels before it are handed on */
 };
 
 /* Jobs (dirty threads) and how their arguments are freed. */

@@ -5,7 +5,7 @@
  *
  * Owns:    the job's argument while it runs.
  * Threads: dirty threads; commits run one at a time on the log's own lane.
- * Bounds:  OX_WAL_REPLAY_MAX entries per replay job.
+ * Bounds:  OX_WAL_REPLAY_MAX entries and OX_WAL_REPLAY_BYTES_MAX bytes per replay job.
  * Fails:   each request carries its own error.
  */
 #include <stdlib.h>
@@ -124,8 +124,9 @@ static ox_err
 decode_again(struct ox_wal_replay *replay, uint64_t seq, const struct ox_wal_entry *entry,
              struct ox_batch *batch, struct ox_diag *diag)
 {
-    /* Not charged: what was acknowledged must get in whatever the budget says; has_room bounds the pace. */
-    struct ox_body *body = ox_body_new(entry->body.n, NULL);
+    /* An account without limit: what was acknowledged must get in whatever the budget says; the actor feeds no more
+     * while much is on its way. */
+    struct ox_body *body = ox_body_new(entry->body.n, &replay->node->replayed);
     if (body == NULL)
         return OX_E_NOMEM;
     memcpy(body->data, entry->body.p, entry->body.n);
@@ -161,7 +162,6 @@ read_again(struct ox_wal_replay *replay, uint32_t i, struct ox_buf *payload)
         err = decode_again(replay, seq, &entry, parcel->batch, &diag);
     if (err == OX_OK)
         err = ox_permit_take(replay->node->tenants, tenant, entry.n_records, true, &parcel->permit, &diag);
-    replay->n_records[i] = entry.n_records;
     ox_wal_entry_fini(&entry);
     if (err == OX_OK) {
         replay->parcels[i] = parcel;
@@ -180,9 +180,13 @@ ox__wal_replay_job(void *arg)
     struct ox_wal_replay *replay = arg;
     struct ox_buf payload;
     ox_buf_init(&payload);
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < replay->n; i++) {
         if (read_again(replay, i, &payload) != OX_OK)
             replay->parcels[i] = NULL;
+        bytes += payload.len;
+        if (bytes >= OX_WAL_REPLAY_BYTES_MAX)
+            replay->n = i + 1;
     }
     ox_buf_fini(&payload);
 }

@@ -4,7 +4,8 @@
  *
  * Owns:    packs that wait for the journal, blocks that wait for storage, ids that wait to be noted as stored.
  * Threads: one actor; the journal is written on its own lane, inserts run on dirty threads.
- * Bounds:  outbox.total_bytes on disk (above 95 % packs wait, the writers stop, the gateway refuses);
+ * Bounds:  outbox.total_bytes on disk and BLOCKS_MAX blocks (above 95 % packs wait, the writers stop, the gateway
+ *          refuses);
  *          BYTES_MAX of blocks in memory, the others are read back from the journal; inserts in flight.
  * Fails:   storage that is down, busy or slow is tried again for ever, 100 ms doubling to 30 s; a block that
  *          storage refuses REFUSALS_MAX times is kept as a file and counted.
@@ -22,19 +23,22 @@
 #include "ox/random.h"
 #include "ox/wal.h"
 
+#define BLOCKS_MAX     65536       /* not confirmed: each costs some hundred bytes of memory */
 #define BYTES_MAX      (24u << 20) /* compressed: a second or two of full load */
 #define TABLE_SENDS    2           /* inserts of one table at a time; more only fight for the same cores */
 #define REFUSALS_MAX   3           /* a refusal may be an old schema or a mistake of ours: be sure first */
+#define UNREADABLE_MAX 10          /* reads of a block whose bytes are damaged on disk */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 30000
 #define NOTE_DELAY_MS  200  /* stored ids gather so long before they cost an fdatasync of their own */
 #define NOTE_MAX       1024 /* ... or until there are so many; well below the deduplication window */
 #define FULL_RETRY_MS  100
-#define FILL_REFUSE    950 /* permille */
+#define PUBLISH_MS     1000 /* the log removes our segments without telling us */
+#define FILL_REFUSE    950  /* permille */
 #define FILL_WARN      800
 
 /* What a tick is for. */
-enum { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE };
+enum { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_PUBLISH };
 
 struct outbox {
     struct ox_node *node;
@@ -54,8 +58,11 @@ struct outbox {
     uint64_t *stored;
     uint32_t n_stored, cap_stored;
     bool migrated, migrating;
-    uint32_t failures; /* in a row, of storage as a whole */
-    uint64_t retry_at_ns;
+    uint32_t migrate_failures; /* in a row */
+    /* Each table backs off by itself: a block that storage cannot take must not hold the other tables back. */
+    uint32_t failures[OX_TABLE__COUNT]; /* in a row */
+    uint64_t retry_at_ns[OX_TABLE__COUNT];
+    int next_table; /* who is looked at first */
     uint64_t send_timer, note_timer, commit_timer;
 };
 
@@ -99,6 +106,8 @@ publish(struct outbox *o)
     ox_journal_stats(o->journal, &stats);
     uint64_t total = o->node->config->outbox_total_bytes;
     uint32_t fill = total != 0 ? (uint32_t)(stats.bytes * 1000 / total) : 0;
+    uint32_t fill_blocks = (uint32_t)(o->blocks * 1000 / BLOCKS_MAX);
+    fill = fill > fill_blocks ? fill : fill_blocks;
     atomic_store_explicit(&o->node->outbox_fill, fill, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_rows, o->rows, memory_order_relaxed);
@@ -141,6 +150,7 @@ take_recovered(struct outbox *o, const struct ox_recovery *rec)
 }
 
 static void migrate(struct ox_actor *self, struct outbox *o);
+static void tick(struct ox_actor *self, uint64_t after_ms, int what, uint64_t *timer);
 
 static ox_err
 outbox_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
@@ -162,6 +172,7 @@ outbox_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     if (err != OX_OK)
         return ox_diag_set(diag, err, "outbox", -1, "the outbox cannot be set up: %s", ox_err_text(err));
     publish(o);
+    tick(self, PUBLISH_MS, TICK_PUBLISH, NULL);
     migrate(self, o);
     return OX_OK;
 }
@@ -196,9 +207,9 @@ tick(struct ox_actor *self, uint64_t after_ms, int what, uint64_t *timer)
 /* ---- storage trouble ---- */
 
 static uint64_t
-backoff_ms(struct outbox *o)
+backoff_ms(struct outbox *o, uint32_t failures)
 {
-    uint32_t shift = o->failures < 9 ? o->failures : 9;
+    uint32_t shift = failures < 9 ? failures : 9;
     uint64_t ms = (uint64_t)BACKOFF_MIN_MS << shift;
     if (ms > BACKOFF_MAX_MS)
         ms = BACKOFF_MAX_MS;
@@ -207,23 +218,26 @@ backoff_ms(struct outbox *o)
 }
 
 static void
-storage_failed(struct ox_actor *self, struct outbox *o)
+storage_failed(struct outbox *o, enum ox_table table)
 {
-    uint64_t wait = backoff_ms(o);
-    o->failures++;
-    o->retry_at_ns = ox_now_ns() + wait * 1000000;
+    uint64_t wait = backoff_ms(o, o->failures[table]);
+    o->failures[table]++;
+    o->retry_at_ns[table] = ox_now_ns() + wait * 1000000;
     ox_metric_set(OX_M_storage_up, 0);
-    tick(self, wait, TICK_SEND, &o->send_timer);
 }
 
 static void
-storage_works(struct outbox *o)
+storage_works(struct outbox *o, enum ox_table table)
 {
-    if (o->failures > 0)
-        OX_LOG_INFO("outbox", "storage answers again", OX_F_U64("blocks_waiting", o->blocks));
-    o->failures = 0;
-    o->retry_at_ns = 0;
-    ox_metric_set(OX_M_storage_up, 1);
+    if (o->failures[table] > 0)
+        OX_LOG_INFO("outbox", "storage takes a table's blocks again", OX_F_STR("table", ox_table_name(table)),
+                    OX_F_U64("blocks_waiting", o->blocks));
+    o->failures[table] = 0;
+    o->retry_at_ns[table] = 0;
+    uint32_t failing = 0;
+    for (int t = 0; t < OX_TABLE__COUNT; t++)
+        failing += o->failures[t] > 0;
+    ox_metric_set(OX_M_storage_up, failing == 0);
 }
 
 static void
@@ -250,18 +264,19 @@ on_outbox_migrated(struct ox_actor *self, struct outbox *o, struct ox_msg *msg)
     const struct ox_outbox_migration *m = msg->data;
     o->migrating = false;
     if (m->err != OX_OK) {
-        OX_LOG_AT(o->failures < 5 ? OX_LOG_INFO : OX_LOG_ERROR, "outbox",
+        OX_LOG_AT(o->migrate_failures < 5 ? OX_LOG_INFO : OX_LOG_ERROR, "outbox",
                   "storage is not ready for the schema yet", OX_F_ERR(m->err), OX_F_STR("at", m->diag.field),
                   OX_F_DIAG(&m->diag));
-        o->failures++;
-        tick(self, o->failures < 20 ? BACKOFF_MIN_MS : backoff_ms(o), TICK_MIGRATE, NULL);
+        o->migrate_failures++;
+        tick(self, o->migrate_failures < 20 ? BACKOFF_MIN_MS : backoff_ms(o, o->migrate_failures),
+             TICK_MIGRATE, NULL);
         return;
     }
     o->migrated = true;
     atomic_store_explicit(&o->node->storage_migrated, true,
                           memory_order_release); /* pairs with /ready's acquire */
     OX_LOG_INFO("outbox", "the schema is up to date", OX_F_U64("applied", m->applied));
-    storage_works(o);
+    ox_metric_set(OX_M_storage_up, 1);
     pump(self, o);
 }
 
@@ -274,6 +289,7 @@ send_next(struct ox_actor *self, struct outbox *o, enum ox_table table)
     struct ox_outbox_send *send = calloc(1, sizeof(*send));
     if (send == NULL) {
         push_front(o, block);
+        tick(self, FULL_RETRY_MS, TICK_SEND, &o->send_timer);
         return false;
     }
     *send = (struct ox_outbox_send){.node = o->node,
@@ -297,15 +313,26 @@ static void
 pump(struct ox_actor *self, struct outbox *o)
 {
     uint32_t max = (uint32_t)o->node->config->writer_blocks_in_flight;
-    if (!o->migrated || ox_now_ns() < o->retry_at_ns)
+    uint64_t now = ox_now_ns(), again = UINT64_MAX;
+    if (!o->migrated)
         return;
-    if (o->failures > 0)
-        max = 1; /* one probe until storage answers */
-    for (int t = 0; t < OX_TABLE__COUNT; t++) {
-        while (o->queue_head[t] != NULL && o->sending[t] < TABLE_SENDS && o->sending_all < max) {
+    int first = o->next_table++ % OX_TABLE__COUNT;
+    for (int i = 0; i < OX_TABLE__COUNT; i++) {
+        int t = (first + i) % OX_TABLE__COUNT;
+        uint32_t sends = o->failures[t] > 0 ? 1 : TABLE_SENDS; /* one probe until the table is taken again */
+        if (o->queue_head[t] != NULL && now < o->retry_at_ns[t]) {
+            again = o->retry_at_ns[t] < again ? o->retry_at_ns[t] : again;
+            continue;
+        }
+        while (o->queue_head[t] != NULL && o->sending[t] < sends && o->sending_all < max) {
             if (!send_next(self, o, (enum ox_table)t))
                 return;
         }
+    }
+    if (again != UINT64_MAX) { /* the earliest counts: what was armed may be later */
+        ox_timer_cancel(self, o->send_timer);
+        o->send_timer = 0;
+        tick(self, (again - now) / 1000000 + 1, TICK_SEND, &o->send_timer);
     }
 }
 
@@ -360,12 +387,34 @@ on_send_failed(struct ox_actor *self, struct outbox *o, struct ox_outbox_send *s
     OX_LOG_WARN("outbox", "an insert failed and will be tried again",
                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
-    if (send->err == OX_E_STORAGE_REFUSED)
-        block->tries++;
+    block->tries += send->err == OX_E_STORAGE_REFUSED;
+    block->unreadable += send->unread;
     if (!block->held)
         ox_buf_fini(&block->bytes);
+    /* In front: a block in doubt is tried again before its token can leave the tables' window. */
     push_front(o, block);
-    storage_failed(self, o);
+    storage_failed(o, block->table);
+}
+
+static void
+count_dropped(const struct ox_outbound *block, const char *reason)
+{
+    ox_metric_add(OX_M_outbox_refused, 1);
+    OX_METRIC_ADD_L(OX_M_ingest_dropped, block->rows, OX_STR(""), ox_str_of(ox_table_name(block->table)),
+                    ox_str_of(reason));
+}
+
+/* The disk gives the block's bytes back damaged, again and again: its rows are lost, and said to be. */
+static void
+on_unreadable(struct ox_actor *self, struct outbox *o, const struct ox_outbox_send *send,
+              struct ox_outbound *block)
+{
+    OX_LOG_ERROR("outbox", "an acknowledged block cannot be read back from the outbox and is lost",
+                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
+                 OX_F_U64("block_id", block->block_id), OX_F_U64("outbox_seq", block->outbox_seq),
+                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
+    count_dropped(block, "wal_error");
+    settle(self, o, block);
 }
 
 static void
@@ -375,10 +424,8 @@ on_refused(struct ox_actor *self, struct outbox *o, const struct ox_outbox_send 
     OX_LOG_ERROR("outbox", "storage refuses a block for its content; it is kept in dlq/blocks",
                  OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
                  OX_F_U64("block_id", block->block_id), OX_F_DIAG(&send->diag));
-    ox_metric_add(OX_M_outbox_refused, 1);
-    OX_METRIC_ADD_L(OX_M_ingest_dropped, block->rows, OX_STR(""), ox_str_of(ox_table_name(block->table)),
-                    OX_STR("invalid"));
-    storage_works(o); /* it answered */
+    count_dropped(block, "invalid");
+    storage_works(o, block->table); /* it answered */
     settle(self, o, block);
 }
 
@@ -394,10 +441,12 @@ on_outbox_sent(struct ox_actor *self, struct outbox *o, struct ox_msg *msg)
         send->block = block;
         count_stored(send);
         send->block = NULL;
-        storage_works(o);
+        storage_works(o, block->table);
         settle(self, o, block);
     } else if (send->err == OX_E_STORAGE_REFUSED && send->give_up) {
         on_refused(self, o, send, block);
+    } else if (send->unread && block->unreadable + 1 >= UNREADABLE_MAX) {
+        on_unreadable(self, o, send, block);
     } else {
         on_send_failed(self, o, send, block);
     }
@@ -582,6 +631,10 @@ on_outbox_tick(struct ox_actor *self, struct outbox *o, uint64_t what)
             tick(self, NOTE_DELAY_MS, TICK_NOTE, &o->note_timer);
         else
             commit(self, o, true);
+        break;
+    case TICK_PUBLISH:
+        publish(o);
+        tick(self, PUBLISH_MS, TICK_PUBLISH, NULL);
         break;
     case TICK_COMMIT:
         o->commit_timer = 0;

@@ -26,7 +26,8 @@ struct ox_outbound {
     uint32_t index; /* in the outbox entry */
     enum ox_table table;
     uint32_t rows;
-    uint32_t tries;
+    uint32_t tries;      /* refusals */
+    uint32_t unreadable; /* reads that gave damaged bytes */
     bool zstd;
     bool held; /* bytes are kept in memory, and counted; else they are read for each try */
     struct ox_buf bytes;
@@ -62,6 +63,7 @@ struct ox_outbox_send {
     const char *refused_dir;
     struct ox_outbound *block;
     bool give_up; /* a refusal is final: keep the block apart */
+    bool unread;  /* the journal did not give the block's bytes back: damaged or not there */
     double seconds;
     ox_err err;
     struct ox_diag diag;

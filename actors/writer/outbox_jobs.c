@@ -222,8 +222,11 @@ ox__outbox_send_job(void *arg)
     uint64_t start_ns = ox_clock_monotonic_ns(send->node->clock);
     ox_diag_clear(&send->diag);
     send->err = block->bytes.len > 0 ? OX_OK : load_bytes(send);
-    if (send->err != OX_OK)
+    if (send->err != OX_OK) {
+        send->unread =
+            ox_err_info(send->err)->class != OX_CLASS_busy && ox_err_info(send->err)->class != OX_CLASS_io;
         return;
+    }
     struct ox_storage_insert insert = {
         .table = ox_table_name(block->table),
         .columns = ox_table_columns(block->table),

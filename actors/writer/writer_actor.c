@@ -5,9 +5,9 @@
  * Owns:    one open block per partition, parcels that wait for room, the memory of written series.
  * Threads: one actor per signal; finishing and compressing a block runs on a dirty thread.
  * Bounds:  writer.partitions open blocks; PACKS_MAX blocks between full and durable, beyond which parcels
- * wait here and hold their permits, so that the gateway refuses new work. Fails:   no memory is a panic: the
- * log still holds every row. Flow:    tenant -rows-> here -(dirty: encode, compress)-> -outbox_put-> outbox
- * -outboxed-> here.
+ *          wait here and hold their permits, so that the gateway refuses new work.
+ * Fails:   no memory is a panic: the log still holds every row.
+ * Flow:    tenant -rows-> here -(dirty: encode, compress)-> -outbox_put-> outbox -outboxed-> here.
  *
  * A block is finished when it is full or writer.flush old. While earlier blocks of this writer are still on
  * their way, a block that is merely old stays open and grows: the size of blocks follows the load.
@@ -23,6 +23,10 @@
 #define RETRY_MS   5
 #define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX PACKS_MAX
+/* While storage is behind, blocks may grow older before they are finished: with each FLUSH_SLOWER unsent blocks by
+ * writer.flush once more. Long outages then leave few large blocks instead of many small ones. */
+#define FLUSH_SLOWER 256
+#define FLUSH_MAX_MS 30000
 
 struct open_block {
     struct ox_pack *pack; /* its builder is open */
@@ -38,6 +42,7 @@ struct writer {
     struct ox_pack *spares[SPARES_MAX]; /* empty, with memory to reuse */
     uint32_t n_spares;
     uint32_t packs;                        /* between full and durable */
+    struct ox_pack *full_head, *full_tail; /* full, no dirty thread could take them yet */
     struct ox_pack *done_head, *done_tail; /* encoded, the outbox could not take them yet */
     struct ox_parcel *head, *tail;         /* wait for room */
     uint64_t flush_timer;
@@ -52,6 +57,11 @@ release_state(void *arg)
         struct ox_parcel *p = w->head;
         w->head = p->next;
         ox_parcel_free(p);
+    }
+    while (w->full_head != NULL) {
+        struct ox_pack *p = w->full_head;
+        w->full_head = p->next;
+        ox_pack_free(p);
     }
     while (w->done_head != NULL) {
         struct ox_pack *p = w->done_head;
@@ -117,6 +127,29 @@ pack_job(void *arg)
 }
 
 static void
+retry_later(struct ox_actor *self, struct writer *w)
+{
+    if (w->retry_timer == 0 && ox_timer_start(self, RETRY_MS, OX_K_retry, 0, &w->retry_timer) != OX_OK)
+        ox_panic("no timer for blocks that wait");
+}
+
+/* Full blocks to the dirty threads, in order. Their queue may be full of large requests: no reason to give up. */
+static void
+submit_full(struct ox_actor *self, struct writer *w)
+{
+    while (w->full_head != NULL) {
+        struct ox_pack *pack = w->full_head;
+        struct ox_pack *next = pack->next;
+        if (ox_dirty_submit(self, NULL, pack_job, pack, OX_K_packed, ox_pack_free, NULL) != OX_OK) {
+            retry_later(self, w);
+            return;
+        }
+        w->full_head = next;
+    }
+    w->full_tail = NULL;
+}
+
+static void
 finish_block(struct ox_actor *self, struct writer *w, uint32_t at)
 {
     struct ox_pack *pack = w->open[at].pack;
@@ -126,9 +159,14 @@ finish_block(struct ox_actor *self, struct writer *w, uint32_t at)
     /* relaxed: ids need to differ, nothing is ordered by them */
     pack->block_id =
         atomic_fetch_add_explicit(&w->node->next_block_id, OX_ENCODED_BLOCKS_MAX, memory_order_relaxed);
-    if (ox_dirty_submit(self, NULL, pack_job, pack, OX_K_packed, ox_pack_free, NULL) != OX_OK)
-        ox_panic("no dirty thread for a block of %s", ox_signal_name(w->signal));
+    pack->next = NULL;
+    if (w->full_tail != NULL)
+        w->full_tail->next = pack;
+    else
+        w->full_head = pack;
+    w->full_tail = pack;
     w->packs++;
+    submit_full(self, w);
 }
 
 static uint32_t
@@ -142,6 +180,15 @@ fullest(const struct writer *w)
     return best;
 }
 
+static uint64_t
+flush_limit_ms(const struct writer *w)
+{
+    uint64_t base = (uint64_t)w->node->config->writer_flush_ms;
+    uint64_t unsent = atomic_load_explicit(&w->node->outbox_blocks, memory_order_relaxed); /* a hint */
+    uint64_t limit = base * (1 + unsent / FLUSH_SLOWER);
+    return limit < FLUSH_MAX_MS ? limit : base > FLUSH_MAX_MS ? base : FLUSH_MAX_MS;
+}
+
 static void
 arm_flush(struct ox_actor *self, struct writer *w)
 {
@@ -151,7 +198,7 @@ arm_flush(struct ox_actor *self, struct writer *w)
     for (uint32_t i = 0; i < w->n_open; i++)
         oldest = w->open[i].opened_ns < oldest ? w->open[i].opened_ns : oldest;
     uint64_t age_ms = (now - oldest) / 1000000;
-    uint64_t limit_ms = (uint64_t)w->node->config->writer_flush_ms;
+    uint64_t limit_ms = flush_limit_ms(w);
     uint64_t wait_ms = age_ms < limit_ms ? limit_ms - age_ms : 0;
     if (wait_ms == 0 && w->packs >= PACKS_MAX)
         return; /* `outboxed` looks again */
@@ -299,7 +346,7 @@ static void
 on_flush(struct ox_actor *self, struct writer *w)
 {
     w->flush_timer = 0;
-    uint64_t limit_ns = (uint64_t)w->node->config->writer_flush_ms * 1000000;
+    uint64_t limit_ns = flush_limit_ms(w) * 1000000;
     uint64_t now = ox_now_ns();
     bool stopping = ox_node_phase(w->node) == OX_NODE_STOPPING;
     for (uint32_t i = 0; i < w->n_open && w->packs < PACKS_MAX;) {
@@ -324,9 +371,7 @@ hand_over(struct ox_actor *self, struct writer *w)
             if (msg != NULL)
                 msg->data = NULL;
             ox_msg_free(msg);
-            if (w->retry_timer == 0 &&
-                ox_timer_start(self, RETRY_MS, OX_K_retry, 0, &w->retry_timer) != OX_OK)
-                ox_panic("no timer for blocks that wait");
+            retry_later(self, w);
             return;
         }
         w->done_head = next;
@@ -388,6 +433,7 @@ writer_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_retry:
         w->retry_timer = 0;
+        submit_full(self, w);
         hand_over(self, w);
         break;
     default:

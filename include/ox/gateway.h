@@ -13,7 +13,8 @@ struct ox_gateway;
  * open. The runtime runs already. IO, NOMEM, or what on_start said. Not on a scheduler thread. */
 OX_MUST_USE ox_err ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp_grpc,
                                     struct ox_gateway **out, struct ox_diag *diag);
-/* Stops accepting and finishes what is there; ox_gateway_drained tells when. Any thread. */
+/* Stops accepting and finishes what is there; ox_gateway_drained tells when. Call it again until then: a gateway whose
+ * mailbox is full does not hear. One thread. */
 void ox_gateway_drain(struct ox_gateway *gw);
 bool ox_gateway_drained(struct ox_gateway *gw);
 /* After ox_runtime_stop. */

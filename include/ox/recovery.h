@@ -33,6 +33,10 @@ struct ox_recovery_options {
     const char *data_dir; /* holds wal/ and outbox/ */
     uint64_t wal_segment_bytes;
     uint64_t outbox_segment_bytes;
+    /* When a journal is filled above four fifths of these, both are sealed, so that everything settled may go before
+     * anything new arrives; 0 = never. */
+    uint64_t wal_total_bytes;
+    uint64_t outbox_total_bytes;
 };
 
 struct ox_recovery {

@@ -290,3 +290,90 @@ Test(recovery, nothing_acknowledged_is_lost_or_doubled, .timeout = 120)
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         tell(seed);
 }
+
+/* An outage of many hours with little traffic leaves more small blocks than a running node would take. */
+Test(recovery, more_blocks_than_a_running_node_takes, .timeout = 60)
+{
+    static struct story s;
+    struct ox_diag diag;
+    struct ox_recovery_options big = {
+        .data_dir = "d", .wal_segment_bytes = 1u << 20, .outbox_segment_bytes = 1u << 20};
+    ox_random_seed(&s.rnd, 1);
+    s.disk = fault_disk_new(1);
+    cr_assert_eq(ox_disk_ensure_dir(fault_disk_seam(s.disk), "d"), OX_OK);
+    cr_assert_eq(ox_recover(fault_disk_seam(s.disk), &big, &s.rec, &diag), OX_OK);
+    uint64_t id = 1;
+    for (int i = 0; i < 300; i++) {
+        struct ox_outbox_builder ob;
+        const struct iovec *iov;
+        int n_iov;
+        uint64_t seq;
+        ox_outbox_builder_init(&ob, OX_OUTBOX_BLOCKS);
+        for (uint32_t b = 0; b < OX_OUTBOX_BLOCKS_MAX; b++) {
+            struct ox_outbox_block block = {.table = 1,
+                                            .partition = 1,
+                                            .block_id = id++,
+                                            .rows = 1,
+                                            .raw_len = 3,
+                                            .token = OX_STR("token"),
+                                            .bytes = OX_STR("abc")};
+            cr_assert_eq(ox_outbox_add_block(&ob, &block), OX_OK);
+        }
+        cr_assert_eq(ox_outbox_add_disposition(&ob, 5000 + (uint64_t)i, 0, 1, OX_DISPOSED_STORED), OX_OK);
+        cr_assert_eq(ox_outbox_builder_finish(&ob, &iov, &n_iov, NULL), OX_OK);
+        cr_assert_eq(ox_journal_append(s.rec.outbox, iov, n_iov, 1, &seq), OX_OK);
+        cr_assert_eq(ox_journal_commit(s.rec.outbox, NULL), OX_OK);
+        ox_outbox_builder_fini(&ob);
+    }
+    ox_recovery_fini(&s.rec);
+    ox_err err = ox_recover(fault_disk_seam(s.disk), &big, &s.rec, &diag);
+    cr_assert_eq(err, OX_OK, "%s", diag.text);
+    cr_assert_eq(s.rec.n_blocks, id - 1);
+    ox_recovery_fini(&s.rec);
+    fault_disk_free(s.disk);
+}
+
+static bool
+owed(const struct story *s)
+{
+    for (uint32_t r = 0; r < RECORDS; r++) {
+        if (s->entries[0].block[r] == -1)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t
+entries_left(struct story *s, const struct ox_recovery_options *o)
+{
+    struct ox_diag diag;
+    cr_assert_eq(ox_recover(fault_disk_seam(s->disk), o, &s->rec, &diag), OX_OK, "%s", diag.text);
+    release(s);
+    struct ox_journal_stats wal, outbox;
+    ox_journal_stats(s->rec.wal, &wal);
+    ox_journal_stats(s->rec.outbox, &outbox);
+    ox_recovery_fini(&s->rec);
+    return wal.entries + outbox.entries;
+}
+
+/* Journals that are full of settled things must come up with room, or the node refuses work for ever. */
+Test(recovery, full_journals_are_sealed_so_that_they_can_go, .timeout = 60)
+{
+    static struct story s;
+    struct ox_diag diag;
+    ox_random_seed(&s.rnd, 1);
+    s.disk = fault_disk_new(1);
+    cr_assert_eq(ox_disk_ensure_dir(fault_disk_seam(s.disk), "d"), OX_OK);
+    cr_assert_eq(ox_recover(fault_disk_seam(s.disk), &options, &s.rec, &diag), OX_OK);
+    log_entry(&s);
+    while (owed(&s))
+        put_block(&s);
+    for (size_t i = 0; i < s.n_blocks; i += s.blocks[i].stored == YES)
+        note_stored(&s);
+    ox_recovery_fini(&s.rec);
+    struct ox_recovery_options full = options;
+    cr_assert_gt(entries_left(&s, &options), 0); /* the newest segments stay while there is room */
+    full.wal_total_bytes = full.outbox_total_bytes = 1;
+    cr_assert_eq(entries_left(&s, &full), 0);
+    fault_disk_free(s.disk);
+}
