@@ -175,16 +175,17 @@ park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
     else
         w->parked_head = parcel;
     w->parked_tail = parcel;
+    parcel->permit.tenant->parked++;
     if (w->parked_retry == 0 &&
         ox_timer_start(self, PARKED_RETRY_MS, OX_K_retry, RETRY_PARKED, &w->parked_retry) != OX_OK)
         ox_panic("no timer for parcels that wait");
 }
 
+/* A tenant's entries keep their order; a full or quarantined tenant holds back nobody but itself. */
 static void
 deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
 {
-    /* What is parked goes first, so that a tenant's entries keep their order. */
-    if (w->parked_head != NULL || !forward(w, parcel))
+    if (parcel->permit.tenant->parked > 0 || !forward(w, parcel))
         park(self, w, parcel);
 }
 
@@ -194,11 +195,12 @@ forward_parked(struct ox_actor *self, struct wal *w)
     w->parked_retry = 0;
     struct ox_parcel *list = w->parked_head;
     w->parked_head = w->parked_tail = NULL;
+    for (struct ox_parcel *p = list; p != NULL; p = p->next)
+        p->permit.tenant->parked = 0;
     while (list != NULL) {
         struct ox_parcel *p = list;
         list = p->next;
-        if (!forward(w, p)) /* one full tenant must not hold the others back */
-            park(self, w, p);
+        deliver(self, w, p);
     }
 }
 

@@ -23,6 +23,7 @@ struct ox_tenant {
     uint32_t index; /* position in the directory: small, dense, stable for the life of the process */
     _Atomic uint64_t records_in_flight;
     _Atomic uint32_t requests_in_flight;
+    uint32_t parked;        /* parcels that the tenant's actor could not take yet; the wal actor's alone */
     _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
 };
 
