@@ -525,7 +525,7 @@ account_pack(struct ox_actor *self, struct outbox *o, struct ox_pack *pack, uint
         block->index = (uint32_t)i;
         block->table = eb->table;
         block->rows = eb->rows;
-        block->zstd = pack->level > 0;
+        block->zstd = pack->level != 0;
         ox__outbox_token(o->node->boot_nonce, block->block_id, block->table, block->token);
         struct ox_buf *bytes = block->zstd ? &pack->packed[i] : &eb->native;
         if (o->bytes + bytes->len <= BYTES_MAX) {

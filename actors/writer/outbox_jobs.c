@@ -63,12 +63,12 @@ add_blocks(struct ox_outbox_builder *b, const struct ox_pack *pack, uint64_t non
 {
     for (size_t i = 0; i < pack->encoded.n_blocks; i++) {
         const struct ox_encoded_block *eb = &pack->encoded.blocks[i];
-        const struct ox_buf *bytes = pack->level > 0 ? &pack->packed[i] : &eb->native;
+        const struct ox_buf *bytes = pack->level != 0 ? &pack->packed[i] : &eb->native;
         char token[OX_OUTBOX_TOKEN_BYTES];
         ox__outbox_token(nonce, pack->block_id + i, eb->table, token);
         struct ox_outbox_block block = {
             .table = (uint16_t)eb->table,
-            .compression = pack->level > 0 ? OX_OUTBOX_ZSTD : OX_OUTBOX_PLAIN,
+            .compression = pack->level != 0 ? OX_OUTBOX_ZSTD : OX_OUTBOX_PLAIN,
             .partition = pack->encoded.partition,
             .block_id = pack->block_id + (uint64_t)i,
             .rows = eb->rows,

@@ -13,8 +13,8 @@
  * their way, a block that is merely old stays open and grows: the size of blocks follows the load.
  */
 #include <stdlib.h>
-#include <zstd.h>
 
+#include "actors/writer/pack.h"
 #include "ox/log.h"
 #include "ox/metric.h"
 #include "ox/spine.h"
@@ -97,35 +97,6 @@ writer_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 
 /* ---- finishing a block ---- */
 
-static ox_err
-compress_block(struct ox_pack *pack, size_t i)
-{
-    const struct ox_buf *raw = &pack->encoded.blocks[i].native;
-    struct ox_buf *out = &pack->packed[i];
-    ox_buf_reset(out);
-    size_t bound = ZSTD_compressBound(raw->len);
-    uint8_t *to = ox_buf_reserve(out, bound);
-    if (to == NULL)
-        return OX_E_NOMEM;
-    size_t n = ZSTD_compress(to, bound, raw->data, raw->len, pack->level);
-    if (ZSTD_isError(n))
-        return OX_E_INTERNAL;
-    out->len = n;
-    return OX_OK;
-}
-
-/* On a dirty thread: columns to Native bytes, compressed. */
-static void
-pack_job(void *arg)
-{
-    struct ox_pack *pack = arg;
-    pack->err = ox_builder_finish(pack->builder, pack->block_id, &pack->encoded);
-    for (size_t i = 0; pack->err == OX_OK && pack->level > 0 && i < pack->encoded.n_blocks; i++) {
-        pack->err = compress_block(pack, i);
-        ox_buf_fini(&pack->encoded.blocks[i].native); /* the compressed form is what remains */
-    }
-}
-
 static void
 retry_later(struct ox_actor *self, struct writer *w)
 {
@@ -140,7 +111,7 @@ submit_full(struct ox_actor *self, struct writer *w)
     while (w->full_head != NULL) {
         struct ox_pack *pack = w->full_head;
         struct ox_pack *next = pack->next;
-        if (ox_dirty_submit(self, NULL, pack_job, pack, OX_K_packed, ox_pack_free, NULL) != OX_OK) {
+        if (ox_dirty_submit(self, NULL, ox__pack_job, pack, OX_K_packed, ox_pack_free, NULL) != OX_OK) {
             retry_later(self, w);
             return;
         }

@@ -175,8 +175,8 @@ OX_CONFIG(writer_blocks_in_flight,    "writer.blocks_in_flight",    int,      "4
           "blocks per table that are sent and not yet confirmed")
 OX_CONFIG(writer_partitions_max,      "writer.partitions",          int,      "32", "2", "1024", "partitions", NULL,
           "partitions per table for which a block is open at once; the fullest is finished early beyond it")
-OX_CONFIG(writer_compression_level,   "writer.compression_level",   int,      "1", "0", "19", "level", NULL,
-          "zstd level of blocks in the outbox and on their way to storage; 0 = uncompressed")
+OX_CONFIG(writer_compression_level,   "writer.compression_level",   int,      "-3", "-7", "19", "level", NULL,
+          "zstd level of blocks in the outbox and on their way to storage; below 0 = faster, 0 = uncompressed")
 OX_CONFIG(writer_series_cache,        "writer.series_cache",        int,      "1000000", "1024", "100000000", "series", NULL,
           "metric series that a writer remembers as already written today")
 
