@@ -16,12 +16,6 @@ def read(path):
         return f.read()
 
 
-def without_licence(text):
-    """The page carries the licence once, in index.html."""
-    lines = text.splitlines()
-    return "\n".join(l for l in lines if "SPDX-License-Identifier" not in l)
-
-
 def source_hash(text):
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return "'sha256-" + base64.b64encode(digest).decode("ascii") + "'"
@@ -47,8 +41,8 @@ def c_bytes(data):
 
 def main():
     output, index, parts = sys.argv[1], sys.argv[2], sys.argv[3:]
-    style = "\n" + "\n".join(without_licence(read(p)) for p in parts if p.endswith(".css")) + "\n"
-    code = "\n".join(without_licence(read(p)) for p in parts if p.endswith(".js"))
+    style = "\n" + "\n".join(read(p) for p in parts if p.endswith(".css")) + "\n"
+    code = "\n".join(read(p) for p in parts if p.endswith(".js"))
     script = "\n(function () {\n'use strict';\n" + code + "\n})();\n"
     if "</script" in script.lower() or "</style" in style.lower():
         sys.exit("a part of the console would end its own element")

@@ -3,7 +3,7 @@
 
 const REFRESH_MS = 5000;
 const TYPING_MS = 300;
-const view = { range: '1h', service: '', tab: 'newest', level: '', words: '', trace: '' };
+const view = { range: '1h', service: '', tab: '', level: '', words: '', trace: '' };
 const defaults = { ...view };
 let paused = false;
 let busy = false;
@@ -13,7 +13,6 @@ let updatedAt = 0;
 function readView() {
   const params = new URLSearchParams(location.hash.slice(1));
   for (const name of Object.keys(view)) view[name] = params.get(name) ?? defaults[name];
-  if (!['newest', 'failed', 'slowest'].includes(view.tab)) view.tab = defaults.tab;
 }
 
 function saveView(asStep) {
@@ -29,7 +28,6 @@ function showView() {
   range.value = view.range;
   $('logs-level').value = view.level;
   $('logs-words').value = view.words;
-  for (const b of document.querySelectorAll('[data-tab]')) b.setAttribute('aria-pressed', b.dataset.tab === view.tab);
   if (view.trace) openTrace(view.trace);
   else closeTrace();
 }
@@ -43,7 +41,8 @@ async function refresh() {
   busy = true;
   do {
     again = false;
-    const fine = await Promise.all([loadHealth(), loadServices(), loadTraces(), loadLogs()]);
+    // The services first: whether any of them fails decides which traces are shown.
+    const fine = await Promise.all([loadHealth(), loadServices().then((ok) => loadTraces().then((also) => ok && also)), loadLogs()]);
     if (fine.some(Boolean)) updatedAt = Date.now();
     document.body.dataset.loaded = 'yes';
   } while (again);

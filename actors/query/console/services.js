@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The services: how much, how bad, how slow. A click narrows traces and logs to one of them.
 
+let anyErrors = false;
+
 function chooseService(name) {
   view.service = view.service === name ? '' : name;
   saveView();
@@ -31,6 +33,7 @@ function serviceRow({ s, chosen, slowest }) {
 function drawServices(answer) {
   const list = answer.services.sort((a, b) => b.errors - a.errors || b.p95_ns - a.p95_ns || (a.name < b.name ? -1 : 1));
   [...list].sort((a, b) => (a.name < b.name ? -1 : 1)).forEach((s) => colour(s.name));
+  anyErrors = list.some((s) => s.errors > 0);
   const slowest = Math.max(0, ...list.map((s) => s.p95_ns));
   keep($('services-rows'), list.map((s) => ({ s, chosen: s.name === view.service, slowest })), (x) => x.s.name, serviceRow);
   setText('services-count', list.length > 0 ? plural(list.length, 'service') : '');

@@ -2,7 +2,8 @@
 // The traces: failed, slowest, newest; as dots over time and as a list.
 
 const LISTED = 50;
-const SEARCHED = 500; // newest traces among which the slowest are looked for
+const NEWEST = 200;
+const SEARCHED = 1000; // the largest limit of the API
 const HEIGHT = 130;
 const LEFT = 52;
 
@@ -24,8 +25,9 @@ function scales(list, width) {
   const times = list.map((t) => Date.parse(t.start_time));
   const from = Math.min(...times);
   const to = Math.max(...times, from + 1000);
-  const low = Math.log10(Math.max(1e3, Math.min(...list.map((t) => t.duration_ns))));
-  const high = Math.max(low + 1, Math.log10(Math.max(1e3, ...list.map((t) => t.duration_ns))));
+  const logs = list.map((t) => Math.log10(Math.max(1e3, t.duration_ns)));
+  const low = Math.min(...logs) - 0.05;
+  const high = Math.max(...logs, low + 0.5) + 0.05;
   return { from, to, low, high,
     x: (t) => LEFT + 8 + ((Date.parse(t.start_time) - from) / (to - from)) * (width - LEFT - 18),
     y: (log) => HEIGHT - 24 - ((log - low) / (high - low)) * (HEIGHT - 38) };
@@ -33,10 +35,14 @@ function scales(list, width) {
 
 function gridLines(s, width) {
   const lines = [];
-  for (let e = Math.ceil(s.low); e <= s.high; e++) {
-    const y = s.y(e);
-    lines.push(svg('line', { x1: LEFT, x2: width, y1: y, y2: y, class: 'grid' }),
-      svg('text', { x: LEFT - 6, y: y + 4, class: 'axis', 'text-anchor': 'end' }, duration(10 ** e).replace(/\.0+ /, ' ')));
+  const marks = s.high - s.low > 1.5 ? [1] : [1, 2, 5];
+  for (let e = Math.floor(s.low); e <= s.high; e++) {
+    for (const ns of marks.map((m) => m * 10 ** e)) {
+      const y = s.y(Math.log10(ns));
+      if (y < 8 || y > HEIGHT - 22) continue;
+      lines.push(svg('line', { x1: LEFT, x2: width, y1: y, y2: y, class: 'grid' }),
+        svg('text', { x: LEFT - 6, y: y + 4, class: 'axis', 'text-anchor': 'end' }, duration(ns).replace(/\.0+ /, ' ')));
+    }
   }
   const clock = (ms) => new Date(ms).toLocaleTimeString('en-GB', { hour12: false });
   lines.push(svg('text', { x: LEFT, y: HEIGHT - 5, class: 'axis' }, clock(s.from)),
@@ -58,28 +64,64 @@ function drawScatter(list) {
   box.replaceChildren(...gridLines(s, width), ...dots);
 }
 
-function traceParams() {
-  const limit = view.tab === 'newest' ? 200 : view.tab === 'failed' ? 200 : SEARCHED;
-  return { time: view.range, service: view.service, status: view.tab === 'failed' ? 'error' : '', limit };
+const search = (more) => ask('/api/v1/traces', { time: view.range, service: view.service, limit: SEARCHED, ...more });
+
+// The API answers newest first. All traces above a duration, when they fit into one answer, hold the slowest ones
+// exactly; so a duration is looked for above which there are enough and not too many.
+const STEPS = ['0ms', '1ms', '10ms', '30ms', '100ms', '300ms', '1s', '3s', '10s', '30s', '100s'];
+let step = 5; // where the last search ended
+const searchStep = (at) => search({ minDuration: STEPS[at] });
+
+async function searchSlowest() {
+  let at = step;
+  let cut; // the answer one step below, when it was truncated
+  let found = await searchStep(at);
+  while (found.meta.truncated && at < STEPS.length - 1) {
+    cut = found;
+    found = await searchStep(++at);
+  }
+  while (!found.meta.truncated && found.traces.length < LISTED && at > 0) {
+    const more = cut ?? await searchStep(at - 1);
+    if (more.meta.truncated) {
+      const known = new Set(found.traces.map((t) => t.trace_id));
+      return { ...more, complete: STEPS[at], traces: [...found.traces, ...more.traces.filter((t) => !known.has(t.trace_id))] };
+    }
+    found = more;
+    at--;
+  }
+  step = at;
+  return found;
+}
+
+const tabInForce = () => view.tab || (anyErrors ? 'failed' : 'slowest');
+
+function searchTraces() {
+  const tab = tabInForce();
+  for (const b of document.querySelectorAll('[data-tab]')) b.setAttribute('aria-pressed', b.dataset.tab === tab);
+  if (tab === 'slowest') return searchSlowest();
+  return search(tab === 'failed' ? { status: 'error' } : { limit: NEWEST });
+}
+
+function limits(answer) {
+  const newest = `the newest ${count(answer.meta.limit)} of this range`;
+  if (answer.complete) return `All of ${answer.complete} and more; shorter ones among ${newest}.`;
+  return tabInForce() === 'slowest' ? `The slowest of ${newest}; older ones may be slower.` : `Of ${newest}.`;
 }
 
 function drawTraces(answer) {
-  const list = view.tab === 'slowest' ? answer.traces.sort((a, b) => b.duration_ns - a.duration_ns) : answer.traces;
-  const shown = list.slice(0, LISTED);
+  const list = tabInForce() === 'slowest' ? answer.traces.sort((a, b) => b.duration_ns - a.duration_ns) : answer.traces;
   drawScatter(list);
-  keep($('traces-rows'), shown, (t) => t.trace_id, traceRow);
+  keep($('traces-rows'), list.slice(0, LISTED), (t) => t.trace_id, traceRow);
   setText('traces-title', view.service ? `Traces of ${view.service}` : 'Traces');
   if (list.length === 0)
-    $('traces-rows').replaceChildren(el('li', { class: 'nothing' }, view.tab === 'failed' ? 'No trace failed in this range.' : 'No traces in this range.'));
-  const among = `Among the newest ${count(answer.meta.limit)} of this range`;
-  return caveats(answer.meta, view.tab === 'slowest' ? `${among}; older ones may be slower.` : `${among}.`);
+    $('traces-rows').replaceChildren(el('li', { class: 'nothing' }, tabInForce() === 'failed' ? 'No trace failed in this range.' : 'No traces in this range.'));
+  return caveats(answer.meta, limits(answer));
 }
 
-const loadTraces = () => panel('traces-note', () => ask('/api/v1/traces', traceParams()), drawTraces);
+const loadTraces = () => panel('traces-note', searchTraces, drawTraces);
 
 function chooseTab(tab) {
   view.tab = tab;
-  for (const b of document.querySelectorAll('[data-tab]')) b.setAttribute('aria-pressed', b.dataset.tab === tab);
   saveView();
   return loadTraces();
 }

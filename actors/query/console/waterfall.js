@@ -57,7 +57,10 @@ function spanBar(s, trace) {
   const label = el('span', { class: 'span-took' }, duration(s.duration_ns));
   if (from + wide < 80) label.style.left = `${from + wide}%`;
   else label.style.right = `${100 - from}%`;
-  if (from + wide >= 80 && from < 20) label.classList.add('inside');
+  if (from + wide >= 80 && wide > 12) {
+    label.classList.add('inside');
+    label.style.right = `${Math.max(0, 100 - from - wide)}%`;
+  }
   return el('span', { class: 'span-lane' }, fill, label);
 }
 
@@ -89,7 +92,7 @@ function spanRow(s, trace) {
 
 function axis(trace) {
   const marks = Array.from({ length: TICKS + 1 }, (_, i) => {
-    const tick = el('span', { class: `tick ${i === TICKS ? 'last' : ''}` }, duration((trace.duration_ns * i) / TICKS));
+    const tick = el('span', { class: `tick ${i === TICKS ? 'last' : ''}` }, i === 0 ? '0' : duration((trace.duration_ns * i) / TICKS));
     tick.style.left = `${(100 * i) / TICKS}%`;
     return tick;
   });
