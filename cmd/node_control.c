@@ -4,7 +4,7 @@
  *
  * Owns:    nothing; the fds are the node's.
  * Threads: one thread of its own, so that a stop is heard whatever the schedulers do.
- * Bounds:  READY_WAIT_MS until `ready` without a schema; heart.drain until the stop is forced.
+ * Bounds:  READY_WAIT_MS until `ready` without a schema; three quarters of heart.drain until the stop is forced.
  */
 #include <poll.h>
 #include <signal.h>
@@ -131,7 +131,8 @@ drain(struct node_main *m)
 {
     struct ox_node *node = &m->node;
     uint64_t start_ns = ox_clock_monotonic_ns(node->clock);
-    uint64_t limit_ns = (uint64_t)m->config.heart_drain_ms * 1000000;
+    /* The heart ends us at heart.drain: the rest is for the actors' and threads' own end. */
+    uint64_t limit_ns = (uint64_t)m->config.heart_drain_ms * 1000000 / 4 * 3;
     atomic_store_explicit(&node->phase, OX_NODE_STOPPING, memory_order_release);
     ox_api_drain(m->api);
     bool stored = false;

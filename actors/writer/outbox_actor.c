@@ -30,12 +30,14 @@
 #define UNREADABLE_MAX 10          /* reads of a block whose bytes are damaged on disk */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 30000
-#define NOTE_DELAY_MS  200  /* stored ids gather so long before they cost an fdatasync of their own */
-#define NOTE_MAX       1024 /* ... or until there are so many; well below the deduplication window */
-#define FULL_RETRY_MS  100
-#define PUBLISH_MS     1000 /* the log removes our segments without telling us */
-#define FILL_REFUSE    950  /* permille */
-#define FILL_WARN      800
+#define MIGRATE_QUICK                                                                                        \
+    20 /* tries without growing waits: an engine that starts beside us needs a second or two */
+#define NOTE_DELAY_MS 200  /* stored ids gather so long before they cost an fdatasync of their own */
+#define NOTE_MAX      1024 /* ... or until there are so many; well below the deduplication window */
+#define FULL_RETRY_MS 100
+#define PUBLISH_MS    1000 /* the log removes our segments without telling us */
+#define FILL_REFUSE   950  /* permille */
+#define FILL_WARN     800
 
 /* What a tick is for. */
 enum { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_PUBLISH };
@@ -268,7 +270,9 @@ on_outbox_migrated(struct ox_actor *self, struct outbox *o, struct ox_msg *msg)
                   "storage is not ready for the schema yet", OX_F_ERR(m->err), OX_F_STR("at", m->diag.field),
                   OX_F_DIAG(&m->diag));
         o->migrate_failures++;
-        tick(self, o->migrate_failures < 20 ? BACKOFF_MIN_MS : backoff_ms(o, o->migrate_failures),
+        tick(self,
+             o->migrate_failures < MIGRATE_QUICK ? BACKOFF_MIN_MS
+                                                 : backoff_ms(o, o->migrate_failures - MIGRATE_QUICK),
              TICK_MIGRATE, NULL);
         return;
     }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tests/harness/fake_clickhouse.h - a scripted storage endpoint that remembers what it took.
+ *
+ * Owns:    its socket and threads, for the life of the process.
+ * Threads: one per connection; every function may be called from any thread.
+ * Bounds:  FAKE_IDS_MAX records, FAKE_TOKENS_MAX blocks.
+ *
+ * It speaks as much of ClickHouse's HTTP protocol as the storage client needs. Records are told by "uid=0000000;"
+ * anywhere in an uncompressed block (writer.compression_level 0). A token that was taken before adds nothing, as in a
+ * table with a deduplication window; if its bytes differ, that is counted.
+ */
+#ifndef OX_TESTS_FAKE_CLICKHOUSE_H
+#define OX_TESTS_FAKE_CLICKHOUSE_H
+
+#include "ox/base.h"
+
+#define FAKE_IDS_MAX    1000000u
+#define FAKE_TOKENS_MAX 8192u
+
+enum fake_mode {
+    FAKE_OK,
+    FAKE_SLOW,        /* as OK, 300 ms late */
+    FAKE_GONE,        /* closes before it reads */
+    FAKE_UNAVAILABLE, /* 503 without taking anything */
+    FAKE_BUSY,        /* exception 241, MEMORY_LIMIT_EXCEEDED */
+    FAKE_REFUSE,      /* exception 27, CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+    FAKE_CUT_BODY,    /* closes in the middle of the request's body */
+    FAKE_CUT_AFTER,   /* takes the block, then closes without an answer */
+    FAKE_HALF_ANSWER, /* takes the block, closes in the middle of the answer */
+    FAKE_HANG         /* takes nothing and answers nothing until the mode changes, then closes */
+};
+
+/* Listens on a free port of 127.0.0.1; returns it. */
+uint16_t fake_start(void);
+void fake_set(enum fake_mode mode);
+/* Inserts into this table are refused (exception 241) whatever the mode; NULL = none. */
+void fake_stuck_table(const char *table);
+/* How often the record `id` stands in what was taken. */
+unsigned fake_seen(uint32_t id);
+
+struct fake_counts {
+    uint64_t inserts;   /* received whole */
+    uint64_t blocks;    /* taken: different tokens */
+    uint64_t repeats;   /* of a token that was taken before */
+    uint64_t different; /* repeats with other bytes */
+    uint64_t tokenless;
+};
+struct fake_counts fake_counts(void);
+
+#endif
