@@ -94,6 +94,8 @@ bench_server_refresh(struct bench_server *s)
     snprintf(path, sizeof(path), "%s/ready.json", s->dir);
     for (int i = 0; i < START_S * 20; i++, bench_nap_ms(50)) {
         json_t *j = json_load_file(path, 0, NULL);
+        if (j == NULL && waitpid(s->heart, NULL, WNOHANG) == s->heart)
+            break;
         if (j == NULL)
             continue;
         s->node = (int)json_integer_value(json_object_get(j, "node_pid"));
@@ -103,7 +105,8 @@ bench_server_refresh(struct bench_server *s)
         json_decref(j);
         return;
     }
-    bench_die("the server does not become ready");
+    fprintf(stderr, "bench: the server does not become ready, see %s/serve.log\n", s->dir);
+    exit(1);
 }
 
 void
@@ -117,8 +120,11 @@ bench_server_start(struct bench_server *s, const char *exe, const char *config)
     s->heart = fork();
     if (s->heart == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        dup2(open("/dev/null", O_WRONLY), 1);
-        /* Refusals and slow storage are what some of these programs are about: no lines of them. */
+        char log[96];
+        snprintf(log, sizeof(log), "%s/serve.log", s->dir);
+        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        dup2(fd, 1);
+        dup2(fd, 2); /* stays behind when the start fails */
         execl(exe, exe, "serve", "--data", s->dir, "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
               "--api", "127.0.0.1:0", "--debug", "127.0.0.1:0", "--ready-file", ready, "--log-level", "error",
               config != NULL ? "--config" : (char *)NULL, config, (char *)NULL);
@@ -127,15 +133,31 @@ bench_server_start(struct bench_server *s, const char *exe, const char *config)
     bench_server_refresh(s);
 }
 
-void
-bench_server_stop(struct bench_server *s)
+static void
+end_by(struct bench_server *s, int sig)
 {
     char cmd[128];
-    kill(s->heart, SIGTERM);
+    kill(s->heart, sig);
     waitpid(s->heart, NULL, 0);
     snprintf(cmd, sizeof(cmd), "rm -rf '%s'", s->dir);
     if (system(cmd) != 0)
         bench_die(cmd);
+}
+
+void
+bench_server_stop(struct bench_server *s)
+{
+    end_by(s, SIGTERM);
+}
+
+void
+bench_server_kill(struct bench_server *s)
+{
+    int node = s->node, engine = s->engine;
+    kill(s->heart, SIGSTOP); /* so that it restarts nothing */
+    kill(node, SIGKILL);
+    kill(engine, SIGKILL);
+    end_by(s, SIGKILL);
 }
 
 struct ox_storage *

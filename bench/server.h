@@ -30,6 +30,8 @@ void bench_server_start(struct bench_server *s, const char *exe, const char *con
 /* Reads the ready file again: node and engine may have been restarted. */
 void bench_server_refresh(struct bench_server *s);
 void bench_server_stop(struct bench_server *s);
+/* Without waiting for what is not stored yet. */
+void bench_server_kill(struct bench_server *s);
 /* A client of its engine with all rights. */
 struct ox_storage *bench_server_engine(const struct bench_server *s);
 
