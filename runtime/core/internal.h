@@ -198,7 +198,7 @@ struct ox__loop {
     _Atomic uint32_t turn_kind;
     const struct ox_actor_class *_Atomic turn_class;
     /* release by the signal handler when trace is filled, acquire by the watchdog */
-    _Atomic int trace_n;
+    _Atomic int trace_n; /* frames in trace, or a state of watch.c */
     void *trace[32];
 };
 

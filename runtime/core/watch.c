@@ -21,6 +21,10 @@
 #define TRACE_WAIT_NS (50 * NS_PER_MS) /* for the slow thread to answer; it may be in the kernel */
 #define TICK_FRACTION 4u               /* four looks per turn_warn_ms */
 
+/* Values of loop->trace_n beside a number of frames. The signal may arrive long after nobody waits for it any
+ * more: only who moves TRACE_ASKED to TRACE_TAKEN may write loop->trace. */
+enum trace_state { TRACE_NONE = 0, TRACE_ASKED = -1, TRACE_TAKEN = -2 };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake;
 static bool stop; /* under lock */
@@ -48,8 +52,12 @@ on_trace_signal(int signum)
 {
     int saved = errno;
     struct ox__loop *loop = ox__loop_now;
-    if (loop != NULL) {
+    int asked = TRACE_ASKED;
+    /* acquire: what the watchdog read of the last trace is read before this one is written */
+    if (loop != NULL && atomic_compare_exchange_strong_explicit(&loop->trace_n, &asked, TRACE_TAKEN,
+                                                                memory_order_acquire, memory_order_relaxed)) {
         int n = backtrace(loop->trace, (int)OX_COUNT(loop->trace));
+        /* release: the frames are there for whoever sees their number */
         atomic_store_explicit(&loop->trace_n, n, memory_order_release);
     }
     errno = saved;
@@ -59,8 +67,13 @@ static void
 trace_of(struct ox__loop *loop, char *out, size_t size)
 {
     struct timespec pause = {0, NS_PER_MS};
+    int left = TRACE_ASKED;
     out[0] = '\0';
-    atomic_store_explicit(&loop->trace_n, 0, memory_order_relaxed);
+    /* acquire: behind the handler's last write, if an earlier trace is only now complete */
+    if (atomic_load_explicit(&loop->trace_n, memory_order_acquire) == TRACE_TAKEN)
+        return;
+    /* release: pairs with the handler */
+    atomic_store_explicit(&loop->trace_n, TRACE_ASKED, memory_order_release);
     if (pthread_kill(loop->thread, TRACE_SIGNAL) != 0)
         return;
     for (uint64_t waited = 0; waited < TRACE_WAIT_NS; waited += NS_PER_MS) {
@@ -71,6 +84,9 @@ trace_of(struct ox__loop *loop, char *out, size_t size)
         }
         nanosleep(&pause, NULL);
     }
+    /* Whoever still comes is not waited for; a handler in the middle of it keeps its buffer. */
+    atomic_compare_exchange_strong_explicit(&loop->trace_n, &left, TRACE_NONE, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 struct seen {
