@@ -70,6 +70,14 @@ bench_load_start(struct bench_load *l)
 }
 
 void
+bench_load_end(struct bench_load *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->records = 0;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void
 bench_load_join(struct bench_load *l)
 {
     for (uint32_t i = 0; i < l->connections; i++)
