@@ -437,7 +437,7 @@ static void
 on_stored(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     const struct ox_stored *s = msg->data;
-    ox_err err = ox_ledger_outbox_seen(w->ledger, s->outbox_segment);
+    ox_err err = s->outbox_segment != 0 ? ox_ledger_outbox_seen(w->ledger, s->outbox_segment) : OX_OK;
     for (uint32_t i = 0; i < s->n && (err == OX_OK || err == OX_E_NOT_FOUND); i++)
         err = ox_ledger_block_stored(w->ledger, s->block_ids[i]);
     if (err != OX_OK && err != OX_E_NOT_FOUND)

@@ -574,7 +574,7 @@ account_stored(struct ox_actor *self, struct outbox *o, const struct ox_outbox_g
     struct ox_msg *msg = s != NULL ? ox_msg_new(OX_K_stored, s, 0, free) : NULL;
     if (msg == NULL)
         ox_panic("no memory for the accounts of stored blocks");
-    s->outbox_segment = ox_journal_segment_of(o->journal, group->stored_seq);
+    s->outbox_segment = group->stored_err == OX_OK ? ox_journal_segment_of(o->journal, group->stored_seq) : 0;
     s->n = group->n_stored;
     memcpy(s->block_ids, group->stored, group->n_stored * sizeof(s->block_ids[0]));
     msg->flags |= OX_MSG_F_CONTROL;
@@ -611,7 +611,9 @@ on_outbox_committed(struct ox_actor *self, struct outbox *o, struct ox_msg *msg)
         o->put_head = again;
         tick(self, FULL_RETRY_MS, TICK_COMMIT, &o->commit_timer);
     }
-    if (group->n_stored > 0 && group->stored_err == OX_OK)
+    /* Also without a durable note: on a full disk only the removal of what is stored makes room for one. Until there is
+     * one, a restart sends those blocks again that are still here, and their tokens make nothing of it. */
+    if (group->n_stored > 0)
         account_stored(self, o, group);
     for (uint32_t i = 0; group->stored_err != OX_OK && i < group->n_stored; i++)
         note_stored(self, o, group->stored[i]);

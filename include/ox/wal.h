@@ -28,9 +28,9 @@ struct ox_disposed {
 };
 void ox_disposed_free(void *disposed);
 
-/* Blocks that are durably in storage and durably noted as such. Payload of `stored`. */
+/* Blocks that are durably in storage; may be told again. Payload of `stored`. */
 struct ox_stored {
-    uint64_t outbox_segment; /* of the note */
+    uint64_t outbox_segment; /* of the durable note; 0 = the note could not be written yet */
     uint32_t n;
     uint64_t block_ids[];
 };

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,6 +33,7 @@ static uint16_t http_port, api_port;
 static uint8_t acked[REQUESTS_MAX]; /* by request: ids [n * PER_REQUEST, +PER_REQUEST) */
 static uint32_t n_requests;
 static time_t began_s;
+static bool mounted;
 
 static int64_t
 now_ms(void)
@@ -153,6 +155,8 @@ teardown(void)
         kill(heart, SIGKILL);
     while (waitpid(-1, NULL, 0) > 0)
         ;
+    if (mounted)
+        umount2(dir, MNT_DETACH);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     remove(ready_path);
     strcat(dir, ".log");
@@ -391,6 +395,40 @@ Test(spine, a_repeated_request_is_stored_once_and_counted)
     check_all();
     eventually(metric("\nobservex_ingest_signals_duplicate_total{") == 10 * PER_REQUEST);
     cr_assert_eq(metric("\nobservex_ingest_signals_received_total{"), 10 * PER_REQUEST);
+    cr_assert_eq(stop(), 0);
+}
+
+/* The journals themselves have filled the disk: what gives room back must not need any. */
+Test(spine, a_full_disk_refuses_and_recovers)
+{
+    static const char *const small[] = {"--heart-disk-min",
+                                        "0",
+                                        "--heart-disk-warn",
+                                        "0",
+                                        "--wal-segment-bytes",
+                                        "4MiB",
+                                        "--outbox-segment-bytes",
+                                        "4MiB",
+                                        NULL};
+    char retry[16];
+    int status;
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=40m,mode=0700") != 0)
+        cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
+    mounted = true;
+    start(small);
+    fake_set(FAKE_HANG);
+    do {
+        status = send_request(n_requests, 100000, retry, sizeof(retry));
+        acked[n_requests++] = status == 200;
+    } while (status == 200 && n_requests < 200);
+    cr_assert_eq(status, 429, "after %u MB: %d", n_requests, status);
+    cr_assert_neq(retry[0], '\0', "429 without Retry-After");
+    for (int i = 0; i < 5; i++)
+        (void)send_next(1000); /* whatever still fits */
+    fake_set(FAKE_OK);
+    check_all();
+    eventually(send_next(100000) == 200);
+    check_all();
     cr_assert_eq(stop(), 0);
 }
 
