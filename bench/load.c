@@ -8,11 +8,8 @@
  */
 #include "bench/load.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include "bench/post.h"
 #include "bench/server.h"
@@ -83,16 +80,4 @@ bench_load_join(struct bench_load *l)
     for (uint32_t i = 0; i < l->connections; i++)
         pthread_join(l->threads[i], NULL);
     pthread_mutex_destroy(&l->lock);
-}
-
-int
-bench_load_fork(struct bench_load *l)
-{
-    int pid = fork();
-    if (pid != 0)
-        return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    bench_load_start(l);
-    bench_load_join(l);
-    _exit(0);
 }

@@ -35,7 +35,5 @@ void bench_load_start(struct bench_load *l);
 /* No request is begun after this. */
 void bench_load_end(struct bench_load *l);
 void bench_load_join(struct bench_load *l);
-/* The same in a child process, so that its CPU is not the caller's; returns its pid. */
-int bench_load_fork(struct bench_load *l);
 
 #endif
