@@ -28,7 +28,8 @@ const traces = { resourceSpans: [
     span({ spanId: '00000000000000a2', parentSpanId: '00000000000000a1', name: hostile, startTimeUnixNano: `${now - 2000000000n}`,
       endTimeUnixNano: `${now - 1000000000n}`, status: { code: 2, message: 'no stock' },
       attributes: [{ key: 'order.id', value: { intValue: '9007199254740993' } }, text('note', hostile)],
-      events: [{ name: 'exception', timeUnixNano: `${now - 1500000000n}`, attributes: [text('exception.type', 'OutOfStock')] }] }),
+      events: [{ name: 'exception', timeUnixNano: `${now - 1500000000n}`, attributes: [text('exception.type', 'OutOfStock')] },
+      { name: 'timeless' }] }),
     span({ spanId: '00000000000000a3', parentSpanId: '00000000000000a2', name: 'SELECT' })] }] }] };
 const logs = { resourceLogs: [{ resource: service('store'), scopeLogs: [{ logRecords: [
   { timeUnixNano: `${now}`, severityNumber: 17, severityText: 'ERROR', traceId, spanId: '00000000000000a2', body: { stringValue: `shelf empty ${hostile}` } },
@@ -90,7 +91,7 @@ describe('the console', { skip, timeout: 240000 }, () => {
     const fields = await details.locator('.fields').first().innerText();
     assert.match(fields, /order\.id\s+9007199254740993/);
     assert.ok(fields.includes(hostile), fields);
-    assert.match(await details.innerText(), /no stock[\s\S]*OutOfStock[\s\S]*shelf empty/);
+    assert.match(await details.innerText(), /no stock[\s\S]*OutOfStock[\s\S]*timeless without time[\s\S]*shelf empty/);
     assert.match(page.url(), new RegExp(`trace=${traceId}`));
     await page.keyboard.press('Escape');
     assert.equal(await page.locator('#trace').isVisible(), false);
@@ -100,7 +101,20 @@ describe('the console', { skip, timeout: 240000 }, () => {
     const other = await browser.newPage();
     await other.goto(`${server.api}/#trace=${traceId}`);
     await other.locator('.span-row').nth(2).waitFor();
+    await other.goto(`${server.api}/#trace=${'ee'.repeat(16)}`);
+    await other.locator('#trace-note.bad').waitFor();
+    assert.match(await other.locator('#trace-note').innerText(), /^Error: .*/);
+    assert.equal(await other.locator('.span-row').count(), 0);
     await other.close();
+  });
+
+  test('failed, slowest and newest', async () => {
+    for (const tab of ['Slowest', 'Newest', 'Failed']) {
+      await page.getByRole('button', { name: tab, exact: true }).click();
+      await page.locator(`[data-tab=${tab.toLowerCase()}][aria-pressed=true]`).waitFor();
+      await page.locator('#traces-rows').getByText('GET /cart').waitFor();
+      assert.equal(await page.locator('#scatter circle').count(), 1);
+    }
   });
 
   test('logs by words and by level', async () => {

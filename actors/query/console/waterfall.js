@@ -23,7 +23,7 @@ function told(object, names) {
 }
 
 function eventLine(e, start) {
-  return el('li', {}, el('b', {}, e.name), el('span', { class: 'faint' }, ` at +${duration(Number(nanos(e.time) - start))}`), fields(e.attributes));
+  return el('li', {}, el('b', {}, e.name), el('span', { class: 'faint' }, e.time ? ` at +${duration(Number(nanos(e.time) - start))}` : ' without time'), fields(e.attributes));
 }
 
 function linkLine(l) {

@@ -75,6 +75,30 @@ Test(net, listens_on_a_free_port_and_says_when_one_is_taken)
     close(fd);
 }
 
+Test(net, tells_where_a_socket_is_bound)
+{
+    static const char *const addresses[] = {"127.0.0.1:0", "[::1]:0", "*:0"};
+    static const char *const hosts[] = {"127.0.0.1:", "[::1]:", "0.0.0.0:"};
+    char actual[OX_NET_ADDR_MAX], local[OX_NET_ADDR_MAX];
+    struct ox_diag diag;
+    int fd;
+    for (size_t i = 0; i < OX_COUNT(addresses); i++) {
+        if (ox_net_listen_text(ox_str_of(addresses[i]), &fd, actual, &diag) != OX_OK) {
+            cr_assert(addresses[i][0] == '[', "%s", diag.text); /* a machine without IPv6 */
+            continue;
+        }
+        cr_assert_eq(ox_net_local_text(fd, local), OX_OK);
+        cr_assert_str_eq(local, actual);
+        cr_assert_eq(strncmp(local, hosts[i], strlen(hosts[i])), 0, "%s", local);
+        close(fd);
+    }
+    int pair[2];
+    cr_assert_eq(pipe(pair), 0);
+    cr_assert_eq(ox_net_local_text(pair[0], local), OX_E_IO);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 Test(net, replaces_stale_sockets_but_not_served_ones)
 {
     char dir[] = "/tmp/ox-net-XXXXXX", path[64];
