@@ -267,6 +267,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
             ox_gateway_start(&m->node, m->root, m->fds.fd_otlp_http, m->fds.fd_otlp_grpc, &m->gateway, diag);
     if (err == OX_OK)
         err = node_api_start(m, diag);
+    if (err == OX_OK)
+        err = node_debug_start(m, diag);
     return err;
 }
 

@@ -48,6 +48,8 @@ OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *
 /* The first line of storage.password_file, or "". */
 OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
 
+/* Starts the debug port, when there is one. */
+OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */
 OX_MUST_USE ox_err node_api_start(struct node_main *m, struct ox_diag *diag);
 

@@ -52,23 +52,10 @@ check_room(struct ox_node *node, struct ox_diag *diag)
     return OX_OK;
 }
 
-static struct ox_str
-credential_key(const struct ox_http_request *req)
-{
-    struct ox_str key = ox_http_header(req, OX_STR("x-api-key"));
-    if (key.n > 0)
-        return key;
-    struct ox_str auth = ox_http_header(req, OX_STR("authorization"));
-    struct ox_str scheme = {auth.p, 7};
-    if (auth.n > 7 && ox_str_caseeq(scheme, OX_STR("bearer ")))
-        return (struct ox_str){auth.p + 7, auth.n - 7};
-    return auth; /* another scheme: no key that exists, so it is refused */
-}
-
 static ox_err
 identify(struct ox_node *node, struct ox_http_request *req, struct ox_diag *diag)
 {
-    struct ox_credential cred = {credential_key(req), req->is_loopback};
+    struct ox_credential cred = ox_credential_of(req);
     struct ox_identity who;
     ox_err err = node->keys->identify(node->keys, &cred, &who, diag);
     if (err != OX_OK)

@@ -161,24 +161,12 @@ ox__api_page(struct ox_api *api, struct ox_http_request *req)
     return false;
 }
 
-static struct ox_str
-bearer(struct ox_str value)
-{
-    struct ox_str scheme = OX_STR("Bearer ");
-    if (value.n <= scheme.n || !ox_str_caseeq((struct ox_str){value.p, scheme.n}, scheme))
-        return (struct ox_str){NULL, 0};
-    return (struct ox_str){value.p + scheme.n, value.n - scheme.n};
-}
-
 ox_err
 ox__api_identify(struct ox_api *api, const struct ox_http_request *req, struct ox_tenant_id *tenant,
                  struct ox_diag *diag)
 {
-    struct ox_credential credential = {.key = ox_http_header(req, OX_STR("x-api-key")),
-                                       .from_loopback = req->is_loopback};
+    struct ox_credential credential = ox_credential_of(req);
     struct ox_identity identity;
-    if (credential.key.n == 0)
-        credential.key = bearer(ox_http_header(req, OX_STR("authorization")));
     ox_err err = api->options.keys->identify(api->options.keys, &credential, &identity, diag);
     if (err == OX_OK)
         *tenant = identity.tenant;

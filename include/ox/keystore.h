@@ -15,6 +15,13 @@ struct ox_credential {
     bool from_loopback; /* the peer's address is 127.0.0.0/8, ::1 or a Unix socket */
 };
 
+struct ox_http_request;
+/*
+ * What a request says of itself: x-api-key, else Authorization. Another scheme than Bearer gives its whole value as the
+ * key, which is then unknown: a credential that is not understood is never taken for none. Lend: the request's bytes.
+ */
+struct ox_credential ox_credential_of(const struct ox_http_request *req);
+
 struct ox_identity {
     struct ox_tenant_id tenant;
 };
