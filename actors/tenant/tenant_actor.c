@@ -24,23 +24,24 @@ struct tenant {
     uint64_t retry;                /* timer */
 };
 
-static ox_err
-tenant_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
-{
-    struct tenant *t = ox_actor_state(self);
-    t->node = arg;
-    return OX_OK;
-}
-
+/* However it ends, also by a crash: the permits go back. */
 static void
-tenant_stop(struct ox_actor *self, enum ox_exit reason)
+release_state(void *arg)
 {
-    struct tenant *t = ox_actor_state(self);
+    struct tenant *t = arg;
     while (t->head != NULL) {
         struct ox_parcel *p = t->head;
         t->head = p->next;
         ox_parcel_free(p); /* the log still holds it */
     }
+}
+
+static ox_err
+tenant_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
+{
+    struct tenant *t = ox_actor_state(self);
+    t->node = arg;
+    return ox_actor_defer(self, release_state, t);
 }
 
 static bool
@@ -109,7 +110,6 @@ const struct ox_actor_class ox_tenant_class = {
     .state_size = sizeof(struct tenant),
     .on_start = tenant_start,
     .on_message = tenant_message,
-    .on_stop = tenant_stop,
     .mailbox_msgs_max = 4096,
     .mailbox_bytes_max = 64u << 20,
     .pending_max = 16,

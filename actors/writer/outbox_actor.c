@@ -549,6 +549,8 @@ account_pack(struct ox_actor *self, struct outbox *o, struct ox_pack *pack, uint
     msg->flags |= OX_MSG_F_CONTROL;
     if (ox_send(o->node->wal, &msg) != OX_OK)
         ox_panic("the log does not take the accounts of a block");
+    /* Before the writer counts these rows as no longer its own, or a stopping node sees neither. */
+    atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_release);
     msg = ox_msg_new(OX_K_outboxed, pack, 0, ox_pack_free);
     if (msg == NULL)
         ox_panic("no memory for the return of a block");
