@@ -128,7 +128,7 @@ OX_CONFIG(gateway_retry_after_ms,     "gateway.retry_after",        duration, "1
 OX_CONFIG(gateway_duplicate_window_ms, "gateway.duplicate_window",  duration, "60s", "0", "1h", "ms", NULL,
           "how long an identical request of the same tenant is recognised as a retry; 0 = never")
 
-OX_CONFIG(decode_depth_max,           "decode.depth",               int,      "32", "4", "128", "levels", NULL,
+OX_CONFIG(decode_depth_max,           "decode.depth",               int,      "32", "4", "64", "levels", NULL,
           "nesting of an attribute value or log body")
 OX_CONFIG(decode_attributes_max,      "decode.attributes",          int,      "1024", "16", "65536", "attributes", NULL,
           "attributes of one record, resource or scope")
