@@ -238,7 +238,7 @@ int
 main(int argc, char **argv)
 {
     struct args a;
-    double ratios[ROUNDS_MAX];
+    double ratios[ROUNDS_MAX] = {0};
     parse(argc, argv, &a);
     for (uint32_t i = 0; i < a.rounds; i++) {
         struct result pipeline = {0}, floor = {0};

@@ -107,6 +107,8 @@ read_reply(struct bench_post *c)
             want = (size_t)(end - reply) + 4 + (len != NULL ? (size_t)atol(len) : 0);
         }
     }
+    if (end == NULL)
+        return r;
     r.status = atoi(reply + 9);
     r.body = (struct ox_str){end + 4, n - (size_t)(end + 4 - reply)};
     return r;

@@ -37,7 +37,7 @@ OX_MUST_USE ox_err ox_otlp_client_post(struct ox_otlp_client *client, enum ox_si
  * answers, until *stop. OK: acknowledged. CANCELLED: stopped. Otherwise the server's refusal as INVALID.
  */
 OX_MUST_USE ox_err ox_otlp_client_deliver(struct ox_otlp_client *client, enum ox_signal signal, bool json,
-                                          struct ox_str body, const volatile sig_atomic_t *stop, uint64_t *retries,
-                                          struct ox_diag *diag);
+                                          struct ox_str body, const volatile sig_atomic_t *stop,
+                                          uint64_t *retries, struct ox_diag *diag);
 
 #endif

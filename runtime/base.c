@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 static const struct ox_err_info err_rows[OX_ERR__COUNT] = {
-#define OX_ERROR(symbol, class, retryable, grpc, http, text)                                                       \
+#define OX_ERROR(symbol, class, retryable, grpc, http, text)                                                 \
     [OX_E_##symbol] = {#symbol, OX_CLASS_##class, retryable, grpc, http, text},
 #include "ox/tbl/errors.h"
 #undef OX_ERROR
@@ -148,12 +148,13 @@ ox_err
 ox_tenant_id_parse(struct ox_str name, struct ox_tenant_id *out, struct ox_diag *diag)
 {
     if (name.n == 0 || name.n > OX_TENANT_MAX)
-        return ox_diag_set(diag, OX_E_INVALID, "tenant", -1, "a tenant name has 1 to %d characters, this one %zu",
-                           OX_TENANT_MAX, name.n);
+        return ox_diag_set(diag, OX_E_INVALID, "tenant", -1,
+                           "a tenant name has 1 to %d characters, this one %zu", OX_TENANT_MAX, name.n);
     for (size_t i = 0; i < name.n; i++) {
         if (!tenant_char(name.p[i], i == 0))
-            return ox_diag_set(diag, OX_E_INVALID, "tenant", (int64_t)i,
-                               "a tenant name consists of a-z, 0-9, '_' and '-' and starts with a letter or digit");
+            return ox_diag_set(
+                diag, OX_E_INVALID, "tenant", (int64_t)i,
+                "a tenant name consists of a-z, 0-9, '_' and '-' and starts with a letter or digit");
     }
     memset(out, 0, sizeof(*out));
     memcpy(out->name, name.p, name.n);

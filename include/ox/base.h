@@ -13,12 +13,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define OX_MUST_USE __attribute__((warn_unused_result))
+#define OX_MUST_USE          __attribute__((warn_unused_result))
 #define OX_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define OX_NORETURN __attribute__((noreturn))
-#define OX_LIKELY(x) __builtin_expect(!!(x), 1)
-#define OX_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define OX_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define OX_NORETURN          __attribute__((noreturn))
+#define OX_LIKELY(x)         __builtin_expect(!!(x), 1)
+#define OX_UNLIKELY(x)       __builtin_expect(!!(x), 0)
+#define OX_COUNT(a)          (sizeof(a) / sizeof((a)[0]))
 
 /* Errors: see tbl/errors.h. OX_OK is 0. */
 typedef enum ox_err {
@@ -94,7 +94,7 @@ OX_MUST_USE ox_err ox_hex_decode(struct ox_str hex, void *out, size_t n);
  * anywhere else it ends the process.
  */
 OX_NORETURN void ox_assert_failed(const char *file, int line, const char *expr);
-#define OX_ASSERT(x) (OX_LIKELY(x) ? (void)0 : ox_assert_failed(__FILE__, __LINE__, #x))
+#define OX_ASSERT(x)       (OX_LIKELY(x) ? (void)0 : ox_assert_failed(__FILE__, __LINE__, #x))
 #define OX_CHECK_OBJ(p, m) OX_ASSERT((p) != NULL && (p)->magic == (m))
 #ifdef OX_DEBUG_CHECKS
 #define OX_DCHECK(x) OX_ASSERT(x)

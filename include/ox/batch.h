@@ -98,7 +98,7 @@ enum ox_reject {
     OX_REJECT_HISTOGRAM,     /* bounds and counts do not fit together */
     OX_REJECT_ATTRIBUTES,    /* more attributes, or longer ones, than the limit */
     OX_REJECT_UTF8,          /* a string field is not UTF-8 */
-    OX_REJECT_DISPOSED,      /* replay only: the record is accounted for already, and must not be stored again */
+    OX_REJECT_DISPOSED, /* replay only: the record is accounted for already, and must not be stored again */
     OX_REJECT__COUNT
 };
 
@@ -187,8 +187,8 @@ struct ox_point {
     uint32_t ordinal;
     uint64_t start_ns;
     uint64_t time_ns;
-    uint32_t flags;  /* OTLP DataPointFlags; bit 0 = no recorded value */
-    uint8_t has;     /* OX_POINT_* */
+    uint32_t flags; /* OTLP DataPointFlags; bit 0 = no recorded value */
+    uint8_t has;    /* OX_POINT_* */
     uint8_t reject;
     struct ox_slice attrs;
     struct ox_slice exemplars; /* in batch->exemplars */
@@ -198,9 +198,9 @@ struct ox_point {
     double sum;
     double min;
     double max;
-    struct ox_slice bounds; /* in batch->f64s: explicit bounds; summary: quantiles */
-    struct ox_slice values; /* in batch->f64s: summary: value of each quantile */
-    struct ox_slice counts; /* in batch->u64s: bucket counts; exponential: positive buckets */
+    struct ox_slice bounds;   /* in batch->f64s: explicit bounds; summary: quantiles */
+    struct ox_slice values;   /* in batch->f64s: summary: value of each quantile */
+    struct ox_slice counts;   /* in batch->u64s: bucket counts; exponential: positive buckets */
     struct ox_slice negative; /* in batch->u64s: exponential: negative buckets */
     int32_t scale;
     int32_t positive_offset;

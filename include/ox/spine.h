@@ -49,9 +49,9 @@ struct ox_node {
     struct ox_tenants *tenants;
     struct ox_dead_letter *dead_letters; /* used on its own lane only */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
-    struct ox_account replayed;          /* those of the log that go through the pipeline again; no limit: the wal
+    struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */
-    _Atomic int phase;                   /* enum ox_node_phase; release on change, acquire on read */
+    _Atomic int phase;          /* enum ox_node_phase; release on change, acquire on read */
     ox_pid wal;
     ox_pid outbox;
     ox_pid writers[OX_SIGNAL__COUNT];
