@@ -97,20 +97,26 @@ any_bytes(const struct ox_any *any)
     return any->type == OX_ANY_STRING || any->type >= OX_ANY_ARRAY ? any->str.n : 0;
 }
 
-bool
-ox__dec_attr(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice)
+/* `0a len key 12 len 0a len string`, all shorter than 126 bytes: what nearly every attribute is, read without
+ * the general loop. False for everything else, which the loop then reads from its begin. */
+static inline bool
+short_string_attr(struct ox_str wire, struct ox_attr *attr)
 {
-    struct ox_attr scratch = {0};
-    struct ox_attr *attr = &scratch;
-    if (OX_LIKELY(slice->count < d->limits->attrs_per_record_max)) {
-        OX__PUSH(d, attrs, n_attrs, cap_attrs, attr);
-        if (attr == NULL)
-            return false;
-        if (slice->count++ == 0)
-            slice->first = d->b->n_attrs - 1;
-    } else {
-        ox__dec_reject(d, OX_REJECT_ATTRIBUTES); /* still read: it must be well-formed */
-    }
+    const uint8_t *p = (const uint8_t *)wire.p;
+    if (wire.n < 6 || p[0] != 0x0a || p[1] >= 0x80 || wire.n < (size_t)p[1] + 6)
+        return false;
+    size_t key_n = p[1], n = wire.n - key_n - 6;
+    const uint8_t *v = p + 2 + key_n;
+    if (n >= 126 || v[0] != 0x12 || v[1] != n + 2 || v[2] != 0x0a || v[3] != n)
+        return false;
+    attr->key = (struct ox_str){(const char *)p + 2, key_n};
+    attr->value = (struct ox_any){.type = OX_ANY_STRING, .str = {(const char *)v + 4, n}};
+    return true;
+}
+
+static bool
+attr_fields(struct ox__dec *d, struct ox_str wire, struct ox_attr *attr)
+{
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
@@ -127,6 +133,29 @@ ox__dec_attr(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice)
         } else if (!ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2), at)) {
             return false;
         }
+    }
+    return true;
+}
+
+bool
+ox__dec_attr(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice)
+{
+    struct ox_attr scratch = {0};
+    struct ox_attr *attr = &scratch;
+    if (OX_LIKELY(slice->count < d->limits->attrs_per_record_max)) {
+        OX__PUSH(d, attrs, n_attrs, cap_attrs, attr);
+        if (attr == NULL)
+            return false;
+        if (slice->count++ == 0)
+            slice->first = d->b->n_attrs - 1;
+    } else {
+        ox__dec_reject(d, OX_REJECT_ATTRIBUTES); /* still read: it must be well-formed */
+    }
+    if (OX_LIKELY(d->limits->any_depth_max > 0 && short_string_attr(wire, attr))) {
+        if (OX_UNLIKELY(!ox__utf8_ok(attr->key) || !ox__utf8_ok(attr->value.str)))
+            ox__dec_reject(d, OX_REJECT_UTF8);
+    } else if (!attr_fields(d, wire, attr)) {
+        return false;
     }
     if (OX_UNLIKELY(attr->key.n > d->limits->key_bytes_max ||
                     any_bytes(&attr->value) > d->limits->value_bytes_max))

@@ -104,7 +104,7 @@ ox__dec_other(struct ox__dec *d, uint64_t tag, uint32_t known, const uint8_t *at
 }
 
 /* Reads the next field into `f`; false at a malformed one. `start` keeps the place for messages. */
-static inline bool
+static inline __attribute__((always_inline)) bool
 ox__dec_field(struct ox__dec *d, struct ox__cur *c, struct ox__field *f)
 {
     const uint8_t *start = c->p;

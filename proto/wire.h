@@ -125,7 +125,7 @@ ox__field_fixed(struct ox__cur *c, size_t n, struct ox__field *f)
 }
 
 /* The next field of a message that is not at its end. */
-static inline enum ox__wire_bad
+static inline __attribute__((always_inline)) enum ox__wire_bad
 ox__field_next(struct ox__cur *c, struct ox__field *f)
 {
     enum ox__wire_bad bad = ox__varint(c, 5, &f->tag);
