@@ -281,6 +281,9 @@ ox_demo_trace_make(struct ox_random *rnd, struct ox_demo_state state, uint64_t s
         pick -= journeys[j++].share;
     bool failed = false;
     ox_random_bytes(rnd, trace->trace_id, 16);
+    /* Another run of the same seed at another time has other ids: else its traces would grow into the earlier. */
+    for (int i = 0; i < 8; i++)
+        trace->trace_id[i] ^= (uint8_t)(start_ns >> (8 * i));
     trace->journey = journeys[j].name;
     trace->n_spans = 0;
     run_step(&m, journeys[j].steps, journeys[j].n, 0, NULL, start_ns, &failed);

@@ -126,6 +126,17 @@ describe('the console', { skip, timeout: 240000 }, () => {
     await page.locator('#logs-rows').getByText('shelf empty').waitFor();
     assert.equal(await page.locator('#logs-rows .log-row').count(), 1);
     await page.selectOption('#logs-level', '');
+    await page.locator('#logs-rows').getByText('lights are on').waitFor();
+  });
+
+  test('a record that is open stays where it is', async () => {
+    const row = page.locator('#logs-rows .log-row', { hasText: 'lights are on' });
+    await row.click();
+    await page.getByText('Not refreshed while a record is open.').waitFor();
+    assert.match(await page.locator('#logs-rows .details').innerText(), /lights are on[\s\S]*service\.name\s+store/);
+    await row.click();
+    assert.equal(await page.locator('#logs-rows .details').count(), 0);
+    await until('the note to go', async () => ((await page.locator('#logs-note').innerText()) === '' ? true : undefined));
   });
 
   test('a choice of a service narrows traces and logs', async () => {

@@ -47,6 +47,13 @@ function drawLogs(answer) {
   return caveats(answer.meta, `The newest ${count(answer.meta.limit)} that fit.`);
 }
 
+// New records would push what is being read out of sight.
+function refreshLogs() {
+  if (!$('logs-rows').querySelector('.details')) return loadLogs();
+  if (!$('logs-note').classList.contains('bad')) note('logs-note', 'Not refreshed while a record is open.');
+  return Promise.resolve(true);
+}
+
 const loadLogs = () => panel('logs-note',
   () => ask('/api/v1/logs', { time: view.range, service: view.service, minLevel: view.level, q: view.words, limit: LOGS_SHOWN }), drawLogs);
 

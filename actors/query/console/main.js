@@ -8,6 +8,7 @@ const defaults = { ...view };
 let paused = false;
 let busy = false;
 let again = false;
+let moved = false; // what is looked at has changed since the last refresh
 let updatedAt = 0;
 
 function readView() {
@@ -41,13 +42,21 @@ async function refresh() {
   busy = true;
   do {
     again = false;
+    const logs = moved ? loadLogs() : refreshLogs();
+    moved = false;
     // The services first: whether any of them fails decides which traces are shown.
-    const fine = await Promise.all([loadHealth(), loadServices().then((ok) => loadTraces().then((also) => ok && also)), loadLogs()]);
+    const fine = await Promise.all([loadHealth(), loadServices().then((ok) => loadTraces().then((also) => ok && also)), logs]);
     if (fine.some(Boolean)) updatedAt = Date.now();
     document.body.dataset.loaded = 'yes';
   } while (again);
   busy = false;
   tellAge();
+}
+
+// After a change of what is looked at.
+function refreshAll() {
+  moved = true;
+  return refresh();
 }
 
 function tellAge() {
@@ -61,7 +70,7 @@ function later(load) {
   typing = setTimeout(load, TYPING_MS);
 }
 
-$('range').addEventListener('change', (e) => { view.range = e.target.value; saveView(); refresh(); });
+$('range').addEventListener('change', (e) => { view.range = e.target.value; saveView(); refreshAll(); });
 $('pause').addEventListener('click', () => {
   paused = !paused;
   $('pause').setAttribute('aria-pressed', paused);
@@ -75,7 +84,7 @@ $('find').addEventListener('submit', (e) => {
   e.preventDefault();
   if ($('trace-id').value.trim()) openTrace($('trace-id').value);
 });
-$('logs-service').addEventListener('change', (e) => { view.service = e.target.value; saveView(); refresh(); });
+$('logs-service').addEventListener('change', (e) => { view.service = e.target.value; saveView(); refreshAll(); });
 $('logs-level').addEventListener('change', (e) => { view.level = e.target.value; saveView(); loadLogs(); });
 $('logs-words').addEventListener('input', (e) => later(() => { view.words = e.target.value; saveView(); loadLogs(); }));
 $('key-form').addEventListener('submit', (e) => {
@@ -91,8 +100,8 @@ $('trace').addEventListener('close', () => {
   view.trace = '';
   saveView();
 });
-addEventListener('popstate', () => { readView(); showView(); refresh(); });
-addEventListener('hashchange', () => { readView(); showView(); refresh(); });
+addEventListener('popstate', () => { readView(); showView(); refreshAll(); });
+addEventListener('hashchange', () => { readView(); showView(); refreshAll(); });
 document.addEventListener('visibilitychange', () => { if (!document.hidden && !paused) refresh(); });
 setInterval(() => { if (!paused && !document.hidden) refresh(); }, REFRESH_MS);
 setInterval(tellAge, 1000);

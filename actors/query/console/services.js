@@ -6,7 +6,7 @@ let anyErrors = false;
 function chooseService(name) {
   view.service = view.service === name ? '' : name;
   saveView();
-  refresh();
+  refreshAll();
 }
 
 function bar(share, kind, text) {
