@@ -101,12 +101,16 @@ open_node(struct node_main *m, struct ox_diag *diag)
     /* Segments are the steps in which room comes back: too few of them, and the newest ones alone fill a journal. What
      * one segment of the log holds also keeps its blocks in the outbox. */
     uint64_t wal_eighth = cfg->wal_total_bytes / 8, outbox_eighth = cfg->outbox_total_bytes / 8;
+    snprintf(m->set_aside_dir, sizeof(m->set_aside_dir), "%s/set-aside", cfg->data);
+    node_suspects_load(cfg, &m->suspects);
     struct ox_recovery_options ro = {
         .data_dir = cfg->data,
         .wal_segment_bytes = smallest(cfg->wal_segment_bytes, smallest(wal_eighth, outbox_eighth)),
         .outbox_segment_bytes = smallest(cfg->outbox_segment_bytes, outbox_eighth),
         .wal_total_bytes = cfg->wal_total_bytes,
         .outbox_total_bytes = cfg->outbox_total_bytes,
+        .suspects = &m->suspects,
+        .set_aside_dir = m->set_aside_dir,
     };
     if (err == OX_OK)
         err = ox_recover(node->disk, &ro, &m->recovered, diag);
@@ -114,6 +118,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     m->outbox = m->recovered.outbox;
     if (err != OX_OK)
         return err;
+    node_suspects_settle(cfg, &m->suspects, ox_journal_first_seq(m->wal));
     atomic_store_explicit(&node->next_block_id, ox_journal_next_seq(m->outbox), memory_order_relaxed);
     return ox_random_os(&node->boot_nonce, sizeof(node->boot_nonce));
 }
@@ -151,6 +156,8 @@ on_obituary(void *arg, const struct ox_obituary *ob)
                  OX_F_STR("tenant", ox_tenant_name(ob->cause.tenant)), OX_F_U64("wal_seq", ob->cause.wal_seq),
                  OX_F_U64("restarts", ob->restarts), OX_F_STR("backtrace", ob->backtrace));
     if (is_bookkeeper(ob->class_name)) {
+        const struct node_main *m = arg;
+        node_suspects_charge(&m->config, ob->cause.wal_seq, ox_tenant_name(ob->cause.tenant));
         OX_LOG_AT(OX_LOG_FATAL, "runtime", "the node restarts: its journals rebuild what this actor knew",
                   OX_F_STR("class", ob->class_name));
         _exit(OX_EXIT_CRASHING);
@@ -187,7 +194,7 @@ start_runtime(struct node_main *m, struct ox_diag *diag)
         .dirty_queue_max = (uint32_t)cfg->runtime_dirty_queue,
         .turn_warn_ms = (uint32_t)cfg->runtime_turn_warn_ms,
         .turn_fault_ms = (uint32_t)cfg->runtime_turn_fault_ms,
-        .hooks = {.obituary = on_obituary, .stall = on_stall, .quarantined = on_quarantined},
+        .hooks = {.arg = m, .obituary = on_obituary, .stall = on_stall, .quarantined = on_quarantined},
     };
     return ox_runtime_start(&ro, diag);
 }

@@ -123,7 +123,8 @@ all_stored(struct node_main *m)
     return ox_gateway_drained(m->gateway) && ox_api_drained(m->api) &&
            ox_tenants_in_flight(node->tenants) == 0 &&
            atomic_load_explicit(&node->writer_records, memory_order_relaxed) == 0 &&
-           atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) == 0;
+           atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&node->outbox_notes, memory_order_relaxed) == 0;
 }
 
 static void

@@ -20,6 +20,8 @@ struct node_main {
     struct ox_child_args fds;
     struct ox_node node;
     struct ox_recovery recovered;
+    struct ox_suspects suspects;
+    char set_aside_dir[OX_DISK_PATH_MAX];
     struct ox_journal *wal;
     struct ox_journal *outbox;
     char refused_dir[OX_DISK_PATH_MAX];
@@ -48,6 +50,12 @@ OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *
 /* The first line of storage.password_file, or "". */
 OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
 
+/* Whom the ends of earlier nodes are charged to, the last one's crash record included. DIR/crash exists. */
+void node_suspects_load(const struct ox_config *cfg, struct ox_suspects *out);
+/* Charges a crash while it happens. */
+void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const char *tenant);
+/* Forgets suspects that the log no longer holds. */
+void node_suspects_settle(const struct ox_config *cfg, struct ox_suspects *s, uint64_t first_seq);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

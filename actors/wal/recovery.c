@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/wal/set_aside.h"
 #include "ox/log.h"
 #include "ox/outbox_entry.h"
 #include "ox/wal_entry.h"
@@ -235,6 +236,30 @@ rebuild(struct ox_recovery *rec, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* Suspects move to the end of the replay, or out of it. */
+static void
+sort_suspects(struct ox_disk *disk, struct ox_recovery *rec, const struct ox_recovery_options *options)
+{
+    uint64_t held[OX_SUSPECTS_MAX];
+    size_t kept = 0, n_held = 0;
+    if (options->suspects == NULL || options->suspects->n == 0)
+        return;
+    for (size_t i = 0; i < rec->n_replay; i++) {
+        uint64_t seq = rec->replay[i];
+        uint32_t crashes = ox_suspects_crashes(options->suspects, seq);
+        if (crashes == 0) {
+            rec->replay[kept++] = seq;
+            continue;
+        }
+        if (crashes >= OX_SUSPECT_CRASHES && ox__set_aside(disk, rec, options->set_aside_dir, seq) == OX_OK)
+            continue;
+        held[n_held++] = seq; /* at most one per suspect */
+    }
+    memcpy(rec->replay + kept, held, n_held * sizeof(held[0]));
+    rec->n_replay = kept + n_held;
+    rec->n_suspects = n_held;
+}
+
 static bool
 is_full(struct ox_journal *j, uint64_t total)
 {
@@ -289,11 +314,13 @@ ox_recover(struct ox_disk *disk, const struct ox_recovery_options *options, stru
                            &out->wal_report, diag);
     if (err == OX_OK)
         err = rebuild(out, diag);
-    if (err == OX_OK)
-        seal_if_full(out, options);
-    else
+    if (err != OX_OK) {
         ox_recovery_fini(out);
-    return err;
+        return err;
+    }
+    sort_suspects(disk, out, options);
+    seal_if_full(out, options);
+    return OX_OK;
 }
 
 void

@@ -24,6 +24,7 @@
 #include "ox/wal.h"
 
 #define PARKED_RETRY_MS  5
+#define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
 #define REPLAY_RETRY_MS  20
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
 #define KEEP_HOUSE_MS    1000   /* looks for segments to remove when nothing else makes it look */
@@ -53,7 +54,8 @@ struct wal {
     uint64_t parked_retry; /* timer */
     /* replay */
     uint64_t *replay;
-    size_t n_replay, replay_at;
+    size_t n_replay, replay_at, n_suspects;
+    uint64_t alone_since_ns; /* a suspect waits for the pipeline to be empty */
     bool replaying;
 };
 
@@ -72,6 +74,7 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->ledger = a->recovered->ledger;
     w->replay = a->recovered->replay;
     w->n_replay = a->recovered->n_replay;
+    w->n_suspects = a->recovered->n_suspects;
     w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->node->config->gateway_duplicate_window_ms * 1000000);
     if (w->recent == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the keys of recent requests");
@@ -484,6 +487,34 @@ replay_has_room(const struct wal *w)
            atomic_load_explicit(&w->node->replayed.used_bytes, memory_order_relaxed) < OX_WAL_REPLAYED_MAX;
 }
 
+/* A suspect goes alone, so that a crash names it for sure; but it does not wait for ever for a pause. */
+static bool
+is_alone(struct wal *w)
+{
+    uint64_t now_ns = ox_now_ns();
+    if (w->alone_since_ns == 0)
+        w->alone_since_ns = now_ns;
+    bool idle = ox_tenants_in_flight(w->node->tenants) == 0 &&
+                atomic_load_explicit(&w->node->writer_records, memory_order_relaxed) == 0;
+    if (!idle && now_ns - w->alone_since_ns < (uint64_t)ALONE_WAIT_MS * 1000000)
+        return false;
+    w->alone_since_ns = 0;
+    return true;
+}
+
+/* How many entries the next job may take; 0 = not now. */
+static size_t
+replay_batch(struct wal *w)
+{
+    size_t left = w->n_replay - w->replay_at;
+    if (!replay_has_room(w))
+        return 0;
+    if (left <= w->n_suspects)
+        return is_alone(w) ? 1 : 0;
+    size_t clean = left - w->n_suspects;
+    return clean < OX_WAL_REPLAY_MAX ? clean : OX_WAL_REPLAY_MAX;
+}
+
 static void
 on_wal_replay(struct ox_actor *self, struct wal *w)
 {
@@ -493,11 +524,12 @@ on_wal_replay(struct ox_actor *self, struct wal *w)
         replay_end(w);
         return;
     }
-    struct ox_wal_replay *job = replay_has_room(w) ? calloc(1, sizeof(*job)) : NULL;
+    size_t batch = replay_batch(w);
+    struct ox_wal_replay *job = batch > 0 ? calloc(1, sizeof(*job)) : NULL;
     if (job != NULL) {
         job->journal = w->journal;
         job->node = w->node;
-        while (job->n < OX_WAL_REPLAY_MAX && w->replay_at + job->n < w->n_replay) {
+        while (job->n < batch) {
             job->seqs[job->n] = w->replay[w->replay_at + job->n];
             job->n++;
         }

@@ -59,6 +59,7 @@ struct outbox {
     uint64_t bytes;        /* of blocks in memory */
     uint64_t *stored;
     uint32_t n_stored, cap_stored;
+    uint32_t noting; /* ids in the commit that runs */
     bool migrated, migrating;
     uint32_t migrate_failures; /* in a row */
     /* Each table backs off by itself: a block that storage cannot take must not hold the other tables back. */
@@ -112,6 +113,7 @@ publish(struct outbox *o)
     fill = fill > fill_blocks ? fill : fill_blocks;
     atomic_store_explicit(&o->node->outbox_fill, fill, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_relaxed);
+    atomic_store_explicit(&o->node->outbox_notes, o->n_stored + o->noting, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_rows, o->rows, memory_order_relaxed);
     ox_metric_set(OX_M_outbox_bytes, (double)stats.bytes);
     ox_metric_set(OX_M_outbox_blocks, (double)o->blocks);
@@ -352,6 +354,7 @@ note_stored(struct ox_actor *self, struct outbox *o, uint64_t block_id)
         o->cap_stored = cap;
     }
     o->stored[o->n_stored++] = block_id;
+    atomic_store_explicit(&o->node->outbox_notes, o->n_stored + o->noting, memory_order_relaxed);
     tick(self, o->n_stored >= NOTE_MAX ? 0 : NOTE_DELAY_MS, TICK_NOTE, &o->note_timer);
 }
 
@@ -485,6 +488,7 @@ commit(struct ox_actor *self, struct outbox *o, bool note)
     if (n_stored > 0) {
         group->stored = o->stored;
         group->n_stored = n_stored;
+        o->noting = n_stored;
         o->stored = NULL;
         o->n_stored = o->cap_stored = 0;
     }
@@ -590,6 +594,7 @@ on_outbox_committed(struct ox_actor *self, struct outbox *o, struct ox_msg *msg)
     struct ox_outbox_group *group = msg->data;
     struct ox_pack *again = NULL, **again_tail = &again;
     o->committing = false;
+    o->noting = 0;
     ox_metric_observe(OX_M_outbox_write, group->seconds);
     for (uint32_t i = 0; group->packs != NULL; i++) {
         struct ox_pack *pack = group->packs;

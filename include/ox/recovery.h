@@ -17,6 +17,7 @@
 #include "ox/journal.h"
 #include "ox/ledger.h"
 #include "ox/recent.h"
+#include "ox/suspects.h"
 
 /* A block in the outbox that is not known to be stored. */
 struct ox_pending_block {
@@ -37,6 +38,10 @@ struct ox_recovery_options {
      * anything new arrives; 0 = never. */
     uint64_t wal_total_bytes;
     uint64_t outbox_total_bytes;
+    /* Entries that were in hand at crashes: charged once, they are replayed last and alone; charged
+     * OX_SUSPECT_CRASHES times, they are set aside below set_aside_dir. NULL = none. */
+    const struct ox_suspects *suspects;
+    const char *set_aside_dir;
 };
 
 struct ox_recovery {
@@ -47,6 +52,8 @@ struct ox_recovery {
     size_t n_blocks, cap_blocks;
     uint64_t *replay; /* sequences of the log entries with records still owed, ascending */
     size_t n_replay, cap_replay;
+    size_t n_suspects; /* how many of `replay`, at its end, are suspects */
+    uint64_t set_aside_records;
     struct ox_recent_key *recent; /* of every log entry that is still there, in order */
     size_t n_recent, cap_recent;
     uint64_t highest_wal_seq; /* named by the outbox */

@@ -8,6 +8,7 @@
  *          seed is in every message.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ox/outbox_entry.h"
@@ -376,4 +377,87 @@ Test(recovery, full_journals_are_sealed_so_that_they_can_go, .timeout = 60)
     full.wal_total_bytes = full.outbox_total_bytes = 1;
     cr_assert_eq(entries_left(&s, &full), 0);
     fault_disk_free(s.disk);
+}
+
+/* Three requests in the log, nothing in the outbox; `suspects` names some of them. */
+static void
+three_entries(struct story *s)
+{
+    struct ox_diag diag;
+    memset(s, 0, sizeof(*s));
+    ox_random_seed(&s->rnd, 11);
+    s->disk = fault_disk_new(11);
+    cr_assert_eq(ox_disk_ensure_dir(fault_disk_seam(s->disk), "d"), OX_OK);
+    cr_assert_eq(ox_recover(fault_disk_seam(s->disk), &options, &s->rec, &diag), OX_OK);
+    while (s->n_entries < 3)
+        log_entry(s);
+    ox_recovery_fini(&s->rec);
+}
+
+static void
+recover_with(struct story *s, const struct ox_suspects *suspects)
+{
+    struct ox_recovery_options with = options;
+    struct ox_diag diag;
+    with.suspects = suspects;
+    with.set_aside_dir = "d/set-aside";
+    cr_assert_eq(ox_recover(fault_disk_seam(s->disk), &with, &s->rec, &diag), OX_OK, "%s", diag.text);
+}
+
+Test(recovery, a_suspect_is_replayed_last)
+{
+    static struct story s;
+    struct ox_suspects suspects = {0};
+    three_entries(&s);
+    ox_suspects_charge(&suspects, s.entries[0].seq, "t");
+    recover_with(&s, &suspects);
+    cr_assert_eq(s.rec.n_replay, 3);
+    cr_assert_eq(s.rec.n_suspects, 1);
+    cr_assert_eq(s.rec.replay[0], s.entries[1].seq);
+    cr_assert_eq(s.rec.replay[1], s.entries[2].seq);
+    cr_assert_eq(s.rec.replay[2], s.entries[0].seq);
+    check_entries(&s);
+    ox_recovery_fini(&s.rec);
+    fault_disk_free(s.disk);
+}
+
+/* Set aside whatever call fails or whenever the power goes: the entry is owed, or kept in its file and owed no more. */
+Test(recovery, an_entry_that_crashed_twice_is_set_aside_durably)
+{
+    bool fired = true, ever = false;
+    for (uint64_t n = 1; fired; n++) {
+        static struct story s;
+        struct ox_suspects suspects = {0};
+        struct ox_recovery_options with = options;
+        struct ox_ranges missing = {0};
+        char path[64];
+        bool exists;
+        three_entries(&s);
+        uint64_t seq = s.entries[1].seq;
+        ox_suspects_charge(&suspects, seq, "t");
+        ox_suspects_charge(&suspects, seq, "t");
+        with.suspects = &suspects;
+        with.set_aside_dir = "d/set-aside";
+        fault_disk_die(s.disk, n);
+        if (ox_recover(fault_disk_seam(s.disk), &with, &s.rec, NULL) == OX_OK)
+            ox_recovery_fini(&s.rec);
+        fired = fault_disk_fired(s.disk);
+        fault_disk_cut(s.disk, FAULT_CUT_RANDOM);
+        fault_disk_die(s.disk, 0);
+        recover_with(&s, NULL);
+        bool owed = ox_ledger_missing(s.rec.ledger, seq, &missing) == OX_OK && missing.n > 0;
+        snprintf(path, sizeof(path), "d/set-aside/wal-%020llu.entry", (unsigned long long)seq);
+        struct ox_str kept = fault_disk_peek(s.disk, path, &exists);
+        struct ox_wal_entry entry;
+        bool whole = exists && ox_wal_entry_decode(kept, &entry, NULL) == OX_OK && entry.n_records == RECORDS;
+        if (whole)
+            ox_wal_entry_fini(&entry);
+        cr_assert(owed || whole, "call %llu: the entry is neither owed nor kept", (unsigned long long)n);
+        cr_assert_eq(s.rec.n_replay, owed ? 3 : 2);
+        ever |= !owed;
+        ox_ranges_fini(&missing);
+        ox_recovery_fini(&s.rec);
+        fault_disk_free(s.disk);
+    }
+    cr_assert(ever, "with a working disk it is set aside");
 }
