@@ -168,4 +168,16 @@ describe('the console', { skip, timeout: 240000 }, () => {
     await page.unroute('**/api/v1/logs?*');
     await until('the error to go', async () => ((await page.locator('#logs-note').innerText()) === '' ? true : undefined));
   });
+
+  test('where a key is wanted it asks for one, and sends it from then on', async () => {
+    const other = await browser.newPage();
+    await other.route('**/api/v1/**', (route) => (route.request().headers()['x-api-key'] === 'k-1' ? route.continue({ headers: {} })
+      : route.fulfill({ status: 401, contentType: 'application/json', body: '{"error":{"code":"UNAUTHENTICATED","message":"no key"}}' })));
+    await other.goto(`${server.api}/`);
+    await other.fill('#key', 'k-1');
+    await other.keyboard.press('Enter');
+    await other.locator('#services-rows').getByText('store').waitFor();
+    await other.locator('#key-form').waitFor({ state: 'hidden' });
+    await other.close();
+  });
 });
