@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "ox/log.h"
+#include "ox/metric.h"
 #include "ox/outbox_entry.h"
 #include "ox/wal_entry.h"
 
@@ -94,6 +95,8 @@ ox__set_aside(struct ox_disk *disk, struct ox_recovery *rec, const char *dir, ui
                      OX_F_STR("signal", ox_signal_name(entry.signal)), OX_F_U64("records", count(&missing)),
                      OX_F_STR("dir", dir));
         rec->set_aside_records += count(&missing);
+        OX_METRIC_ADD_L(OX_M_ingest_set_aside, count(&missing), ox_str_of(entry.tenant.name),
+                        ox_str_of(ox_signal_name(entry.signal)));
         ox_wal_entry_fini(&entry);
     } else if (err != OX_OK) {
         OX_LOG_ERROR("recovery",
