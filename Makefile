@@ -4,8 +4,10 @@
 # `make help` prints the lines that carry two hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check asan ubsan tsan fuzz bench clean
+.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz bench clean
 MAKEFLAGS += --no-print-directory
+# Two of these at once would build one folder twice.
+.NOTPARALLEL:
 
 # Seconds of `make fuzz`, over all targets together.
 SECONDS ?= 60
@@ -17,16 +19,20 @@ DATA ?= ./observex-data
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: Debian packages, the storage engine, test packages
+setup: ## Install what is missing: Debian packages, the storage engine, what the tests need
+	@tools/setup.sh all
+
+# What building and running needs, without the tests' browser, SDK and checkers.
+setup-run:
 	@tools/setup.sh
 
-build: setup ## Build build/observex
+build: setup-run ## Build build/observex
 	@tools/build.sh build
 
 run: build ## Run ObserveX in development mode with the demo load; DEMO=0 without, DATA=dir elsewhere
 	@DEMO='$(DEMO)' DATA='$(DATA)' exec tools/run.sh
 
-test: build ## Run every test: unit, integration, stress, end to end
+test: setup build ## Run every test: unit, integration, stress, end to end
 	@tools/test.sh
 
 check: setup ## Warnings as errors, clang-format, cppcheck, shell syntax
@@ -44,7 +50,7 @@ tsan: setup ## Stress programs under ThreadSanitizer
 fuzz: setup ## Fuzz every decoder; SECONDS=n in all
 	@tools/fuzz.sh '$(SECONDS)'
 
-bench: build ## Print the benchmarks' figures
+bench: build ## Print every figure of docs/performance.md, in some six minutes
 	@tools/bench.sh
 
 clean: ## Remove what was built; data and fetched packages stay

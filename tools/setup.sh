@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# tools/setup.sh - installs what is missing: Debian packages, the storage engine, the end-to-end tests' packages.
+# tools/setup.sh [all] - installs what is missing: Debian packages and the storage engine; `all`: also what only
+# tests and checks need.
 #
 # Asks nothing. Changes nothing when nothing is missing, so a second run takes a moment. Each failure is one
 # sentence and what to do.
@@ -26,9 +27,13 @@ check_machine() {
         fail "this disk has $free_mib MiB free and set-up and build need $need_mib; make room first."
 }
 
-# Packages of tools/packages.txt that are neither installed nor replaced by their command.
+lists=tools/packages.txt
+[ "${1:-}" = all ] && lists="$lists tools/packages-test.txt"
+
+# Packages of the lists that are neither installed nor replaced by their command.
 missing_packages() {
-    sed -e 's/#.*//' tools/packages.txt | while read -r package command; do
+    # shellcheck disable=SC2086 # one word per list
+    sed -e 's/#.*//' $lists | while read -r package command; do
         [ -n "$package" ] || continue
         [ -n "$command" ] && command -v "$command" >/dev/null 2>&1 && continue
         case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
@@ -48,7 +53,7 @@ as_root() {
 
 install_packages() {
     command -v apt-get >/dev/null 2>&1 ||
-        fail "this is no Debian system (no apt-get); install the equivalents of tools/packages.txt, then run ninja yourself (README, 'Other systems')."
+        fail "this is no Debian system (no apt-get); install the equivalents of $lists, then run ninja yourself (README, 'Other systems')."
     missing=$(missing_packages)
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
@@ -89,5 +94,5 @@ install_packages
 install_npm engine/npm "the storage engine (about 140 MB)"
 [ -f "$LIBCHDB" ] ||
     fail "the storage engine is not where npm should have put it: remove engine/npm/node_modules, then make again."
-install_npm tests/e2e "the end-to-end tests' OpenTelemetry SDK"
+[ "${1:-}" = all ] && install_npm tests/e2e "the end-to-end tests' OpenTelemetry SDK and browser driver"
 exit 0
