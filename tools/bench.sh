@@ -1,12 +1,32 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# tools/bench.sh - runs the programs in bench/ one after the other and prints what they measure.
+# tools/bench.sh - runs the programs in bench/ one after the other and prints what they measure, in some six
+# minutes. ROUNDS (3) of the comparison end to end, BACKPRESSURE_S (20) seconds under ten times the load.
+# docs/performance.md says how to read it. The exit code is 1 when something that must hold does not.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+observex=build/observex
 code=0
-for program in $(find build/bench -maxdepth 1 -type f -name '*_bench' -perm -u+x | sort); do
-    printf '\n== %s\n' "$(basename "$program")"
-    "$program" || code=1
+
+part() {
+    printf '\n== %s\n' "$1"
+    shift
+    "$@" || code=1
+}
+
+printf 'machine: %s x %s, Linux %s, %s\n' "$(nproc)" \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(uname -r)" "$(date -u +%Y-%m-%dT%H:%MZ)"
+part '(a) decode: wire to batch against protobuf-c with an arena' build/bench/decode_bench
+part 'encode: batch to columns' build/bench/encode_bench
+part '(b) stages, each by itself' build/bench/stage_bench
+for signal in traces logs metrics; do
+    part "(b) end to end against the floor: $signal" build/bench/pipeline_bench "$observex" --signal "$signal" \
+        --records 500000 --rounds "${ROUNDS:-3}"
+    build/bench/pipeline_bench "$observex" --signal "$signal" --records 60000 --floor-only 1 --floor-rows 1000 || code=1
 done
+part '(c) gateway and log alone, with the disk floor' build/bench/gateway_bench
+part '(d, e) full load of three signals: memory, bytes on disk' build/bench/full_bench "$observex"
+part '(f) storage takes a tenth of what arrives' build/bench/backpressure_bench "$observex" \
+    --seconds "${BACKPRESSURE_S:-20}"
 exit "$code"

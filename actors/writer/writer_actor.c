@@ -23,10 +23,11 @@
 #define RETRY_MS   5
 #define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX PACKS_MAX
-/* While storage is behind, blocks may grow older before they are finished: with each FLUSH_SLOWER unsent blocks by
- * writer.flush once more. Long outages then leave few large blocks instead of many small ones. */
-#define FLUSH_SLOWER 256
-#define FLUSH_MAX_MS 30000
+/* While storage is busy, blocks may grow older before they are finished: by writer.flush once more for each block
+ * that it has not confirmed. Rows in few large blocks cost storage half of what they cost in many small ones, and
+ * long outages leave few blocks behind. */
+#define FLUSH_MAX_MS  30000
+#define FLUSH_LOOK_MS 50 /* how often an old block looks whether storage is free again */
 
 struct open_block {
     struct ox_pack *pack; /* its builder is open */
@@ -156,7 +157,7 @@ flush_limit_ms(const struct writer *w)
 {
     uint64_t base = (uint64_t)w->node->config->writer_flush_ms;
     uint64_t unsent = atomic_load_explicit(&w->node->outbox_blocks, memory_order_relaxed); /* a hint */
-    uint64_t limit = base * (1 + unsent / FLUSH_SLOWER);
+    uint64_t limit = base * (1 + unsent);
     return limit < FLUSH_MAX_MS ? limit : base > FLUSH_MAX_MS ? base : FLUSH_MAX_MS;
 }
 
@@ -169,8 +170,8 @@ arm_flush(struct ox_actor *self, struct writer *w)
     for (uint32_t i = 0; i < w->n_open; i++)
         oldest = w->open[i].opened_ns < oldest ? w->open[i].opened_ns : oldest;
     uint64_t age_ms = (now - oldest) / 1000000;
-    uint64_t limit_ms = flush_limit_ms(w);
-    uint64_t wait_ms = age_ms < limit_ms ? limit_ms - age_ms : 0;
+    uint64_t base_ms = (uint64_t)w->node->config->writer_flush_ms;
+    uint64_t wait_ms = age_ms < base_ms ? base_ms - age_ms : age_ms < flush_limit_ms(w) ? FLUSH_LOOK_MS : 0;
     if (wait_ms == 0 && w->packs >= PACKS_MAX)
         return; /* `outboxed` looks again */
     if (ox_timer_start(self, wait_ms, OX_K_flush, 0, &w->flush_timer) != OX_OK)
