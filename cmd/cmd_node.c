@@ -226,6 +226,7 @@ add(struct node_main *m, const char *id, const struct ox_actor_class *class, voi
         .arg = arg,
         .name = id,
         .restart = OX_RESTART_PERMANENT,
+        .shutdown_ms = (uint32_t)m->config.supervisor_shutdown_ms,
         .past_intensity = OX_SUP_ESCALATE,
     };
     return ox_sup_add_wait(m->root, &spec, pid, diag);

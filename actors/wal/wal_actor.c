@@ -32,7 +32,7 @@
 #define RECENT_MAX       262144 /* keys of requests: 60 s of 4,000 a second */
 
 /* What a retry is for. */
-enum { RETRY_PARKED, RETRY_RELEASE, RETRY_KEEP_HOUSE };
+enum { RETRY_PARKED, RETRY_RELEASE, RETRY_COMMIT, RETRY_KEEP_HOUSE };
 
 struct wal {
     struct ox_node *node;
@@ -46,6 +46,7 @@ struct wal {
     struct ox_recent *recent;
     struct ox_append *joiners; /* repeats of requests that wait for their commit */
     bool committing;
+    uint64_t commit_timer; /* requests gather until it fires (wal.commit_interval) */
     bool releasing;
     bool warned_full;
     uint64_t release_retry; /* timer */
@@ -292,6 +293,45 @@ answer_joiners(struct wal *w)
     }
 }
 
+/* wal.ack interval: the client hears at once; its ticket leaves the request, which is committed all the same. */
+static void
+answer_early(struct ox_append *append)
+{
+    struct ox_append *early = calloc(1, sizeof(*early));
+    if (early == NULL)
+        return; /* then it is answered when it is durable */
+    early->reply_to = append->reply_to;
+    early->ticket = append->ticket;
+    append->reply_to = OX_PID_NONE;
+    append->ticket = NULL;
+    answer(early);
+}
+
+/* What was answered early and could not be made durable is lost, and counted. */
+static void
+count_lost(const struct ox_append *append)
+{
+    const struct ox_batch *batch = append->parcel->batch;
+    if (ox_pid_is_none(append->reply_to))
+        OX_METRIC_ADD_L(OX_M_ingest_dropped, append->n_records - batch->n_rejected,
+                        ox_str_of(batch->tenant.name), ox_str_of(ox_signal_name(batch->signal)),
+                        OX_STR("wal_error"));
+}
+
+/* The next group starts now, or when more requests have had time to join it. */
+static void
+commit_soon(struct ox_actor *self, struct wal *w)
+{
+    uint64_t wait_ms = (uint64_t)w->node->config->wal_commit_interval_ms;
+    if (wait_ms == 0) {
+        commit_next(self, w);
+    } else if (!w->committing && w->commit_timer == 0 &&
+               ox_timer_start(self, wait_ms, OX_K_retry, RETRY_COMMIT, &w->commit_timer) != OX_OK) {
+        w->commit_timer = 0;
+        commit_next(self, w);
+    }
+}
+
 static void
 on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
@@ -306,7 +346,9 @@ on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         w->waiting_head = append;
     w->waiting_tail = append;
     w->n_waiting++;
-    commit_next(self, w);
+    if (w->node->config->wal_ack == OX_ACK_INTERVAL)
+        answer_early(append);
+    commit_soon(self, w);
 }
 
 static void
@@ -354,6 +396,7 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         struct ox_recent_key key = key_of(append);
         if (append->err != OX_OK) {
             ox_recent_drop(w->recent, key);
+            count_lost(append);
         } else {
             ox_recent_put(w->recent, key, OX_RECENT_DURABLE, ox_now_ns());
             account_logged(w, append);
@@ -567,6 +610,10 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     switch (what) {
     case RETRY_PARKED:
         forward_parked(self, w);
+        break;
+    case RETRY_COMMIT:
+        w->commit_timer = 0;
+        commit_next(self, w);
         break;
     case RETRY_RELEASE:
         w->release_retry = 0;

@@ -42,8 +42,6 @@ OX_CONFIG(runtime_actors_max,         "runtime.actors_max",         int,      "6
           "actors that may live at the same time")
 OX_CONFIG(runtime_mailbox_messages,   "runtime.mailbox_messages",   int,      "4096", "16", "1048576", "messages", NULL,
           "messages that wait in one mailbox; beyond it senders are refused")
-OX_CONFIG(runtime_mailbox_bytes,      "runtime.mailbox_bytes",      bytes,    "64MiB", "64KiB", "16GiB", "bytes", NULL,
-          "bytes that wait in one mailbox; beyond it senders are refused")
 OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "100ms", "1ms", "1m", "ms", NULL,
           "a turn of an actor longer than this is logged with a backtrace")
 OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1s", "10ms", "10m", "ms", NULL,
@@ -59,8 +57,6 @@ OX_CONFIG(supervisor_backoff_max_ms,  "supervisor.backoff_max",     duration, "3
           "the longest wait before a restart")
 OX_CONFIG(supervisor_shutdown_ms,     "supervisor.shutdown",        duration, "5s", "10ms", "10m", "ms", NULL,
           "how long a child may take to end in good order")
-OX_CONFIG(supervisor_health_interval_ms, "supervisor.health_interval", duration, "5s", "100ms", "1h", "ms", NULL,
-          "how often supervisors look after their children")
 
 OX_CONFIG(heart_drain_ms,             "heart.drain",                duration, "20s", "0", "10m", "ms", NULL,
           "how long the node may take to finish what it accepted when it is asked to stop")
@@ -98,8 +94,6 @@ OX_CONFIG(engine_memory_bytes,        "engine.memory",              bytes,    "1
           "memory limit of the embedded engine; its resident size may pass it by some 250 MiB")
 OX_CONFIG(engine_concurrency,         "engine.concurrency",         int,      "16", "2", "256", "statements", NULL,
           "statements that the embedded engine runs at once; some of them are kept for inserts")
-OX_CONFIG(engine_threads,             "engine.threads",             int,      "0", "0", "256", "threads", NULL,
-          "threads of one query in the embedded engine; 0 = its own choice")
 
 OX_CONFIG(gateway_body_bytes_max,     "gateway.body_max",           bytes,    "10MiB", "64KiB", "1GiB", "bytes", NULL,
           "largest request body, before and after decompression")
@@ -148,8 +142,8 @@ OX_CONFIG(validate_future_ms,         "validate.future",            duration, "1
 
 OX_CONFIG(wal_segment_bytes,          "wal.segment_bytes",          bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL,
           "size of one file of the write-ahead log")
-OX_CONFIG(wal_commit_interval_ms,     "wal.commit_interval",        duration, "2ms", "0", "5ms", "ms", NULL,
-          "how long a commit waits for more requests to join it; 0 = only for the one before")
+OX_CONFIG(wal_commit_interval_ms,     "wal.commit_interval",        duration, "0", "0", "5ms", "ms", NULL,
+          "how long requests gather before a commit starts; 0 = those that come while one runs form the next")
 OX_CONFIG(wal_ack,                    "wal.ack",                    enum,     "durable", "", "", "durable|interval", NULL,
           "durable: answer after the flush to disk; interval: answer at once and flush behind, so a power loss may lose what was acknowledged")
 OX_CONFIG(wal_total_bytes,            "wal.total_bytes",            bytes,    "8GiB", "128MiB", "", "bytes", NULL,
@@ -160,8 +154,6 @@ OX_CONFIG(outbox_segment_bytes,       "outbox.segment_bytes",       bytes,    "6
 OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8GiB", "128MiB", "", "bytes", NULL,
           "size of the whole outbox; above 80 % warns, above 95 % the writers wait")
 
-OX_CONFIG(tenant_batch_records,       "tenant.batch_records",       int,      "1024", "1", "65536", "records", NULL,
-          "records in flight in one stage of a tenant's pipeline")
 OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL,
           "tenants of one node that may be active at the same time")
 
@@ -205,9 +197,6 @@ OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1
           "largest limit of a search for traces")
 OX_CONFIG(query_logs_limit_max,       "query.logs_limit",           int,      "10000", "1", "100000", "logs", NULL,
           "largest limit of a search for logs")
-
-OX_CONFIG(metrics_tenants_max,        "metrics.tenants",            int,      "1000", "1", "100000", "tenants", NULL,
-          "tenants with labels of their own in /metrics; the rest are summed under `other`")
 
 OX_CONFIG(postgres_url,               "postgres.url",               string,   "", "", "", "url", NULL,
           "PostgreSQL of the control plane, postgresql://user@host/db; production mode does not start without it")
