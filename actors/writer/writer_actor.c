@@ -19,7 +19,8 @@
 #include "ox/metric.h"
 #include "ox/spine.h"
 
-#define PACKS_MAX  3 /* one compressing, one being made durable, one waiting */
+#define PACKS_MAX                                                                                            \
+    1 /* a block takes 60 ms to pack and some to sync; the next fills meanwhile. Each holds 50 MB */
 #define RETRY_MS   5
 #define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX PACKS_MAX
