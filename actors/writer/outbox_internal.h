@@ -9,6 +9,7 @@
 #define OX_OUTBOX_INTERNAL_H
 
 #include "ox/journal.h"
+#include "ox/random.h"
 #include "ox/spine.h"
 
 struct ox_storage;
@@ -78,5 +79,62 @@ struct ox_outbox_migration {
     struct ox_diag diag;
 };
 void ox__outbox_migrate_job(void *migration);
+
+/* What a tick of the actor is for. */
+enum ox__outbox_tick { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_PUBLISH };
+
+#define OX__OUTBOX_NOTE_MS  200 /* stored ids gather so long before they cost an fdatasync of their own */
+#define OX__OUTBOX_RETRY_MS 100 /* after a want of memory, room or threads */
+
+/* The actor's state: only its turns touch it. */
+struct ox__outbox {
+    struct ox_node *node;
+    struct ox_journal *journal;
+    struct ox_lane *lane;
+    const char *refused_dir;
+    struct ox_random random; /* jitter */
+    struct ox_pack *put_head, *put_tail;
+    uint32_t n_put;
+    bool committing;
+    bool warned_full;
+    struct ox_outbound *queue_head[OX_TABLE__COUNT], *queue_tail[OX_TABLE__COUNT];
+    uint32_t sending[OX_TABLE__COUNT];
+    uint32_t sending_all;
+    uint64_t blocks, rows; /* not confirmed */
+    uint64_t bytes;        /* of blocks in memory */
+    uint64_t *stored;
+    uint32_t n_stored, cap_stored;
+    uint32_t noting; /* ids in the commit that runs */
+    bool migrated, migrating;
+    uint32_t migrate_failures; /* in a row */
+    /* Each table backs off by itself: a block that storage cannot take must not hold the other tables back. */
+    uint32_t failures[OX_TABLE__COUNT]; /* in a row */
+    uint64_t retry_at_ns[OX_TABLE__COUNT];
+    int next_table; /* who is looked at first */
+    uint64_t send_timer, note_timer, commit_timer;
+};
+
+/* Shows in node, metrics and log how full the outbox is. */
+void ox__outbox_publish(struct ox__outbox *o);
+/* A tick `what` after after_ms; none when *timer already runs. timer: NULL or where its reference is kept. */
+void ox__outbox_tick(struct ox_actor *self, uint64_t after_ms, int what, uint64_t *timer);
+
+/* outbox_commit.c. Commits what waits; note: also when that is nothing but ids of stored blocks. */
+void ox__outbox_commit(struct ox_actor *self, struct ox__outbox *o, bool note);
+/* The block is in storage: its id is written down with a later commit. */
+void ox__outbox_note(struct ox_actor *self, struct ox__outbox *o, uint64_t block_id);
+void ox__on_outbox_put(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+void ox__on_outbox_committed(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+
+/* outbox_send.c. block: take. */
+void ox__outbox_push(struct ox__outbox *o, struct ox_outbound *block);
+/* The first block of the table, which must have one: now the caller's. */
+struct ox_outbound *ox__outbox_pop(struct ox__outbox *o, enum ox_table table);
+/* Starts as many inserts as may run. */
+void ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o);
+/* Brings the schema up to date, unless that is done or under way. */
+void ox__outbox_migrate(struct ox_actor *self, struct ox__outbox *o);
+void ox__on_outbox_sent(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+void ox__on_outbox_migrated(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 
 #endif

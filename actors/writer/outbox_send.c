@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/writer/outbox_send.c - durable blocks on their way into storage.
+ *
+ * Owns:    the queue of each table, and when it is tried again.
+ * Threads: the outbox actor's turns; inserts and migrations run on dirty threads.
+ * Bounds:  TABLE_SENDS and writer.blocks_in_flight inserts at a time.
+ * Fails:   storage that is down, busy or slow is tried again for ever, 100 ms doubling to 30 s; a block that
+ *          storage refuses REFUSALS_MAX times is kept as a file and counted.
+ * Flow:    outbox_commit.c -> queue -(dirty)-> storage -> ox__outbox_note.
+ */
+#include <stdlib.h>
+
+#include "actors/writer/outbox_internal.h"
+#include "ox/log.h"
+#include "ox/metric.h"
+#include "ox/random.h"
+
+#define TABLE_SENDS    2  /* inserts of one table at a time; more only fight for the same cores */
+#define REFUSALS_MAX   3  /* a refusal may be an old schema or a mistake of ours: be sure first */
+#define UNREADABLE_MAX 10 /* reads of a block whose bytes are damaged on disk */
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 30000
+#define MIGRATE_QUICK                                                                                        \
+    20 /* tries without growing waits: an engine that starts beside us needs a second or two */
+
+void
+ox__outbox_push(struct ox__outbox *o, struct ox_outbound *block)
+{
+    block->next = NULL;
+    if (o->queue_tail[block->table] != NULL)
+        o->queue_tail[block->table]->next = block;
+    else
+        o->queue_head[block->table] = block;
+    o->queue_tail[block->table] = block;
+}
+
+static void
+push_front(struct ox__outbox *o, struct ox_outbound *block)
+{
+    block->next = o->queue_head[block->table];
+    o->queue_head[block->table] = block;
+    if (o->queue_tail[block->table] == NULL)
+        o->queue_tail[block->table] = block;
+}
+
+struct ox_outbound *
+ox__outbox_pop(struct ox__outbox *o, enum ox_table table)
+{
+    struct ox_outbound *block = o->queue_head[table];
+    o->queue_head[table] = block->next;
+    if (block->next == NULL)
+        o->queue_tail[table] = NULL;
+    block->next = NULL;
+    return block;
+}
+
+static uint64_t
+backoff_ms(struct ox__outbox *o, uint32_t failures)
+{
+    uint32_t shift = failures < 9 ? failures : 9;
+    uint64_t ms = (uint64_t)BACKOFF_MIN_MS << shift;
+    if (ms > BACKOFF_MAX_MS)
+        ms = BACKOFF_MAX_MS;
+    return ms / 2 +
+           ox_random_below(&o->random, ms / 2 + 1); /* half of it is jitter: nodes do not come back as one */
+}
+
+static void
+storage_failed(struct ox__outbox *o, enum ox_table table)
+{
+    uint64_t wait = backoff_ms(o, o->failures[table]);
+    o->failures[table]++;
+    o->retry_at_ns[table] = ox_now_ns() + wait * 1000000;
+    ox_metric_set(OX_M_storage_up, 0);
+}
+
+static void
+storage_works(struct ox__outbox *o, enum ox_table table)
+{
+    if (o->failures[table] > 0)
+        OX_LOG_INFO("outbox", "storage takes a table's blocks again", OX_F_STR("table", ox_table_name(table)),
+                    OX_F_U64("blocks_waiting", o->blocks));
+    o->failures[table] = 0;
+    o->retry_at_ns[table] = 0;
+    uint32_t failing = 0;
+    for (int t = 0; t < OX_TABLE__COUNT; t++)
+        failing += o->failures[t] > 0;
+    ox_metric_set(OX_M_storage_up, failing == 0);
+}
+
+void
+ox__outbox_migrate(struct ox_actor *self, struct ox__outbox *o)
+{
+    if (o->migrated || o->migrating)
+        return;
+    struct ox_outbox_migration *m = calloc(1, sizeof(*m));
+    if (m == NULL ||
+        (m->storage = o->node->storage,
+         ox_dirty_submit(self, NULL, ox__outbox_migrate_job, m, OX_K_outbox_migrated, free, NULL)) != OX_OK) {
+        free(m);
+        ox__outbox_tick(self, BACKOFF_MIN_MS, TICK_MIGRATE, NULL);
+        return;
+    }
+    o->migrating = true;
+}
+
+void
+ox__on_outbox_migrated(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg)
+{
+    const struct ox_outbox_migration *m = msg->data;
+    o->migrating = false;
+    if (m->err != OX_OK) {
+        OX_LOG_AT(o->migrate_failures < 5 ? OX_LOG_INFO : OX_LOG_ERROR, "outbox",
+                  "storage is not ready for the schema yet", OX_F_ERR(m->err), OX_F_STR("at", m->diag.field),
+                  OX_F_DIAG(&m->diag));
+        o->migrate_failures++;
+        ox__outbox_tick(self,
+                        o->migrate_failures < MIGRATE_QUICK
+                            ? BACKOFF_MIN_MS
+                            : backoff_ms(o, o->migrate_failures - MIGRATE_QUICK),
+                        TICK_MIGRATE, NULL);
+        return;
+    }
+    o->migrated = true;
+    atomic_store_explicit(&o->node->storage_migrated, true,
+                          memory_order_release); /* pairs with /ready's acquire */
+    OX_LOG_INFO("outbox", "the schema is up to date", OX_F_U64("applied", m->applied));
+    ox_metric_set(OX_M_storage_up, 1);
+    ox__outbox_pump(self, o);
+}
+
+static bool
+send_next(struct ox_actor *self, struct ox__outbox *o, enum ox_table table)
+{
+    struct ox_outbound *block = ox__outbox_pop(o, table);
+    struct ox_outbox_send *send = calloc(1, sizeof(*send));
+    if (send == NULL) {
+        push_front(o, block);
+        ox__outbox_tick(self, OX__OUTBOX_RETRY_MS, TICK_SEND, &o->send_timer);
+        return false;
+    }
+    *send = (struct ox_outbox_send){.node = o->node,
+                                    .journal = o->journal,
+                                    .refused_dir = o->refused_dir,
+                                    .block = block,
+                                    .give_up = block->tries + 1 >= REFUSALS_MAX};
+    if (ox_dirty_submit(self, NULL, ox__outbox_send_job, send, OX_K_outbox_sent, ox__outbox_send_free,
+                        NULL) != OX_OK) {
+        free(send);
+        push_front(o, block);
+        ox__outbox_tick(self, OX__OUTBOX_RETRY_MS, TICK_SEND, &o->send_timer);
+        return false;
+    }
+    o->sending[table]++;
+    o->sending_all++;
+    return true;
+}
+
+void
+ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
+{
+    uint32_t max = (uint32_t)o->node->config->writer_blocks_in_flight;
+    uint64_t now = ox_now_ns(), again = UINT64_MAX;
+    if (!o->migrated)
+        return;
+    int first = o->next_table++ % OX_TABLE__COUNT;
+    for (int i = 0; i < OX_TABLE__COUNT; i++) {
+        int t = (first + i) % OX_TABLE__COUNT;
+        uint32_t sends = o->failures[t] > 0 ? 1 : TABLE_SENDS; /* one probe until the table is taken again */
+        if (o->queue_head[t] != NULL && now < o->retry_at_ns[t]) {
+            again = o->retry_at_ns[t] < again ? o->retry_at_ns[t] : again;
+            continue;
+        }
+        while (o->queue_head[t] != NULL && o->sending[t] < sends && o->sending_all < max) {
+            if (!send_next(self, o, (enum ox_table)t))
+                return;
+        }
+    }
+    if (again != UINT64_MAX) { /* the earliest counts: what was armed may be later */
+        ox_timer_cancel(self, o->send_timer);
+        o->send_timer = 0;
+        ox__outbox_tick(self, (again - now) / 1000000 + 1, TICK_SEND, &o->send_timer);
+    }
+}
+
+static void
+settle(struct ox_actor *self, struct ox__outbox *o, struct ox_outbound *block)
+{
+    o->blocks--;
+    o->rows -= block->rows;
+    if (block->held)
+        o->bytes -= block->bytes.len;
+    ox__outbox_note(self, o, block->block_id);
+    ox__outbound_free(block);
+}
+
+static void
+count_stored(const struct ox_outbox_send *send)
+{
+    static const enum ox_signal signal_of[OX_TABLE__COUNT] = {
+        [OX_TABLE_TRACES] = OX_SIGNAL_TRACES,  [OX_TABLE_LOGS] = OX_SIGNAL_LOGS,
+        [OX_TABLE_POINTS] = OX_SIGNAL_METRICS, [OX_TABLE_HISTOGRAMS] = OX_SIGNAL_METRICS,
+        [OX_TABLE_SERIES] = OX_SIGNAL__COUNT,  [OX_TABLE_EXEMPLARS] = OX_SIGNAL__COUNT,
+    };
+    struct ox_str table = ox_str_of(ox_table_name(send->block->table));
+    enum ox_signal signal = signal_of[send->block->table];
+    ox_metric_observe_l(OX_M_storage_insert, &table, send->seconds);
+    ox_metric_observe_l(OX_M_storage_block_rows, &table, send->block->rows);
+    if (signal != OX_SIGNAL__COUNT) /* series and exemplars are no records of their own */
+        OX_METRIC_ADD_L(OX_M_ingest_stored, send->block->rows, ox_str_of(ox_signal_name(signal)));
+}
+
+static void
+on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_send *send,
+               struct ox_outbound *block)
+{
+    OX_METRIC_ADD_L(OX_M_storage_insert_failed, 1, ox_str_of(ox_table_name(block->table)),
+                    ox_str_of(ox_err_info(send->err)->symbol));
+    OX_LOG_WARN("outbox", "an insert failed and will be tried again",
+                OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
+                OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
+    block->tries += send->err == OX_E_STORAGE_REFUSED;
+    block->unreadable += send->unread;
+    if (!block->held)
+        ox_buf_fini(&block->bytes);
+    /* In front: a block in doubt is tried again before its token can leave the tables' window. */
+    push_front(o, block);
+    storage_failed(o, block->table);
+}
+
+static void
+count_dropped(const struct ox_outbound *block, const char *reason)
+{
+    ox_metric_add(OX_M_outbox_refused, 1);
+    OX_METRIC_ADD_L(OX_M_ingest_dropped, block->rows, OX_STR(""), ox_str_of(ox_table_name(block->table)),
+                    ox_str_of(reason));
+}
+
+/* The disk gives the block's bytes back damaged, again and again: its rows are lost, and said to be. */
+static void
+on_unreadable(struct ox_actor *self, struct ox__outbox *o, const struct ox_outbox_send *send,
+              struct ox_outbound *block)
+{
+    OX_LOG_ERROR("outbox", "an acknowledged block cannot be read back from the outbox and is lost",
+                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
+                 OX_F_U64("block_id", block->block_id), OX_F_U64("outbox_seq", block->outbox_seq),
+                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
+    count_dropped(block, "wal_error");
+    settle(self, o, block);
+}
+
+static void
+on_refused(struct ox_actor *self, struct ox__outbox *o, const struct ox_outbox_send *send,
+           struct ox_outbound *block)
+{
+    OX_LOG_ERROR("outbox", "storage refuses a block for its content; it is kept in dlq/blocks",
+                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
+                 OX_F_U64("block_id", block->block_id), OX_F_DIAG(&send->diag));
+    count_dropped(block, "invalid");
+    storage_works(o, block->table); /* it answered */
+    settle(self, o, block);
+}
+
+void
+ox__on_outbox_sent(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg)
+{
+    struct ox_outbox_send *send = msg->data;
+    struct ox_outbound *block = send->block;
+    send->block = NULL;
+    o->sending[block->table]--;
+    o->sending_all--;
+    if (send->err == OX_OK) {
+        send->block = block;
+        count_stored(send);
+        send->block = NULL;
+        storage_works(o, block->table);
+        settle(self, o, block);
+    } else if (send->err == OX_E_STORAGE_REFUSED && send->give_up) {
+        on_refused(self, o, send, block);
+    } else if (send->unread && block->unreadable + 1 >= UNREADABLE_MAX) {
+        on_unreadable(self, o, send, block);
+    } else {
+        on_send_failed(self, o, send, block);
+    }
+    ox__outbox_publish(o);
+    ox__outbox_pump(self, o);
+}
