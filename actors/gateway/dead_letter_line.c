@@ -7,25 +7,18 @@
  * Fails:   OX_E_NOMEM; the buffer then ends where it did.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
 
+#include "ox/clock.h"
 #include "ox/dead_letter.h"
 #include "ox/otlp.h"
 #include "ox/validate.h"
 
-#define NS_PER_S 1000000000ull
-
 static void
 put_time(struct ox_buf *out, uint64_t now_ns)
 {
-    struct tm tm;
-    time_t s = (time_t)(now_ns / NS_PER_S);
-    if (gmtime_r(&s, &tm) == NULL)
-        memset(&tm, 0, sizeof(tm));
-    ox_buf_printf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09uZ\",\"time_ns\":\"%" PRIu64 "\"",
-                  tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                  (unsigned)(now_ns % NS_PER_S), now_ns);
+    char text[OX_RFC3339_LEN + 1];
+    ox_clock_rfc3339(now_ns, text);
+    ox_buf_printf(out, "{\"time\":\"%s\",\"time_ns\":\"%" PRIu64 "\"", text, now_ns);
 }
 
 static void
