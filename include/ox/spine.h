@@ -69,7 +69,7 @@ struct ox_node {
     _Atomic bool replay_done;
     _Atomic uint64_t writer_records; /* in blocks that are not durable yet */
     _Atomic uint64_t outbox_blocks;  /* not yet stored */
-    _Atomic uint64_t outbox_notes; /* stored, and not noted as such yet: a stop waits for them too */
+    _Atomic uint64_t outbox_notes;   /* stored, and not noted as such yet: a stop waits for them too */
     _Atomic uint64_t outbox_rows;
 };
 
