@@ -139,10 +139,10 @@ main(int argc, char **argv)
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, NULL);
     sigaction(SIGTERM, &act, NULL);
+    read_behaviour(behaviour); /* before the event: who sees it may already write the next one */
     event("start %ld", (long)getpid());
     if (getpgrp() != getpid())
         event("shares its process group %ld", 0);
-    read_behaviour(behaviour);
     if (strcmp(behaviour, "crash") == 0)
         return 3;
     if (strcmp(behaviour, "hopeless") == 0)
