@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal: crashes add up per entry and survive a power cut; a damaged file costs nothing but memory of crashes.
- * Method: the faulty disk, with every call failing once and the power cut after it.
+ * Goal:    crashes add up per entry and survive a power cut; a damaged file costs nothing but memory of
+ *          crashes.
+ * Method:  the faulty disk, with every call failing once and the power cut after it.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
