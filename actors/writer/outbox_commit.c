@@ -17,9 +17,9 @@
 #include "ox/metric.h"
 #include "ox/wal.h"
 
-#define BYTES_MAX   (24u << 20) /* compressed: a second or two of full load */
-#define NOTE_MAX    1024        /* ... or until there are so many; well below the deduplication window */
-#define FILL_REFUSE 950         /* permille */
+#define BYTES_MAX   (8u << 20) /* compressed: a second of full load */
+#define NOTE_MAX    1024       /* ... or until there are so many; well below the deduplication window */
+#define FILL_REFUSE 950        /* permille */
 
 void
 ox__outbox_note(struct ox_actor *self, struct ox__outbox *o, uint64_t block_id)

@@ -99,7 +99,7 @@ OX_CONFIG(gateway_body_bytes_max,     "gateway.body_max",           bytes,    "1
           "largest request body, before and after decompression")
 OX_CONFIG(gateway_records_max,        "gateway.records_in_flight",  int,      "65536", "1024", "16777216", "records", NULL,
           "records that are accepted and not yet acknowledged, per node; one request may overshoot")
-OX_CONFIG(gateway_memory_bytes,       "gateway.memory",             bytes,    "64MiB", "16MiB", "64GiB", "bytes", NULL,
+OX_CONFIG(gateway_memory_bytes,       "gateway.memory",             bytes,    "32MiB", "16MiB", "64GiB", "bytes", NULL,
           "bytes of request bodies held in memory, per node; beyond it requests get 429")
 OX_CONFIG(gateway_connections_max,    "gateway.connections",        int,      "10000", "16", "1000000", "connections", NULL,
           "open connections per node")
@@ -159,7 +159,7 @@ OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "1
 
 OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL,
           "rows at which a block is finished")
-OX_CONFIG(writer_block_bytes,         "writer.block_bytes",         bytes,    "64MiB", "64KiB", "200MiB", "bytes", NULL,
+OX_CONFIG(writer_block_bytes,         "writer.block_bytes",         bytes,    "32MiB", "64KiB", "200MiB", "bytes", NULL,
           "uncompressed bytes at which a block is finished; ClickHouse splits larger ones")
 OX_CONFIG(writer_flush_ms,            "writer.flush",               duration, "500ms", "10ms", "1m", "ms", NULL,
           "age at which a block is finished however small it is")
