@@ -19,6 +19,10 @@ not_ready(void *ctx, struct ox_buf *reasons)
         ox_buf_printf(reasons, "the node is %s\n", phase == OX_NODE_STARTING ? "starting" : "stopping");
     if (!atomic_load_explicit(&node->storage_migrated, memory_order_acquire))
         ox_buf_append_cstr(reasons, "storage has not taken the schema yet: ingest works, questions do not\n");
+    if (atomic_load_explicit(&node->disk_low, memory_order_relaxed))
+        ox_buf_append_cstr(
+            reasons,
+            "less than wal.disk_reserve is free on the data disk: questions work, ingest does not\n");
     if (atomic_load_explicit(&node->wal_fill, memory_order_relaxed) >= 950)
         ox_buf_append_cstr(reasons, "the write-ahead log has reached 95 % of wal.total_bytes\n");
     if (atomic_load_explicit(&node->outbox_fill, memory_order_relaxed) >= 950)

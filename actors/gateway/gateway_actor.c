@@ -49,6 +49,10 @@ check_room(struct ox_node *node, struct ox_diag *diag)
         return ox_diag_set(
             diag, OX_E_OVERLOAD, "outbox.total_bytes", -1,
             "storage takes less than arrives and the outbox has reached 95 %% of its bound; retry later");
+    if (atomic_load_explicit(&node->disk_low, memory_order_relaxed))
+        return ox_diag_set(
+            diag, OX_E_DISK_FULL, "wal.disk_reserve", -1,
+            "the data disk is nearly full; stored data can be read, new data is taken once there is room");
     return OX_OK;
 }
 

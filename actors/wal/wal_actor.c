@@ -234,6 +234,7 @@ commit_next(struct ox_actor *self, struct wal *w)
         ox_panic("no memory for a group commit");
     group->journal = w->journal;
     group->clock = w->node->clock;
+    group->node = w->node;
     group->head = w->waiting_head;
     group->n = w->n_waiting;
     ox_err err = ox_dirty_submit(self, w->lane, ox__wal_commit_job, group, OX_K_wal_committed,
@@ -603,6 +604,18 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     on_wal_replay(self, w);
 }
 
+/* Space comes back while no commit would notice. A full queue of dirty threads is asked again in a second. */
+static void
+look_at_disk(struct ox_actor *self, struct wal *w)
+{
+    struct ox_wal_space *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return;
+    job->node = w->node;
+    if (ox_dirty_submit(self, NULL, ox__wal_space_job, job, OX_K_wal_space, free, NULL) != OX_OK)
+        free(job);
+}
+
 static void
 on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
 {
@@ -622,6 +635,7 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     default:
         publish_fill(w);
         release_next(self, w);
+        look_at_disk(self, w);
         if (ox_timer_start(self, KEEP_HOUSE_MS, OX_K_retry, RETRY_KEEP_HOUSE, &ref) != OX_OK)
             ox_panic("no timer to keep house");
     }
@@ -652,6 +666,8 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_wal_replayed:
         on_wal_replayed(self, w, msg);
+        break;
+    case OX_K_wal_space: /* the job has published what it saw */
         break;
     case OX_K_retry:
         on_retry(self, w, msg->num);

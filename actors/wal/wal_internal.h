@@ -16,6 +16,7 @@
 struct ox_wal_group {
     struct ox_journal *journal;
     const struct ox_clock *clock;
+    struct ox_node *node;
     struct ox_append *head;
     uint32_t n;
     struct ox_append **failed_tail; /* unused outside the job */
@@ -46,10 +47,17 @@ struct ox_wal_replay {
     uint32_t next;                                /* parcels before it are handed on */
 };
 
+/* A look at the data disk. */
+struct ox_wal_space {
+    struct ox_node *node;
+    ox_err err;
+};
+
 /* Jobs (dirty threads) and how their arguments are freed. */
 void ox__wal_commit_job(void *group);
 void ox__wal_group_free(void *group);
 void ox__wal_release_job(void *release);
+void ox__wal_space_job(void *space);
 void ox__wal_replay_job(void *replay);
 void ox__wal_replay_free(void *replay);
 

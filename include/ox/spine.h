@@ -65,6 +65,7 @@ struct ox_node {
      * when an operator has removed the outbox. */
     _Atomic uint64_t next_block_id;
     uint64_t boot_nonce;
+    _Atomic bool disk_low; /* less than wal.disk_reserve is free: new work is refused until there is more */
     _Atomic bool storage_migrated;
     _Atomic bool replay_done;
     _Atomic uint64_t writer_records; /* in blocks that are not durable yet */

@@ -411,8 +411,10 @@ Test(spine, a_full_disk_refuses_and_recovers)
                                         "4MiB",
                                         "--outbox-segment-bytes",
                                         "4MiB",
+                                        "--wal-disk-reserve",
+                                        "12MiB", /* what the writers hold finds room in the outbox */
                                         "--writer-block-bytes",
-                                        "512KiB",
+                                        "1MiB",
                                         NULL};
     char retry[16];
     int status;

@@ -148,6 +148,8 @@ OX_CONFIG(wal_ack,                    "wal.ack",                    enum,     "d
           "durable: answer after the flush to disk; interval: answer at once and flush behind, so a power loss may lose what was acknowledged")
 OX_CONFIG(wal_total_bytes,            "wal.total_bytes",            bytes,    "8GiB", "128MiB", "", "bytes", NULL,
           "size of the whole write-ahead log; above 80 % warns, above 95 % refuses with 429")
+OX_CONFIG(wal_disk_reserve_bytes,     "wal.disk_reserve",           bytes,    "256MiB", "0", "1TiB", "bytes", NULL,
+          "free space that new requests must leave on the data disk, so that what was acknowledged can go on to storage; below it they get 429")
 
 OX_CONFIG(outbox_segment_bytes,       "outbox.segment_bytes",       bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL,
           "size of one file of the outbox")
