@@ -36,6 +36,7 @@ static const struct reject_row rows[OX_REJECT__COUNT] = {
                               "there are more attributes or parts, or longer ones, than the limit",
                               OX_DROP_INVALID},
     [OX_REJECT_UTF8] = {"utf8", "a string is not UTF-8", OX_DROP_DECODE},
+    [OX_REJECT_DISPOSED] = {"disposed", "the record is accounted for already", OX_DROP_INVALID},
 };
 
 static const struct reject_row *
