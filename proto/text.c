@@ -6,6 +6,7 @@
  * Threads: any.
  * Fails:   memory, shown as out->failed; ox_base64_decode: OX_E_INVALID.
  */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +142,8 @@ ox_double_text(struct ox_buf *out, double d, bool with_point)
         ox_buf_append_cstr(out, text);
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
+    /* Fifteen digits are always kept, so no shorter text is missed, but by subnormal numbers. */
+    for (int digits = fabs(d) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, d);
         if (strtod(text, NULL) == d)
             break;
