@@ -88,7 +88,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
     struct ox_tenants_limits tl = {
         .tenants_max = (uint32_t)cfg->tenant_max,
         .node_records_max = (uint64_t)cfg->gateway_records_max,
-        .tenant_records_max = (uint64_t)cfg->gateway_records_max,
+        .tenant_records_max =
+            (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
         .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
     };
     node->tenants = ox_tenants_new(&tl);

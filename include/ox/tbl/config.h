@@ -98,7 +98,7 @@ OX_CONFIG(engine_concurrency,         "engine.concurrency",         int,      "1
 OX_CONFIG(gateway_body_bytes_max,     "gateway.body_max",           bytes,    "10MiB", "64KiB", "1GiB", "bytes", NULL,
           "largest request body, before and after decompression")
 OX_CONFIG(gateway_records_max,        "gateway.records_in_flight",  int,      "65536", "1024", "16777216", "records", NULL,
-          "records that are accepted and not yet acknowledged, per node; one request may overshoot")
+          "records that are accepted and not yet in a block, per node; one tenant may hold half of them; one request may overshoot")
 OX_CONFIG(gateway_memory_bytes,       "gateway.memory",             bytes,    "32MiB", "16MiB", "64GiB", "bytes", NULL,
           "bytes of request bodies held in memory, per node; beyond it requests get 429")
 OX_CONFIG(gateway_connections_max,    "gateway.connections",        int,      "10000", "16", "1000000", "connections", NULL,
