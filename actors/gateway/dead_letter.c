@@ -23,6 +23,7 @@
 /* More rotated files than this are not kept: a bound for the list, far above total / file size. */
 #define FILES_MAX    1024
 #define NAME_CURRENT "dlq.jsonl"
+#define CHUNK_BYTES  16384
 
 struct rotated {
     uint64_t closed_ns;
@@ -34,7 +35,7 @@ struct ox_dead_letter {
     struct ox_dead_letter_config config;
     int fd;
     uint64_t bytes;                  /* of the current file */
-    bool damaged;                    /* a failed write could not be cut back: only rotating helps */
+    bool damaged;                    /* a failed write was not cut back yet: nothing is appended before */
     struct rotated files[FILES_MAX]; /* oldest first */
     uint32_t n_files;
     uint64_t dropped_bytes;
@@ -78,9 +79,15 @@ remove_oldest(struct ox_dead_letter *dl)
 static void
 insert_file(struct ox_dead_letter *dl, uint64_t closed_ns, uint64_t bytes)
 {
+    if (dl->n_files == FILES_MAX) {
+        /* The oldest stays on disk until the next start finds it among fewer; the newest must be known, since
+         * the next name is made from it. */
+        if (closed_ns < dl->files[0].closed_ns)
+            return;
+        dl->n_files--;
+        memmove(dl->files, dl->files + 1, dl->n_files * sizeof(dl->files[0]));
+    }
     uint32_t at = dl->n_files;
-    if (at == FILES_MAX)
-        return; /* stays on disk until the next start finds it among fewer */
     while (at > 0 && dl->files[at - 1].closed_ns > closed_ns) {
         dl->files[at] = dl->files[at - 1];
         at--;
@@ -101,14 +108,18 @@ file_bytes(struct ox_disk *disk, const char *path, uint64_t *bytes)
     return err;
 }
 
-/* Listing callback: notes the names that are ours; sizes are read afterwards. */
+/* Listing callback: notes the names that are ours; sizes are read afterwards. Ours is only what we would write
+ * ourselves: "dlq-007.jsonl", put there by somebody, would be looked for as dlq-7.jsonl and keep the program
+ * from starting; a time that no clock shows would leave no later name for the next file. */
 static bool
 note_name(void *arg, const char *name)
 {
     struct ox_dead_letter *dl = arg;
+    char ours[OX_DISK_PATH_MAX];
     uint64_t closed_ns;
-    int end = 0;
-    if (sscanf(name, "dlq-%" SCNu64 ".jsonl%n", &closed_ns, &end) == 1 && end > 0 && name[end] == '\0')
+    if (sscanf(name, "dlq-%" SCNu64 ".jsonl", &closed_ns) != 1 || closed_ns > INT64_MAX)
+        return true;
+    if (rotated_path(dl, closed_ns, ours) && strcmp(strrchr(ours, '/') + 1, name) == 0)
         insert_file(dl, closed_ns, 0);
     return true;
 }
@@ -143,23 +154,24 @@ open_current(struct ox_dead_letter *dl)
     return err;
 }
 
-/* A crash may have left half a line: everything behind the last newline is cut off. */
+/* A crash may have left half a line, or zeros where pages of the last append did not reach the disk (no line
+ * holds a zero): what stands from there on was never acknowledged and is cut off. */
 static ox_err
 cut_torn_line(struct ox_dead_letter *dl)
 {
-    uint64_t end = dl->bytes;
-    char chunk[4096];
-    while (end > 0) {
-        size_t n = end < sizeof(chunk) ? (size_t)end : sizeof(chunk);
-        ox_err err = ox_disk_read_all(dl->disk, dl->fd, chunk, n, end - n);
+    uint64_t end = 0;
+    char chunk[CHUNK_BYTES];
+    for (uint64_t at = 0; at < dl->bytes; at += sizeof(chunk)) {
+        size_t n = dl->bytes - at < sizeof(chunk) ? (size_t)(dl->bytes - at) : sizeof(chunk);
+        ox_err err = ox_disk_read_all(dl->disk, dl->fd, chunk, n, at);
         if (err != OX_OK)
             return err;
-        const char *newline = memrchr(chunk, '\n', n);
-        end -= n;
-        if (newline != NULL) {
-            end += (uint64_t)(newline - chunk) + 1;
+        const char *zero = memchr(chunk, '\0', n);
+        const char *newline = memrchr(chunk, '\n', zero != NULL ? (size_t)(zero - chunk) : n);
+        if (newline != NULL)
+            end = at + (uint64_t)(newline - chunk) + 1;
+        if (zero != NULL)
             break;
-        }
     }
     if (end == dl->bytes)
         return OX_OK;
@@ -267,16 +279,16 @@ rotate(struct ox_dead_letter *dl, uint64_t now_ns)
     dl->fd = -1;
     insert_file(dl, closed_ns, dl->bytes);
     dl->bytes = 0;
-    dl->damaged = false;
     return open_current(dl);
 }
 
-/* After a failed write: back to whole lines, or the next append starts a new file. */
-static void
+/* After a failed write: back to whole lines. Tried again before the next append when it does not work. */
+static ox_err
 cut_back(struct ox_dead_letter *dl)
 {
-    if (ox_disk_ftruncate(dl->disk, dl->fd, dl->bytes) != OX_OK)
-        dl->damaged = true;
+    ox_err err = ox_disk_ftruncate(dl->disk, dl->fd, dl->bytes);
+    dl->damaged = err != OX_OK;
+    return err;
 }
 
 static ox_err
@@ -285,8 +297,10 @@ append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns)
     ox_err err = OX_OK;
     if (dl->fd < 0)
         err = open_current(dl); /* an earlier rotation got only half way */
+    else if (dl->damaged)
+        err = cut_back(dl);
     bool past = dl->bytes != 0 && dl->bytes + lines.n > dl->config.file_bytes_max;
-    if (err == OX_OK && (dl->damaged || past))
+    if (err == OX_OK && past)
         err = rotate(dl, now_ns);
     if (err == OX_OK)
         err = expire(dl, now_ns, lines.n);
@@ -296,7 +310,7 @@ append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns)
     if (err == OX_OK)
         err = ox_disk_fdatasync(dl->disk, dl->fd);
     if (err != OX_OK) {
-        cut_back(dl);
+        (void)cut_back(dl); /* the first error is the one to tell */
         return err;
     }
     dl->bytes += lines.n;

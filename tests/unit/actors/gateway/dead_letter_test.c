@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal:    a refused record can be read, mended and posted again; what was acknowledged as kept survives power
+ *          cuts and failing disks, in whole lines; files are bounded in size, number and age.
+ * Method:  requests of each signal go through decoder and validation and their lines back through both; the
+ *          files live on the faulty disk of the harness.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ox/dead_letter.h"
+#include "ox/otlp.h"
+#include "ox/validate.h"
+#include "tests/harness/fault_disk.h"
+
+#define DIR     "data/dlq"
+#define CURRENT DIR "/dlq.jsonl"
+#define NOW     1700000000000000000ull
+#define PLENTY  (1ull << 40)
+
+/* --- lines ------------------------------------------------------------------------------------------------ */
+
+#define RESOURCE                                                                                             \
+    "{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}}]},"      \
+    "\"schemaUrl\":\"http://r\","
+#define SCOPE                                                                                                \
+    "\"scope\":{\"name\":\"lib\",\"version\":\"1.2\",\"attributes\":[{\"key\":\"k\",\"value\":{"             \
+    "\"intValue\":\"7\"}}]},"                                                                                \
+    "\"schemaUrl\":\"http://s\","
+#define IDS   "\"traceId\":\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":\"0102030405060708\","
+#define START "\"startTimeUnixNano\":\"1700000000000000000\","
+
+/* Of each signal three records: accepted, refused by validation, refused for UTF-8 (after the byte 0xc3 of its
+ * string was spoiled). Fields stand in the order of their numbers, as in the lines: so bytes can be compared. */
+static const char *const requests[OX_SIGNAL__COUNT] = {
+    [OX_SIGNAL_TRACES] =
+        "{\"resourceSpans\":[" RESOURCE "\"scopeSpans\":[{" SCOPE "\"spans\":["
+        "{" IDS "\"name\":\"fine\"," START "\"endTimeUnixNano\":\"1700000000000000001\"},"
+        "{" IDS "\"name\":\"a \\u2028\\\"\\\\\\n\\u0001\"," START "\"endTimeUnixNano\":\"1\"},"
+        "{" IDS "\"name\":\"caf\xc3\xa9\"," START "\"endTimeUnixNano\":\"1700000000000000001\"}]}]}]}",
+    [OX_SIGNAL_LOGS] =
+        "{\"resourceLogs\":[" RESOURCE "\"scopeLogs\":[{" SCOPE "\"logRecords\":["
+        "{\"timeUnixNano\":\"1700000000000000000\",\"body\":{\"stringValue\":\"fine\"}},"
+        "{\"timeUnixNano\":\"1\",\"body\":{\"stringValue\":\"a \\u2028\\\"\\\\\\n\\u0001\"}},"
+        "{\"timeUnixNano\":\"1700000000000000000\",\"body\":{\"stringValue\":\"caf\xc3\xa9\"}}]}]}]}",
+    [OX_SIGNAL_METRICS] =
+        "{\"resourceMetrics\":[" RESOURCE "\"scopeMetrics\":[{" SCOPE "\"metrics\":["
+        "{\"name\":\"m\",\"unit\":\"By\",\"sum\":{\"aggregationTemporality\":2,\"isMonotonic\":true,"
+        "\"dataPoints\":[{\"timeUnixNano\":\"1700000000000000000\",\"asInt\":\"1\"},"
+        "{\"timeUnixNano\":\"1700000000000000000\",\"asDouble\":\"NaN\"},"
+        "{\"timeUnixNano\":\"1700000000000000000\",\"asInt\":\"1\",\"attributes\":["
+        "{\"key\":\"k\",\"value\":{\"stringValue\":\"caf\xc3\xa9\"}}]}]}}]}]}]}",
+};
+static const enum ox_reject second_reject[OX_SIGNAL__COUNT] = {[OX_SIGNAL_TRACES] = OX_REJECT_TIME_REVERSED,
+                                                               [OX_SIGNAL_LOGS] = OX_REJECT_TIME_TOO_OLD,
+                                                               [OX_SIGNAL_METRICS] = OX_REJECT_VALUE};
+
+/* The batch of a request in JSON; `spoil` breaks its UTF-8. */
+static struct ox_batch *
+decode(enum ox_signal signal, struct ox_str json, bool spoil)
+{
+    struct ox_decode_limits limits;
+    struct ox_diag diag;
+    struct ox_body *body = NULL;
+    struct ox_batch *batch = ox_batch_new();
+    ox_decode_limits_default(&limits);
+    cr_assert_not_null(batch);
+    cr_assert_eq(ox_otlp_from_json(signal, json, &limits, NULL, &body, &diag), OX_OK, "%s", diag.text);
+    uint8_t *at = spoil ? memchr(body->data, 0xc3, body->len) : NULL;
+    cr_assert_eq(at != NULL, spoil);
+    if (spoil)
+        *at = 0xff;
+    cr_assert_eq(ox_otlp_decode(signal, body, &limits, batch, &diag), OX_OK, "%s", diag.text);
+    ox_body_drop(body);
+    return batch;
+}
+
+static struct ox_batch *
+refused_batch(enum ox_signal signal)
+{
+    struct ox_validate_policy policy;
+    struct ox_batch *b = decode(signal, ox_str_of(requests[signal]), true);
+    ox_validate_policy_default(&policy);
+    ox_validate_batch(b, &policy, NOW, NULL);
+    cr_assert_eq(ox_batch_rows(b), 3);
+    cr_assert_eq(ox_batch_row_reject(b, 0), OX_REJECT_NONE);
+    cr_assert_eq(ox_batch_row_reject(b, 1), second_reject[signal]);
+    cr_assert_eq(ox_batch_row_reject(b, 2), OX_REJECT_UTF8);
+    snprintf(b->tenant.name, sizeof(b->tenant.name), "acme");
+    b->wal_seq = UINT64_MAX;
+    return b;
+}
+
+static struct ox_str
+wire_of(const struct ox_batch *b, uint32_t row)
+{
+    return b->signal == OX_SIGNAL_TRACES ? b->spans[row].wire
+           : b->signal == OX_SIGNAL_LOGS ? b->logs[row].wire
+                                         : b->points[row].wire;
+}
+
+static void
+same_bytes(struct ox_str a, struct ox_str b)
+{
+    cr_expect(a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0), "%zu and %zu bytes: %.*s / %.*s", a.n,
+              b.n, (int)a.n, a.p, (int)b.n, b.p);
+}
+
+static void
+same_metric(const struct ox_batch *a, const struct ox_batch *b)
+{
+    if (a->signal != OX_SIGNAL_METRICS)
+        return;
+    same_bytes(a->metrics[0].name, b->metrics[0].name);
+    same_bytes(a->metrics[0].unit, b->metrics[0].unit);
+    cr_expect_eq(a->metrics[0].type, b->metrics[0].type);
+    cr_expect_eq(a->metrics[0].temporality, b->metrics[0].temporality);
+    cr_expect_eq(a->metrics[0].monotonic, b->metrics[0].monotonic);
+}
+
+/* `request` decodes to this one record with its resource and scope. */
+static void
+check_request(const struct ox_batch *b, uint32_t row, const json_t *request)
+{
+    char *text = json_dumps(request, JSON_COMPACT);
+    struct ox_batch *again = decode(b->signal, ox_str_of(text), false);
+    cr_assert_eq(again->n_records, 1);
+    cr_assert_eq(ox_batch_rows(again), 1);
+    cr_assert_eq(again->n_resources, 1);
+    cr_assert_eq(again->n_scopes, 1);
+    same_bytes(again->resources[0].wire, b->resources[0].wire);
+    same_bytes(again->resources[0].service_name, ox_str_of("shop"));
+    same_bytes(again->resources[0].schema_url, ox_str_of("http://r"));
+    same_bytes(again->scopes[0].wire, b->scopes[0].wire);
+    same_bytes(again->scopes[0].version, ox_str_of("1.2"));
+    same_bytes(again->scopes[0].schema_url, ox_str_of("http://s"));
+    same_metric(again, b);
+    if (ox_batch_row_reject(b, row) != OX_REJECT_UTF8)
+        same_bytes(wire_of(again, 0), wire_of(b, row));
+    ox_batch_free(again);
+    free(text);
+}
+
+static const char *
+text_at(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    cr_assert_not_null(text, "%s", name);
+    return text;
+}
+
+static void
+check_line(const struct ox_batch *b, uint32_t row, const char *line, size_t n)
+{
+    json_error_t error;
+    enum ox_reject why = ox_batch_row_reject(b, row);
+    json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
+    cr_assert_not_null(o, "%s", error.text);
+    cr_expect_str_eq(text_at(o, "time"), "2023-11-14T22:13:20.000000000Z");
+    cr_expect_str_eq(text_at(o, "time_ns"), "1700000000000000000");
+    cr_expect_str_eq(text_at(o, "tenant"), "acme");
+    cr_expect_str_eq(text_at(o, "signal"), ox_signal_name(b->signal));
+    cr_expect_str_eq(text_at(o, "reason"), ox_reject_name(why));
+    cr_expect_str_eq(text_at(o, "detail"), ox_reject_text(why));
+    cr_expect_str_eq(text_at(o, "wal"), "18446744073709551615");
+    cr_expect_eq(json_integer_value(json_object_get(o, "ordinal")), row);
+    check_request(b, row, json_object_get(o, "request"));
+    cr_expect_eq(json_object_get(o, "wire") != NULL, why == OX_REJECT_UTF8);
+    if (why == OX_REJECT_UTF8) {
+        struct ox_buf bytes;
+        ox_buf_init(&bytes);
+        cr_expect_eq(ox_base64_decode(&bytes, ox_str_of(text_at(o, "wire"))), OX_OK);
+        same_bytes(ox_buf_str(&bytes), wire_of(b, row));
+        ox_buf_fini(&bytes);
+    }
+    json_decref(o);
+}
+
+Test(dead_letter, lines_hold_a_request_that_can_be_posted_again)
+{
+    for (int s = 0; s < OX_SIGNAL__COUNT; s++) {
+        struct ox_batch *b = refused_batch((enum ox_signal)s);
+        struct ox_buf out;
+        uint32_t n = 99;
+        ox_buf_init(&out);
+        cr_assert_eq(ox_dead_letter_lines(b, NOW, &out, &n), OX_OK);
+        cr_assert_eq(n, 2);
+        const char *at = (const char *)out.data, *end = at + out.len;
+        for (uint32_t row = 1; row < 3; row++) {
+            const char *newline = memchr(at, '\n', (size_t)(end - at));
+            cr_assert_not_null(newline);
+            check_line(b, row, at, (size_t)(newline - at));
+            at = newline + 1;
+        }
+        cr_expect_eq(at, end, "one line per refused record");
+        ox_buf_fini(&out);
+        ox_batch_free(b);
+    }
+}
+
+Test(dead_letter, a_line_may_lack_detail_and_log_position)
+{
+    struct ox_batch *b = decode(OX_SIGNAL_LOGS, ox_str_of(requests[OX_SIGNAL_LOGS]), true);
+    struct ox_buf out;
+    json_error_t error;
+    ox_buf_init(&out);
+    ox_buf_append_cstr(&out, "before\n");
+    cr_assert_eq(ox_dead_letter_line(b, 0, "writer \"x\"", NULL, 0, &out), OX_OK);
+    cr_expect_eq(memcmp(out.data, "before\n", 7), 0);
+    json_t *o = json_loadb((const char *)out.data + 7, out.len - 7, JSON_REJECT_DUPLICATES, &error);
+    cr_assert_not_null(o, "%s", error.text);
+    cr_expect_str_eq(text_at(o, "reason"), "writer \"x\"");
+    cr_expect_null(json_object_get(o, "detail"));
+    cr_expect_null(json_object_get(o, "wal"));
+    json_decref(o);
+    ox_buf_fini(&out);
+    ox_batch_free(b);
+}
+
+/* --- the file --------------------------------------------------------------------------------------------- */
+
+static struct ox_dead_letter_config
+config(uint64_t file_bytes, uint64_t total_bytes, uint64_t keep_ns)
+{
+    return (struct ox_dead_letter_config){file_bytes, total_bytes, keep_ns};
+}
+
+static struct ox_dead_letter *
+open_with(struct fault_disk *d, struct ox_dead_letter_config c)
+{
+    struct ox_dead_letter *dl = NULL;
+    struct ox_diag diag;
+    cr_assert_eq(ox_dead_letter_open(fault_disk_seam(d), DIR, &c, &dl, &diag), OX_OK, "%s", diag.text);
+    return dl;
+}
+
+static ox_err
+put(struct ox_dead_letter *dl, const char *lines, uint64_t now_ns)
+{
+    struct ox_diag diag;
+    return ox_dead_letter_append(dl, ox_str_of(lines), now_ns, &diag);
+}
+
+static void
+holds(struct fault_disk *d, const char *path, const char *want)
+{
+    bool exists;
+    struct ox_str got = fault_disk_peek(d, path, &exists);
+    cr_expect_eq(exists, want != NULL, "%s", path);
+    if (exists && want != NULL)
+        cr_expect(got.n == strlen(want) && (got.n == 0 || memcmp(got.p, want, got.n) == 0),
+                  "%s holds \"%.*s\", not \"%s\"", path, (int)got.n, got.p, want);
+}
+
+Test(dead_letter, what_was_acknowledged_survives_a_power_cut)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+    cr_assert_eq(put(dl, "one\n", NOW), OX_OK);
+    cr_assert_eq(put(dl, "", NOW), OX_OK);
+    cr_assert_eq(put(dl, "two\nthree\n", NOW), OX_OK);
+    cr_expect_eq(ox_dead_letter_bytes(dl), 14);
+    fault_disk_cut(d, FAULT_CUT_CLEAN);
+    holds(d, CURRENT, "one\ntwo\nthree\n");
+    /* Its handle went with the power: the memory only. */
+    free(dl);
+    dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+    cr_expect_eq(ox_dead_letter_bytes(dl), 14);
+    cr_assert_eq(put(dl, "four\n", NOW), OX_OK);
+    holds(d, CURRENT, "one\ntwo\nthree\nfour\n");
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+/* Opens a file that holds `whole`, then `torn`. */
+static void
+opens_cut(const char *whole, const void *torn, size_t n)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_buf file;
+    ox_buf_init(&file);
+    ox_buf_append_cstr(&file, whole);
+    ox_buf_append(&file, torn, n);
+    fault_disk_poke(d, CURRENT, file.data, file.len);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+    holds(d, CURRENT, whole);
+    cr_expect_eq(ox_dead_letter_bytes(dl), strlen(whole));
+    ox_dead_letter_close(dl);
+    ox_buf_fini(&file);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, a_torn_last_line_is_cut_at_open)
+{
+    static char x[70000], line[40000];
+    memset(x, 'x', sizeof(x));
+    opens_cut("", "", 0);
+    opens_cut("", "half", 4);
+    opens_cut("one\n", "", 0);
+    opens_cut("one\n\n", "half", 4);
+    static const size_t edges[] = {4095, 4096, 4097, 16379, 16380, 16381, 16384, 32764, 32768, 70000};
+    for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+        opens_cut("one\n", x, edges[i]);
+        opens_cut("", x, edges[i]);
+    }
+    for (size_t n = 16380; n < 16390; n++) {
+        memset(line, 'y', n);
+        line[n] = '\n';
+        line[n + 1] = '\0';
+        opens_cut(line, x, 20000);
+        opens_cut(line, "", 0);
+    }
+}
+
+Test(dead_letter, pages_that_did_not_reach_the_disk_end_the_file)
+{
+    opens_cut("one\n", "tw\0\nthree\n", 10);
+    opens_cut("one\ntwo\n", "\0\0\0\0\n", 5);
+    opens_cut("", "\0\nx\n", 4);
+}
+
+/* Lines as long as several pages; the cut keeps any of the pages of the append that was not acknowledged. */
+Test(dead_letter, a_random_power_cut_leaves_whole_lines)
+{
+    char line[2002];
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        struct fault_disk *d = fault_disk_new(seed);
+        struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+        uint32_t acknowledged = 0;
+        bool exists;
+        fault_disk_die(d, 2 + seed % 7);
+        for (int i = 0; i < 5; i++) {
+            memset(line, 'a' + i, 2000);
+            memcpy(line + 2000, "\n", 2);
+            acknowledged += put(dl, line, NOW) == OX_OK;
+        }
+        fault_disk_cut(d, FAULT_CUT_RANDOM);
+        free(dl);
+        dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+        struct ox_str got = fault_disk_peek(d, CURRENT, &exists);
+        cr_assert(exists);
+        cr_assert_eq(got.n % 2001, 0, "seed %" PRIu64 ": %zu bytes", seed, got.n);
+        cr_assert_geq(got.n / 2001, acknowledged, "seed %" PRIu64, seed);
+        cr_assert_leq(got.n / 2001, acknowledged + 1, "seed %" PRIu64, seed);
+        for (size_t i = 0; i < got.n; i++)
+            cr_assert_eq(got.p[i], i % 2001 == 2000 ? '\n' : 'a' + (char)(i / 2001), "seed %" PRIu64, seed);
+        ox_dead_letter_close(dl);
+        fault_disk_free(d);
+    }
+}
+
+Test(dead_letter, a_file_rotates_when_it_would_pass_its_size)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(8, PLENTY, PLENTY));
+    cr_assert_eq(put(dl, "a23\n", 10), OX_OK);
+    cr_assert_eq(put(dl, "b23\n", 11), OX_OK); /* exactly full */
+    holds(d, CURRENT, "a23\nb23\n");
+    cr_assert_eq(put(dl, "\n", 12), OX_OK);
+    holds(d, DIR "/dlq-12.jsonl", "a23\nb23\n");
+    holds(d, CURRENT, "\n");
+    /* Longer than a file may be: alone in one. */
+    cr_assert_eq(put(dl, "0123456789\n", 13), OX_OK);
+    holds(d, DIR "/dlq-13.jsonl", "\n");
+    holds(d, CURRENT, "0123456789\n");
+    cr_expect_eq(ox_dead_letter_bytes(dl), 20);
+    ox_dead_letter_close(dl);
+    fault_disk_cut(d, FAULT_CUT_CLEAN);
+    holds(d, DIR "/dlq-12.jsonl", "a23\nb23\n");
+    holds(d, DIR "/dlq-13.jsonl", "\n");
+    holds(d, CURRENT, "0123456789\n");
+    fault_disk_free(d);
+}
+
+Test(dead_letter, names_do_not_collide_when_the_clock_stands_or_steps_back)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(1, PLENTY, PLENTY));
+    cr_assert_eq(put(dl, "a\n", 100), OX_OK);
+    cr_assert_eq(put(dl, "b\n", 100), OX_OK);
+    cr_assert_eq(put(dl, "c\n", 100), OX_OK);
+    cr_assert_eq(put(dl, "d\n", 50), OX_OK);
+    ox_dead_letter_close(dl);
+    dl = open_with(d, config(1, PLENTY, PLENTY)); /* the names of before are known again */
+    cr_assert_eq(put(dl, "e\n", 100), OX_OK);
+    holds(d, DIR "/dlq-100.jsonl", "a\n");
+    holds(d, DIR "/dlq-101.jsonl", "b\n");
+    holds(d, DIR "/dlq-102.jsonl", "c\n");
+    holds(d, DIR "/dlq-103.jsonl", "d\n");
+    holds(d, CURRENT, "e\n");
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, files_go_by_age)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    fault_disk_poke(d, DIR "/dlq-300.jsonl", "c\n", 2);
+    fault_disk_poke(d, DIR "/dlq-100.jsonl", "aaa\n", 4);
+    fault_disk_poke(d, DIR "/dlq-200.jsonl", "bb\n", 3);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, 1000));
+    cr_expect_eq(ox_dead_letter_bytes(dl), 9);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1100), OX_OK);
+    holds(d, DIR "/dlq-100.jsonl", "aaa\n"); /* as old as may be */
+    cr_assert_eq(ox_dead_letter_expire(dl, 1101), OX_OK);
+    holds(d, DIR "/dlq-100.jsonl", NULL);
+    holds(d, DIR "/dlq-200.jsonl", "bb\n");
+    cr_expect_eq(ox_dead_letter_dropped_bytes(dl), 4);
+    cr_assert_eq(put(dl, "x\n", 1201), OX_OK); /* an append looks too */
+    holds(d, DIR "/dlq-200.jsonl", NULL);
+    cr_assert_eq(ox_dead_letter_expire(dl, 0), OX_OK); /* a clock that stepped back makes nothing old */
+    holds(d, DIR "/dlq-300.jsonl", "c\n");
+    cr_expect_eq(ox_dead_letter_bytes(dl), 4);
+    cr_expect_eq(ox_dead_letter_dropped_bytes(dl), 7);
+    ox_dead_letter_close(dl);
+    fault_disk_cut(d, FAULT_CUT_CLEAN);
+    holds(d, DIR "/dlq-100.jsonl", NULL);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, the_oldest_go_first_for_the_total)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(4, 12, PLENTY));
+    cr_assert_eq(put(dl, "aaa\n", 1), OX_OK);
+    cr_assert_eq(put(dl, "bbb\n", 2), OX_OK);
+    cr_assert_eq(put(dl, "ccc\n", 3), OX_OK);
+    holds(d, DIR "/dlq-2.jsonl", "aaa\n"); /* exactly full */
+    cr_expect_eq(ox_dead_letter_bytes(dl), 12);
+    cr_assert_eq(put(dl, "d\n", 4), OX_OK);
+    holds(d, DIR "/dlq-2.jsonl", NULL);
+    holds(d, DIR "/dlq-3.jsonl", "bbb\n");
+    holds(d, DIR "/dlq-4.jsonl", "ccc\n");
+    holds(d, CURRENT, "d\n");
+    cr_expect_eq(ox_dead_letter_bytes(dl), 10);
+    cr_expect_eq(ox_dead_letter_dropped_bytes(dl), 4);
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, files_of_others_are_left_alone)
+{
+    static const char *const strange[] = {"dlq-007.jsonl",
+                                          "dlq-+7.jsonl",
+                                          "dlq--7.jsonl",
+                                          "dlq-7.jsonl.gz",
+                                          "dlq-7.json",
+                                          "dlq-.jsonl",
+                                          "dlq-99999999999999999999.jsonl",
+                                          "dlq-18446744073709551615.jsonl",
+                                          "notes"};
+    struct fault_disk *d = fault_disk_new(1);
+    char path[128];
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
+        snprintf(path, sizeof(path), DIR "/%s", strange[i]);
+        fault_disk_poke(d, path, "keep\n", 5);
+    }
+    struct ox_dead_letter *dl = open_with(d, config(1, 1, 1));
+    cr_expect_eq(ox_dead_letter_bytes(dl), 0);
+    cr_assert_eq(put(dl, "a\n", NOW), OX_OK);
+    cr_assert_eq(put(dl, "b\n", NOW), OX_OK);
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
+        snprintf(path, sizeof(path), DIR "/%s", strange[i]);
+        holds(d, path, "keep\n");
+    }
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+/* --- failing disks ---------------------------------------------------------------------------------------- */
+
+#define STORY_LINES 9
+
+struct story {
+    struct fault_disk *d;
+    struct ox_dead_letter *dl;
+    struct ox_dead_letter_config config;
+    struct ox_buf acknowledged;
+    uint32_t errors;
+};
+
+/* Notes a result; a call of the disk that failed must show as an error, and with the right one. */
+static bool
+went_well(struct story *s, ox_err err, bool fired_before, uint64_t n)
+{
+    bool fired = fault_disk_fired(s->d) && !fired_before;
+    cr_assert(!fired || err == OX_E_IO, "call %" PRIu64 " failed and %d was returned", n, (int)err);
+    cr_assert(fired_before || fired || err == OX_OK, "call %" PRIu64, n);
+    s->errors += err != OX_OK;
+    return err == OX_OK;
+}
+
+/* Opens and appends; the n-th call of the disk fails. */
+static void
+run_story(struct story *s, uint64_t n)
+{
+    char line[16];
+    struct ox_diag diag;
+    for (int i = 0; i < STORY_LINES; i++) {
+        bool before = fault_disk_fired(s->d);
+        if (s->dl == NULL &&
+            !went_well(s, ox_dead_letter_open(fault_disk_seam(s->d), DIR, &s->config, &s->dl, &diag), before,
+                       n)) {
+            s->dl = NULL;
+            cr_expect_neq(diag.text[0], '\0');
+            continue;
+        }
+        snprintf(line, sizeof(line), "%d-345678\n", i);
+        before = fault_disk_fired(s->d);
+        if (went_well(s, ox_dead_letter_append(s->dl, ox_str_of(line), NOW + (uint64_t)i, &diag), before, n))
+            ox_buf_append_cstr(&s->acknowledged, line);
+    }
+}
+
+/* All files, oldest first: names in order of time have the same length here. */
+struct names {
+    char name[64][40];
+    size_t n;
+};
+
+static bool
+note(void *arg, const char *name)
+{
+    struct names *names = arg;
+    cr_assert_lt(names->n, 64);
+    snprintf(names->name[names->n++], 40, "%s", name);
+    return true;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    return strcmp(a, b); /* '-' sorts before '.': the current one is last */
+}
+
+static void
+collect(struct fault_disk *d, struct ox_buf *all)
+{
+    struct names names = {.n = 0};
+    char path[128];
+    bool exists;
+    fault_disk_fail(d, 0, 0, false);
+    cr_assert_eq(ox_disk_list(fault_disk_seam(d), DIR, note, &names), OX_OK);
+    qsort(names.name, names.n, sizeof(names.name[0]), by_name);
+    for (size_t i = 0; i < names.n; i++) {
+        snprintf(path, sizeof(path), DIR "/%s", names.name[i]);
+        struct ox_str got = fault_disk_peek(d, path, &exists);
+        cr_assert(got.n == 0 || got.p[got.n - 1] == '\n', "%s ends in half a line", path);
+        ox_buf_append(all, got.p, got.n);
+    }
+}
+
+/* What is on the disk is what was acknowledged, or (at most) its newest lines. */
+static void
+check_story(struct story *s, uint64_t n, bool all_kept)
+{
+    struct ox_buf all;
+    ox_buf_init(&all);
+    collect(s->d, &all);
+    cr_assert_leq(all.len, s->acknowledged.len, "call %" PRIu64, n);
+    cr_assert(!all_kept || all.len == s->acknowledged.len, "call %" PRIu64 ": %zu of %zu bytes", n, all.len,
+              s->acknowledged.len);
+    cr_assert_eq(all.len % 9, 0);
+    cr_assert(all.len == 0 || memcmp(all.data, ox_buf_str(&s->acknowledged).p + s->acknowledged.len - all.len,
+                                     all.len) == 0,
+              "call %" PRIu64, n);
+    ox_buf_fini(&all);
+}
+
+/* Every call fails once. Returns whether the story is longer than n calls. */
+static bool
+one_failure(uint64_t n, bool partly, struct ox_dead_letter_config c, bool all_kept)
+{
+    struct story s = {.d = fault_disk_new(n), .config = c};
+    ox_buf_init(&s.acknowledged);
+    fault_disk_poke(s.d, CURRENT, "torn", 4);
+    fault_disk_fail(s.d, n, EIO, partly);
+    run_story(&s, n);
+    bool fired = fault_disk_fired(s.d);
+    cr_assert_eq(s.errors, fired ? 1 : 0, "call %" PRIu64 ": one failure, one error", n);
+    check_story(&s, n, all_kept);
+    ox_dead_letter_close(s.dl);
+    fault_disk_cut(s.d, FAULT_CUT_CLEAN);
+    if (all_kept)
+        check_story(&s, n, true);
+    ox_buf_fini(&s.acknowledged);
+    fault_disk_free(s.d);
+    return fired;
+}
+
+Test(dead_letter, a_call_that_fails_once_costs_only_its_own_lines)
+{
+    for (int partly = 0; partly < 2; partly++) {
+        uint64_t n = 1;
+        while (one_failure(n, partly == 1, config(20, PLENTY, PLENTY), true))
+            n++;
+        cr_expect_gt(n, 30, "the story is too short: %" PRIu64, n);
+        n = 1;
+        while (one_failure(n, partly == 1, config(20, 40, PLENTY), false))
+            n++;
+        cr_expect_gt(n, 30, "the story is too short: %" PRIu64, n);
+    }
+}
+
+Test(dead_letter, a_disk_that_dies_keeps_what_was_acknowledged)
+{
+    bool fired = true;
+    for (uint64_t n = 1; fired; n++) {
+        struct story s = {.d = fault_disk_new(n), .config = config(20, PLENTY, PLENTY)};
+        ox_buf_init(&s.acknowledged);
+        fault_disk_die(s.d, n);
+        run_story(&s, n);
+        fired = fault_disk_fired(s.d);
+        cr_assert_eq(s.errors > 0, fired);
+        fault_disk_cut(s.d, FAULT_CUT_CLEAN);
+        free(s.dl); /* its handles went with the power */
+        s.dl = open_with(s.d, s.config);
+        check_story(&s, n, true);
+        ox_dead_letter_close(s.dl);
+        ox_buf_fini(&s.acknowledged);
+        fault_disk_free(s.d);
+    }
+}
+
+Test(dead_letter, a_full_disk_is_told_and_leaves_whole_lines)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+    fault_disk_short_writes(d, 3);
+    fault_disk_limit(d, 10);
+    cr_assert_eq(put(dl, "one\n", NOW), OX_OK);
+    cr_expect_eq(put(dl, "two-two-two\n", NOW), OX_E_DISK_FULL);
+    holds(d, CURRENT, "one\n");
+    cr_expect_eq(put(dl, "three\n", NOW), OX_OK);
+    holds(d, CURRENT, "one\nthree\n");
+    cr_expect_eq(ox_dead_letter_bytes(dl), 10);
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+/* The write fails and so does cutting it back: the next append cuts before it writes. */
+Test(dead_letter, half_a_line_that_stayed_is_cut_before_the_next)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, PLENTY));
+    cr_assert_eq(put(dl, "one\n", NOW), OX_OK);
+    fault_disk_die(d, 1);
+    cr_expect_eq(put(dl, "two-two\n", NOW), OX_E_IO);
+    cr_expect_eq(put(dl, "three\n", NOW), OX_E_IO);
+    fault_disk_fail(d, 0, 0, false);
+    cr_expect_eq(put(dl, "4\n", NOW), OX_OK);
+    holds(d, CURRENT, "one\n4\n");
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, defaults_are_those_of_the_header)
+{
+    struct ox_dead_letter_config c;
+    ox_dead_letter_config_default(&c);
+    cr_expect_eq(c.file_bytes_max, 100000000);
+    cr_expect_eq(c.total_bytes_max, 1000000000);
+    cr_expect_eq(c.keep_ns, 7 * 24 * 3600 * 1000000000ull);
+}
