@@ -44,13 +44,14 @@ fail(struct from_json *j, ox_err err, const char *why)
     return false;
 }
 
-/* Adds to the path as far as there is room; returns the length to come back to. */
+/* Adds to the path as far as there is room; returns the length to come back to. name.p NULL: an index. */
 static size_t
-path_push(struct from_json *j, const char *name, size_t index)
+path_push(struct from_json *j, struct ox_str name, size_t index)
 {
     size_t back = j->path_len, room = sizeof(j->path) - back;
-    int n = name != NULL ? snprintf(j->path + back, room, "%s%s", back != 0 ? "." : "", name)
-                         : snprintf(j->path + back, room, "[%zu]", index);
+    int n = name.p != NULL
+                ? snprintf(j->path + back, room, "%s%.*s", back != 0 ? "." : "", (int)name.n, name.p)
+                : snprintf(j->path + back, room, "[%zu]", index);
     j->path_len += (size_t)n < room ? (size_t)n : room - 1;
     return back;
 }
@@ -70,8 +71,9 @@ path_pop(struct from_json *j, size_t back, bool ok)
 static bool
 number_text(struct from_json *j, struct ox_str *text)
 {
-    if (ox__json_peek(&j->in) != '"')
-        return ox__json_number(&j->in, text);
+    char c = ox__json_peek(&j->in);
+    if (c != '"')
+        return (c == '-' || (c >= '0' && c <= '9')) && ox__json_number(&j->in, text);
     ox_buf_reset(&j->scratch);
     if (!ox__json_string(&j->in, &j->scratch))
         return false;
@@ -120,6 +122,8 @@ enumeration(struct from_json *j, const ProtobufCEnumDescriptor *type, uint64_t *
     size_t n = j->scratch.len < sizeof(name) ? j->scratch.len : 0;
     if (n != 0)
         memcpy(name, j->scratch.data, n);
+    if (memchr(name, '\0', n) != NULL)
+        n = 0; /* no name has one inside */
     name[n] = '\0';
     const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value_by_name(type, name);
     if (value == NULL)
@@ -265,7 +269,7 @@ static bool
 list_item(struct from_json *j, const ProtobufCFieldDescriptor *field, size_t index)
 {
     uint64_t v;
-    size_t back = path_push(j, NULL, index);
+    size_t back = path_push(j, (struct ox_str){NULL, 0}, index);
     bool ok = packable(field) ? number(j, field, &v) : single(j, field);
     if (ok && packable(field))
         put_raw(&j->out, wire_type(field->type), v);
@@ -297,7 +301,7 @@ find_field(const ProtobufCMessageDescriptor *type, struct ox_str key)
 {
     char name[2 * KEY_BYTES_MAX + 1];
     size_t n = 0;
-    if (key.n > KEY_BYTES_MAX)
+    if (key.n == 0 || key.n > KEY_BYTES_MAX || memchr(key.p, '\0', key.n) != NULL)
         return NULL;
     for (size_t i = 0; i < key.n; i++) {
         char c = key.p[i];
@@ -320,7 +324,7 @@ member(struct from_json *j, const ProtobufCMessageDescriptor *type)
     const ProtobufCFieldDescriptor *field = find_field(type, ox_buf_str(&j->scratch));
     if (field == NULL || ox__json_peek(&j->in) == 'n')
         return ox__json_skip(&j->in, 0);
-    size_t back = path_push(j, field->name, 0);
+    size_t back = path_push(j, ox_buf_str(&j->scratch), 0); /* in the sender's own spelling */
     bool ok = field->label == PROTOBUF_C_LABEL_REPEATED ? list(j, field) : single(j, field);
     return path_pop(j, back, ok);
 }

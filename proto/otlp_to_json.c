@@ -203,6 +203,28 @@ oneof_winner(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescrip
     return winner;
 }
 
+/* An embedded message that comes in parts: their bytes in a row are what they mean together. */
+static bool
+put_merged(struct to_json *j, const ProtobufCFieldDescriptor *field, struct ox_str wire, unsigned depth)
+{
+    struct ox__cur c = ox__cur_of(wire);
+    struct ox__field f;
+    struct ox_buf whole;
+    ox_buf_init(&whole);
+    bool ok = true;
+    while (ok && next_of(j, &c, field->id, &f)) {
+        if ((f.tag & 7) == OX_WIRE_BYTES)
+            ox_buf_append_str(&whole, f.s);
+        else
+            ok = fail(j, OX_E_DECODE);
+    }
+    if (whole.failed)
+        ok = fail(j, OX_E_NOMEM);
+    ok = ok && j->err == OX_OK && message(j, field->descriptor, ox_buf_str(&whole), depth + 1);
+    ox_buf_fini(&whole);
+    return ok;
+}
+
 static bool
 put_field(struct to_json *j, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
           struct ox_str wire, unsigned depth, const char **sep)
@@ -218,6 +240,9 @@ put_field(struct to_json *j, const ProtobufCMessageDescriptor *type, const Proto
     put_name(j->out, field->name);
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
         return put_list(j, field, wire, depth);
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE && (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0 &&
+        next_of(j, &c, field->id, &f))
+        return put_merged(j, field, wire, depth);
     while (next_of(j, &c, field->id, &f))
         last = f;
     return j->err == OX_OK && put_value(j, field, &last, depth);
