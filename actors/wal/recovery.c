@@ -255,7 +255,8 @@ sort_suspects(struct ox_disk *disk, struct ox_recovery *rec, const struct ox_rec
             continue;
         held[n_held++] = seq; /* at most one per suspect */
     }
-    memcpy(rec->replay + kept, held, n_held * sizeof(held[0]));
+    if (n_held > 0)
+        memcpy(rec->replay + kept, held, n_held * sizeof(held[0]));
     rec->n_replay = kept + n_held;
     rec->n_suspects = n_held;
 }
