@@ -51,7 +51,7 @@ OX_MUST_USE ox_err ox_dead_letter_append(struct ox_dead_letter *dl, struct ox_st
                                          struct ox_diag *diag);
 /* Drops files past their age or the total, oldest first; also done by append when it rotates. */
 OX_MUST_USE ox_err ox_dead_letter_expire(struct ox_dead_letter *dl, uint64_t now_ns);
-/* Bytes in all files, and bytes dropped for the bound since opening (an exported metric). */
+/* Bytes in all files, and bytes dropped since opening: for age or total, or as a torn end. */
 uint64_t ox_dead_letter_bytes(const struct ox_dead_letter *dl);
 uint64_t ox_dead_letter_dropped_bytes(const struct ox_dead_letter *dl);
 /* Closes; NULL is allowed. */

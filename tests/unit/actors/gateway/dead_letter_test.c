@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ox/dead_letter.h"
 #include "ox/otlp.h"
@@ -471,6 +472,40 @@ Test(dead_letter, files_of_others_are_left_alone)
     fault_disk_free(d);
 }
 
+/* More files than the list holds, on the machine's own disk, which lists them in no order. */
+Test(dead_letter, among_too_many_files_the_newest_is_known)
+{
+    enum { FILES = 1100, KNOWN = 1024 };
+    char dir[] = "/tmp/dead_letter_XXXXXX", path[128];
+    struct ox_disk *disk = ox_disk_real();
+    struct ox_dead_letter_config c = config(1, PLENTY, PLENTY);
+    struct ox_dead_letter *dl = NULL;
+    struct ox_diag diag;
+    int fd;
+    cr_assert_not_null(mkdtemp(dir));
+    for (int i = 1; i <= FILES; i++) {
+        snprintf(path, sizeof(path), "%s/dlq-%d.jsonl", dir, i);
+        cr_assert_eq(ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE, 0600, &fd), OX_OK);
+        cr_assert_eq(ox_disk_write_all(disk, fd, "x\n", 2, 0), OX_OK);
+        ox_disk_close(disk, fd);
+    }
+    cr_assert_eq(ox_dead_letter_open(disk, dir, &c, &dl, &diag), OX_OK, "%s", diag.text);
+    cr_expect_eq(ox_dead_letter_bytes(dl), 2 * KNOWN);
+    cr_assert_eq(put(dl, "a\n", 1), OX_OK);
+    cr_assert_eq(put(dl, "b\n", 1), OX_OK);
+    snprintf(path, sizeof(path), "%s/dlq-%d.jsonl", dir, FILES + 1);
+    cr_expect_eq(ox_disk_unlink(disk, path), OX_OK, "the first file's name follows the newest one's");
+    ox_dead_letter_close(dl);
+    for (int i = 1; i <= FILES; i++) {
+        snprintf(path, sizeof(path), "%s/dlq-%d.jsonl", dir, i);
+        ox_err err = ox_disk_unlink(disk, path);
+        cr_expect(err == OX_OK || i == FILES - KNOWN + 1 || i == FILES - KNOWN + 2, "%d is gone", i);
+    }
+    snprintf(path, sizeof(path), "%s/dlq.jsonl", dir);
+    cr_expect_eq(ox_disk_unlink(disk, path), OX_OK);
+    cr_expect_eq(rmdir(dir), 0, "nothing else is left");
+}
+
 /* --- failing disks ---------------------------------------------------------------------------------------- */
 
 #define STORY_LINES 9
@@ -568,6 +603,8 @@ check_story(struct story *s, uint64_t n, bool all_kept)
     cr_assert(all.len == 0 || memcmp(all.data, ox_buf_str(&s->acknowledged).p + s->acknowledged.len - all.len,
                                      all.len) == 0,
               "call %" PRIu64, n);
+    if (s->dl != NULL)
+        cr_assert_eq(ox_dead_letter_bytes(s->dl), all.len, "call %" PRIu64, n);
     ox_buf_fini(&all);
 }
 
@@ -584,6 +621,7 @@ one_failure(uint64_t n, bool partly, struct ox_dead_letter_config c, bool all_ke
     cr_assert_eq(s.errors, fired ? 1 : 0, "call %" PRIu64 ": one failure, one error", n);
     check_story(&s, n, all_kept);
     ox_dead_letter_close(s.dl);
+    s.dl = NULL;
     fault_disk_cut(s.d, FAULT_CUT_CLEAN);
     if (all_kept)
         check_story(&s, n, true);
