@@ -230,6 +230,13 @@ bytes_value(struct from_json *j, const ProtobufCFieldDescriptor *field)
     return true;
 }
 
+static bool
+fits(struct from_json *j)
+{
+    return j->out.len <= j->limits->batch_bytes_max ||
+           fail(j, OX_E_TOO_LARGE, "the request exceeds batch_bytes_max");
+}
+
 /* One value that is not a list: tag and content. */
 static bool
 single(struct from_json *j, const ProtobufCFieldDescriptor *field)
@@ -253,9 +260,7 @@ single(struct from_json *j, const ProtobufCFieldDescriptor *field)
         ok = ox__json_string(&j->in, &j->out);
     if (ok)
         ox_wire_end(&j->out, mark);
-    if (ok && j->out.len > j->limits->batch_bytes_max)
-        return fail(j, OX_E_TOO_LARGE, "the request exceeds batch_bytes_max");
-    return ok;
+    return ok && fits(j);
 }
 
 static bool
@@ -273,7 +278,7 @@ list_item(struct from_json *j, const ProtobufCFieldDescriptor *field, size_t ind
     bool ok = packable(field) ? number(j, field, &v) : single(j, field);
     if (ok && packable(field))
         put_raw(&j->out, wire_type(field->type), v);
-    return path_pop(j, back, ok);
+    return path_pop(j, back, ok && fits(j)); /* at once: two characters can be eight bytes */
 }
 
 static bool

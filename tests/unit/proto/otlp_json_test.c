@@ -435,6 +435,27 @@ Test(otlp_json, size_and_account_are_bounds)
     cr_assert_not_null(strstr(diag.text, "batch_bytes_max"));
 }
 
+Test(otlp_json, a_list_of_numbers_is_not_read_past_the_bound)
+{
+    struct ox_decode_limits limits;
+    struct ox_body *body = NULL;
+    struct ox_diag diag;
+    struct ox_buf json;
+    ox_decode_limits_default(&limits);
+    limits.batch_bytes_max = 1000;
+    ox_buf_init(&json);
+    ox_buf_append_cstr(&json, "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"histogram\":"
+                              "{\"dataPoints\":[{\"bucketCounts\":[0");
+    for (int i = 0; i < 10000; i++)
+        ox_buf_append_cstr(&json, ",0");
+    ox_buf_append_cstr(&json, "]}]}}]}]}]}");
+    ox_err err = ox_otlp_from_json(OX_SIGNAL_METRICS, ox_buf_str(&json), &limits, NULL, &body, &diag);
+    cr_assert_eq(err, OX_E_TOO_LARGE);
+    cr_assert_null(body);
+    cr_assert_lt(diag.offset, 1000);
+    ox_buf_fini(&json);
+}
+
 static void
 must_be_json(const struct ox_buf *text)
 {
