@@ -12,8 +12,8 @@
  * The three requests are the same down to the record: request { repeated ResourceX = 1 }, ResourceX {
  * resource = 1, repeated ScopeX = 2, schema_url = 3 }, ScopeX { scope = 1, repeated record = 2, schema_url =
  * 3 }. Resource and scope may stand behind what they describe, so each of these messages is walked twice: for
- * itself, for its parts. Where an embedded message comes twice the two merge as protobuf says: lists are
- * joined, a value that is not the default replaces an earlier one.
+ * itself, for its parts. Where an embedded message comes in several pieces they count as one message, the pieces
+ * one after the other: lists are joined, and of a value the last one on the wire wins.
  */
 #include "proto/otlp_decode.h"
 
@@ -197,7 +197,6 @@ check_entity_ref(struct ox__dec *d, struct ox_str wire)
 static bool
 resource(struct ox__dec *d, struct ox_str wire, struct ox_resource *res)
 {
-    uint32_t dropped = 0;
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
@@ -208,7 +207,7 @@ resource(struct ox__dec *d, struct ox_str wire, struct ox_resource *res)
         if (f.tag == OX__TAG(1, OX_WIRE_BYTES))
             ok = ox__dec_attr(d, f.s, &res->attrs);
         else if (f.tag == OX__TAG(2, OX_WIRE_VARINT))
-            dropped = (uint32_t)f.v;
+            res->dropped_attrs = (uint32_t)f.v;
         else if (f.tag == OX__TAG(3, OX_WIRE_BYTES))
             ok = check_entity_ref(d, f.s);
         else
@@ -216,8 +215,6 @@ resource(struct ox__dec *d, struct ox_str wire, struct ox_resource *res)
         if (!ok)
             return false;
     }
-    if (dropped != 0)
-        res->dropped_attrs = dropped;
     res->wire = wire;
     return true;
 }
@@ -225,8 +222,6 @@ resource(struct ox__dec *d, struct ox_str wire, struct ox_resource *res)
 static bool
 scope_message(struct ox__dec *d, struct ox_str wire, struct ox_scope *scope)
 {
-    uint32_t dropped = 0;
-    struct ox_str name = {0}, version = {0};
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
@@ -235,24 +230,18 @@ scope_message(struct ox__dec *d, struct ox_str wire, struct ox_scope *scope)
             return false;
         bool ok = true;
         if (f.tag == OX__TAG(1, OX_WIRE_BYTES))
-            ox__dec_text(d, f.s, &name);
+            ox__dec_text(d, f.s, &scope->name);
         else if (f.tag == OX__TAG(2, OX_WIRE_BYTES))
-            ox__dec_text(d, f.s, &version);
+            ox__dec_text(d, f.s, &scope->version);
         else if (f.tag == OX__TAG(3, OX_WIRE_BYTES))
             ok = ox__dec_attr(d, f.s, &scope->attrs);
         else if (f.tag == OX__TAG(4, OX_WIRE_VARINT))
-            dropped = (uint32_t)f.v;
+            scope->dropped_attrs = (uint32_t)f.v;
         else
             ok = ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3) | OX__BIT(4), at);
         if (!ok)
             return false;
     }
-    if (name.n != 0)
-        scope->name = name;
-    if (version.n != 0)
-        scope->version = version;
-    if (dropped != 0)
-        scope->dropped_attrs = dropped;
     scope->wire = wire;
     return true;
 }

@@ -323,12 +323,11 @@ ox__dec_histogram_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
     return true;
 }
 
-/* Buckets { sint32 offset = 1, repeated uint64 bucket_counts = 2 }. Two of them join: counts in a row, and an
- * offset that is not zero replaces. */
+/* Buckets { sint32 offset = 1, repeated uint64 bucket_counts = 2 }. Two of them join: counts in a row, the
+ * last offset wins. */
 static bool
 exp_buckets(struct ox__dec *d, struct ox_str wire, int32_t *offset, struct ox_slice *counts)
 {
-    int32_t own = 0;
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
@@ -337,7 +336,7 @@ exp_buckets(struct ox__dec *d, struct ox_str wire, int32_t *offset, struct ox_sl
             return false;
         bool ok = true;
         if (f.tag == OX__TAG(1, OX_WIRE_VARINT))
-            own = (int32_t)ox__unzigzag((uint32_t)f.v);
+            *offset = (int32_t)ox__unzigzag((uint32_t)f.v);
         else if (f.tag == OX__TAG(2, OX_WIRE_BYTES))
             ok = packed_varint(d, f.s, counts);
         else if (f.tag == OX__TAG(2, OX_WIRE_VARINT))
@@ -347,8 +346,6 @@ exp_buckets(struct ox__dec *d, struct ox_str wire, int32_t *offset, struct ox_sl
         if (!ok)
             return false;
     }
-    if (own != 0)
-        *offset = own;
     return true;
 }
 

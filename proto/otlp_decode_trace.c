@@ -106,8 +106,6 @@ span_link(struct ox__dec *d, struct ox_str wire)
 static bool
 status(struct ox__dec *d, struct ox_str wire, struct ox_span *span)
 {
-    struct ox_str message = {0};
-    uint64_t code = 0;
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
@@ -115,16 +113,12 @@ status(struct ox__dec *d, struct ox_str wire, struct ox_span *span)
         if (!ox__dec_field(d, &c, &f))
             return false;
         if (f.tag == OX__TAG(2, OX_WIRE_BYTES))
-            ox__dec_text(d, f.s, &message);
+            ox__dec_text(d, f.s, &span->status_message);
         else if (f.tag == OX__TAG(3, OX_WIRE_VARINT))
-            code = f.v;
+            span->status_code = enum_or_zero(f.v, STATUS_CODE_MAX);
         else if (!ox__dec_other(d, f.tag, STATUS_KNOWN, at))
             return false;
     }
-    if (message.n != 0)
-        span->status_message = message;
-    if ((uint32_t)code != 0)
-        span->status_code = enum_or_zero(code, STATUS_CODE_MAX);
     return true;
 }
 

@@ -18,7 +18,7 @@ ox__wire_bad_text(enum ox__wire_bad bad)
         [OX__WIRE_OK] = "nothing",
         [OX__WIRE_TRUNCATED] = "a field goes beyond the end of its message",
         [OX__WIRE_OVERFLOW] = "varint overflow: more than 64 bits",
-        [OX__WIRE_TAG] = "a field's tag has more than five bytes",
+        [OX__WIRE_TAG] = "a field's tag has more than five bytes, or the number 0",
         [OX__WIRE_LENGTH] = "a field's length is out of range",
         [OX__WIRE_GROUP] = "a field has a wire type that proto3 does not have",
         [OX__WIRE_TYPE] = "a field has another wire type than OTLP gives it",

@@ -7,8 +7,9 @@
  * Fails:   a reason, enum ox__wire_bad; the cursor then stands at the field that is wrong.
  *
  * What counts as well-formed follows protobuf-c, the oracle of the fuzz tests: a tag has at most five bytes,
- * a length too and at most INT32_MAX, groups do not exist. Stricter than it in one point: a varint that does
- * not fit into 64 bits is refused, not cut.
+ * a length too and at most INT32_MAX, groups and a field number 0 do not exist. Where it is stricter: a varint
+ * that does not fit into 64 bits is refused, not cut, and the number 0 also when it is written in several
+ * bytes.
  */
 #ifndef OX_PROTO_WIRE_H
 #define OX_PROTO_WIRE_H
@@ -131,6 +132,8 @@ ox__field_next(struct ox__cur *c, struct ox__field *f)
     enum ox__wire_bad bad = ox__varint(c, 5, &f->tag);
     if (OX_UNLIKELY(bad != OX__WIRE_OK))
         return bad == OX__WIRE_OVERFLOW ? OX__WIRE_TAG : bad;
+    if (OX_UNLIKELY(f->tag < OX__TAG(1, 0)))
+        return OX__WIRE_TAG;
     switch (f->tag & 7) {
     case OX_WIRE_BYTES:
         return ox__field_bytes(c, f);
