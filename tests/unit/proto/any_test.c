@@ -213,6 +213,9 @@ Test(any, lists_that_look_like_something_else_are_wrapped)
     put_pair(&outer, OX_STR("kvlistValue"), list(OX_ANY_KVLIST, &b));
     check(list(OX_ANY_KVLIST, &outer), 'j',
           "{\"kvlistValue\":{\"kvlistValue\":{\"kvlistValue\":{\"bytesValue\":\"TQ==\"}}}}");
+    ox_buf_reset(&outer);
+    put_pair(&outer, OX_STR("doubleValue"), (struct ox_any){.type = OX_ANY_STRING, .str = OX_STR("NaN")});
+    check(list(OX_ANY_KVLIST, &outer), 'j', "{\"kvlistValue\":{\"doubleValue\":\"NaN\"}}");
     put_pair(&b, OX_STR("bytesValue"), text);
     check(list(OX_ANY_KVLIST, &b), 'j', "{\"bytesValue\":\"TQ==\",\"bytesValue\":\"TQ==\"}");
     ox_buf_reset(&b);
