@@ -225,6 +225,25 @@ is_fixed(const ProtobufCFieldDescriptor *field)
     return field->type == PROTOBUF_C_TYPE_FIXED64 || field->type == PROTOBUF_C_TYPE_DOUBLE;
 }
 
+/* Any member of the field's oneof, for the field to replace. As messages all of them begin with a list. */
+static void
+put_rival(struct otlp_random *r, const ProtobufCMessageDescriptor *type,
+          const ProtobufCFieldDescriptor *field, struct ox_buf *out)
+{
+    const ProtobufCFieldDescriptor *rival = &type->fields[otlp_random_below(r, type->n_fields)];
+    if ((rival->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0 ||
+        rival->quantifier_offset != field->quantifier_offset)
+        return;
+    if (rival->type == PROTOBUF_C_TYPE_MESSAGE)
+        ox_wire_put_bytes(out, rival->id, OX_STR("\x0a\x00"));
+    else if (rival->type == PROTOBUF_C_TYPE_STRING || rival->type == PROTOBUF_C_TYPE_BYTES)
+        ox_wire_put_bytes(out, rival->id, OX_STR("rival"));
+    else if (is_fixed(rival) || rival->type == PROTOBUF_C_TYPE_SFIXED64)
+        ox_wire_put_fixed64(out, rival->id, number(r));
+    else
+        ox_wire_put_varint(out, rival->id, 1);
+}
+
 static void
 rewrite(struct otlp_random *r, const ProtobufCMessageDescriptor *type, struct ox_str wire, struct ox_buf *out)
 {
@@ -235,6 +254,8 @@ rewrite(struct otlp_random *r, const ProtobufCMessageDescriptor *type, struct ox
         const uint32_t dice = otlp_random_below(r, 8);
         if (dice == 0)
             unknown(r, out);
+        if (field != NULL && dice > 4 && (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+            put_rival(r, type, field, out);
         if (field == NULL)
             ox_buf_append_str(out, f.whole);
         else if (field->type == PROTOBUF_C_TYPE_MESSAGE && otlp_wire_joins(field) && dice < 4)

@@ -21,7 +21,7 @@ uint32_t otlp_random_below(struct otlp_random *r, uint32_t n);
 /* Appends a valid request: every field, sometimes unset; ids of the right length or empty. */
 void otlp_random_request(struct otlp_random *r, enum ox_signal signal, struct ox_buf *out);
 /* Appends the request in another, equally valid way of writing: lists unpacked, embedded messages in two pieces,
- * unknown fields between, values written twice. */
+ * unknown fields between, values written twice, other members of a oneof before the one that counts. */
 void otlp_random_rewrite(struct otlp_random *r, enum ox_signal signal, struct ox_str wire,
                          struct ox_buf *out);
 /* Harms the bytes: bits, single bytes, cuts, a piece from elsewhere in them. */
