@@ -179,9 +179,12 @@ static void
 on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid pid, uint32_t crashes,
                struct ox_cause cause)
 {
+    struct node_main *m = arg;
     OX_LOG_ERROR("runtime", "an actor is quarantined", OX_F_STR("supervisor", supervisor),
                  OX_F_STR("child", child_id), OX_F_U64("crashes", crashes),
                  OX_F_STR("tenant", ox_tenant_name(cause.tenant)));
+    if (strncmp(child_id, "tenant/", 7) == 0)
+        node_quarantine_set(&m->node, child_id + 7, crashes);
 }
 
 static ox_err

@@ -56,6 +56,10 @@ void node_suspects_load(const struct ox_config *cfg, struct ox_suspects *out);
 void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const char *tenant);
 /* Forgets suspects that the log no longer holds. */
 void node_suspects_settle(const struct ox_config *cfg, struct ox_suspects *s, uint64_t first_seq);
+
+/* The tenant is quarantined after `crashes` crashes, or no more when 0: its entry in the directory says so, and the log's
+ * actor hears of it. Any thread; does not block. */
+void node_quarantine_set(struct ox_node *node, const char *tenant, uint32_t crashes);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

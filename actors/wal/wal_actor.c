@@ -641,6 +641,19 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     }
 }
 
+/* What waits for the tenant is offered again every PARKED_RETRY_MS: its actor takes it after a revocation. */
+static void
+on_quarantine_changed(struct wal *w, const struct ox_msg *msg)
+{
+    struct ox_tenant *tenant = ox_tenants_at(w->node->tenants, (uint32_t)msg->num);
+    if (tenant == NULL)
+        return;
+    OX_LOG_INFO("wal",
+                ox_tenant_quarantined(tenant) ? "entries of a quarantined tenant wait"
+                                              : "entries of a tenant may go on",
+                OX_F_STR("tenant", tenant->id.name), OX_F_U64("parcels", tenant->parked));
+}
+
 static void
 wal_message(struct ox_actor *self, struct ox_msg *msg)
 {
@@ -666,6 +679,9 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_wal_replayed:
         on_wal_replayed(self, w, msg);
+        break;
+    case OX_K_quarantine_changed:
+        on_quarantine_changed(w, msg);
         break;
     case OX_K_wal_space: /* the job has published what it saw */
         break;

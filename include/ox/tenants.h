@@ -25,7 +25,17 @@ struct ox_tenant {
     _Atomic uint32_t requests_in_flight;
     uint32_t parked;        /* parcels that the tenant's actor could not take yet; the wal actor's alone */
     _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
+    /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends
+     * `quarantine_changed`. Relaxed: a late reader admits or diverts one request more or less. */
+    _Atomic uint32_t quarantined;
 };
+
+/* True while the tenant is quarantined. Any thread. */
+static inline bool
+ox_tenant_quarantined(struct ox_tenant *tenant)
+{
+    return atomic_load_explicit(&tenant->quarantined, memory_order_relaxed) != 0;
+}
 
 struct ox_tenants_limits {
     uint32_t tenants_max;

@@ -24,6 +24,7 @@ OX_MESSAGE(wal_replay,    "-",                      "wal (timer)",              
 OX_MESSAGE(wal_replayed,  "struct ox_wal_replay",   "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(disposed,      "struct ox_disposed",     "outbox",                      "wal",     "control")
 OX_MESSAGE(stored,        "struct ox_stored",       "outbox",                      "wal",     "control")
+OX_MESSAGE(quarantine_changed, "num",               "the node",                    "wal",     "control; said in the log, the flag of the tenant counts")
 /* writer and outbox */
 OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
 OX_MESSAGE(packed,        "struct ox_pack",         "a dirty thread",              "writer",  "owed, never")
