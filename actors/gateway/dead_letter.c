@@ -3,17 +3,21 @@
  * actors/gateway/dead_letter.c - the dead-letter file: append, rotate, expire. Lines: dead_letter_line.c.
  *
  * Owns:    DIR/dlq/dlq.jsonl while open, and the list of rotated files.
- * Threads: one dirty thread at a time.
+ * Threads: any that may block: one lock around each call.
  * Bounds:  file_bytes_max, total_bytes_max, keep_ns, FILES_MAX.
  * Fails:   OX_E_IO, OX_E_DISK_FULL, OX_E_NOMEM.
  * Flow:    gateway and writer -> dirty thread -> here; before the request is acknowledged, since the reply says that
  *          the record was refused and kept.
  *
- * A rotated file is dlq-<unix_ns>.jsonl, unix_ns being when it was closed, so that name order is age order.
+ * A rotated file is dlq-<unix_ns>.jsonl, unix_ns being when it was closed, so that name order is age order. It goes
+ * when its newest line may be older than keep_ns. The current file is closed once its oldest line is older than a
+ * seventh of that, so a line is kept for keep_ns at least and, when ox_dead_letter_expire is called now and then, for
+ * 8/7 of it at most, also when no new ones come.
  */
 #include "ox/dead_letter.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,17 +28,24 @@
 #define FILES_MAX    1024
 #define NAME_CURRENT "dlq.jsonl"
 #define CHUNK_BYTES  16384
+/* Parts of keep_ns after which the current file is closed: a day of the week that is the default. */
+#define KEEP_PARTS 7
+/* Bytes of a line that hold its time; see dead_letter_line.c. */
+#define HEAD_BYTES 128
 
 struct rotated {
     uint64_t closed_ns;
+    uint64_t oldest_ns; /* time of the first line; closed_ns when it names none */
     uint64_t bytes;
 };
 
 struct ox_dead_letter {
     struct ox_disk *disk;
     struct ox_dead_letter_config config;
+    pthread_mutex_t lock; /* over everything below, also while the disk works */
     int fd;
     uint64_t bytes;                  /* of the current file */
+    uint64_t oldest_ns;              /* time of its first line; 0 = empty, or not known yet */
     bool damaged;                    /* a failed write was not cut back yet: nothing is appended before */
     struct rotated files[FILES_MAX]; /* oldest first */
     uint32_t n_files;
@@ -77,34 +88,61 @@ remove_oldest(struct ox_dead_letter *dl)
 }
 
 static void
-insert_file(struct ox_dead_letter *dl, uint64_t closed_ns, uint64_t bytes)
+insert_file(struct ox_dead_letter *dl, struct rotated file)
 {
     if (dl->n_files == FILES_MAX) {
         /* The oldest stays on disk until the next start finds it among fewer; the newest must be known, since
          * the next name is made from it. */
-        if (closed_ns < dl->files[0].closed_ns)
+        if (file.closed_ns < dl->files[0].closed_ns)
             return;
         dl->n_files--;
         memmove(dl->files, dl->files + 1, dl->n_files * sizeof(dl->files[0]));
     }
     uint32_t at = dl->n_files;
-    while (at > 0 && dl->files[at - 1].closed_ns > closed_ns) {
+    while (at > 0 && dl->files[at - 1].closed_ns > file.closed_ns) {
         dl->files[at] = dl->files[at - 1];
         at--;
     }
-    dl->files[at] = (struct rotated){closed_ns, bytes};
+    dl->files[at] = file;
     dl->n_files++;
 }
 
+/* The time of the first line of an open file of `bytes`; 0 when it names none. */
 static ox_err
-file_bytes(struct ox_disk *disk, const char *path, uint64_t *bytes)
+first_time(struct ox_disk *disk, int fd, uint64_t bytes, uint64_t *time_ns)
 {
-    int fd;
-    ox_err err = ox_disk_open(disk, path, OX_DISK_READ, 0, &fd);
+    static const char member[] = "\"time_ns\":\"";
+    char head[HEAD_BYTES + 1];
+    size_t n = bytes < HEAD_BYTES ? (size_t)bytes : HEAD_BYTES;
+    *time_ns = 0;
+    if (n == 0)
+        return OX_OK;
+    ox_err err = ox_disk_read_all(disk, fd, head, n, 0);
     if (err != OX_OK)
         return err;
-    err = ox_disk_size(disk, fd, bytes);
-    ox_disk_close(disk, fd);
+    head[n] = '\0'; /* a line holds no zero of its own */
+    const char *at = strstr(head, member);
+    if (at != NULL)
+        *time_ns = strtoull(at + strlen(member), NULL, 10);
+    return OX_OK;
+}
+
+static ox_err
+measure(struct ox_dead_letter *dl, struct rotated *file)
+{
+    char path[OX_DISK_PATH_MAX];
+    int fd;
+    if (!rotated_path(dl, file->closed_ns, path))
+        return OX_E_INTERNAL;
+    ox_err err = ox_disk_open(dl->disk, path, OX_DISK_READ, 0, &fd);
+    if (err != OX_OK)
+        return err;
+    err = ox_disk_size(dl->disk, fd, &file->bytes);
+    if (err == OX_OK)
+        err = first_time(dl->disk, fd, file->bytes, &file->oldest_ns);
+    ox_disk_close(dl->disk, fd);
+    if (file->oldest_ns == 0 || file->oldest_ns > file->closed_ns)
+        file->oldest_ns = file->closed_ns;
     return err;
 }
 
@@ -120,20 +158,16 @@ note_name(void *arg, const char *name)
     if (sscanf(name, "dlq-%" SCNu64 ".jsonl", &closed_ns) != 1 || closed_ns > INT64_MAX)
         return true;
     if (rotated_path(dl, closed_ns, ours) && strcmp(strrchr(ours, '/') + 1, name) == 0)
-        insert_file(dl, closed_ns, 0);
+        insert_file(dl, (struct rotated){.closed_ns = closed_ns});
     return true;
 }
 
 static ox_err
 find_files(struct ox_dead_letter *dl)
 {
-    char path[OX_DISK_PATH_MAX];
     ox_err err = ox_disk_list(dl->disk, dl->dir, note_name, dl);
-    for (uint32_t i = 0; i < dl->n_files && err == OX_OK; i++) {
-        if (!rotated_path(dl, dl->files[i].closed_ns, path))
-            return OX_E_INTERNAL;
-        err = file_bytes(dl->disk, path, &dl->files[i].bytes);
-    }
+    for (uint32_t i = 0; i < dl->n_files && err == OX_OK; i++)
+        err = measure(dl, &dl->files[i]);
     return err;
 }
 
@@ -190,6 +224,7 @@ ox_dead_letter_open(struct ox_disk *disk, const char *dir, const struct ox_dead_
     dl->disk = disk;
     dl->config = *config;
     dl->fd = -1;
+    pthread_mutex_init(&dl->lock, NULL);
     int n = snprintf(dl->path, sizeof(dl->path), "%s/" NAME_CURRENT, dir);
     /* Room for the longer names of rotated files too. */
     ox_err err = n > 0 && (size_t)n + 32 < sizeof(dl->path) ? OX_OK : OX_E_TOO_LARGE;
@@ -203,6 +238,8 @@ ox_dead_letter_open(struct ox_disk *disk, const char *dir, const struct ox_dead_
         err = open_current(dl);
     if (err == OX_OK)
         err = cut_torn_line(dl);
+    if (err == OX_OK)
+        err = first_time(disk, dl->fd, dl->bytes, &dl->oldest_ns);
     if (err != OX_OK) {
         ox_dead_letter_close(dl);
         return ox_diag_set(diag, err, NULL, -1, "the dead-letter file in \"%s\" cannot be opened: %s", dir,
@@ -219,11 +256,12 @@ ox_dead_letter_close(struct ox_dead_letter *dl)
         return;
     if (dl->fd >= 0)
         ox_disk_close(dl->disk, dl->fd);
+    pthread_mutex_destroy(&dl->lock);
     free(dl);
 }
 
-uint64_t
-ox_dead_letter_bytes(const struct ox_dead_letter *dl)
+static uint64_t
+total_bytes(const struct ox_dead_letter *dl)
 {
     uint64_t total = dl->bytes;
     for (uint32_t i = 0; i < dl->n_files; i++)
@@ -231,10 +269,33 @@ ox_dead_letter_bytes(const struct ox_dead_letter *dl)
     return total;
 }
 
-uint64_t
-ox_dead_letter_dropped_bytes(const struct ox_dead_letter *dl)
+void
+ox_dead_letter_stats(struct ox_dead_letter *dl, struct ox_dead_letter_stats *out)
 {
-    return dl->dropped_bytes;
+    pthread_mutex_lock(&dl->lock);
+    *out = (struct ox_dead_letter_stats){
+        .bytes = total_bytes(dl),
+        .files = dl->n_files + (dl->bytes > 0),
+        .oldest_ns = dl->n_files > 0 ? dl->files[0].oldest_ns : dl->oldest_ns,
+        .dropped_bytes = dl->dropped_bytes,
+    };
+    pthread_mutex_unlock(&dl->lock);
+}
+
+uint64_t
+ox_dead_letter_bytes(struct ox_dead_letter *dl)
+{
+    struct ox_dead_letter_stats stats;
+    ox_dead_letter_stats(dl, &stats);
+    return stats.bytes;
+}
+
+uint64_t
+ox_dead_letter_dropped_bytes(struct ox_dead_letter *dl)
+{
+    struct ox_dead_letter_stats stats;
+    ox_dead_letter_stats(dl, &stats);
+    return stats.dropped_bytes;
 }
 
 /* Makes room for `more` bytes and forgets what is too old. */
@@ -245,7 +306,7 @@ expire(struct ox_dead_letter *dl, uint64_t now_ns, uint64_t more)
     while (dl->n_files > 0) {
         const struct rotated *oldest = &dl->files[0];
         bool old = now_ns > oldest->closed_ns && now_ns - oldest->closed_ns > dl->config.keep_ns;
-        bool full = dl->n_files == FILES_MAX || ox_dead_letter_bytes(dl) + more > dl->config.total_bytes_max;
+        bool full = dl->n_files == FILES_MAX || total_bytes(dl) + more > dl->config.total_bytes_max;
         if (!old && !full)
             break;
         ox_err err = remove_oldest(dl);
@@ -254,12 +315,6 @@ expire(struct ox_dead_letter *dl, uint64_t now_ns, uint64_t more)
         removed = true;
     }
     return removed ? ox_disk_fsync_dir(dl->disk, dl->dir) : OX_OK;
-}
-
-ox_err
-ox_dead_letter_expire(struct ox_dead_letter *dl, uint64_t now_ns)
-{
-    return expire(dl, now_ns, 0);
 }
 
 static ox_err
@@ -277,8 +332,9 @@ rotate(struct ox_dead_letter *dl, uint64_t now_ns)
         return err;
     ox_disk_close(dl->disk, dl->fd);
     dl->fd = -1;
-    insert_file(dl, closed_ns, dl->bytes);
+    insert_file(dl, (struct rotated){closed_ns, dl->oldest_ns, dl->bytes});
     dl->bytes = 0;
+    dl->oldest_ns = 0;
     return open_current(dl);
 }
 
@@ -291,16 +347,31 @@ cut_back(struct ox_dead_letter *dl)
     return err;
 }
 
+/* What an earlier failure left undone. */
+static ox_err
+mend(struct ox_dead_letter *dl)
+{
+    if (dl->fd < 0)
+        return open_current(dl); /* a rotation got only half way */
+    return dl->damaged ? cut_back(dl) : OX_OK;
+}
+
+/* Whether the current file has been open long enough. One whose first line names no time counts from now on. */
+static bool
+aged(struct ox_dead_letter *dl, uint64_t now_ns)
+{
+    if (dl->bytes > 0 && dl->oldest_ns == 0)
+        dl->oldest_ns = now_ns;
+    return dl->bytes > 0 && now_ns > dl->oldest_ns &&
+           now_ns - dl->oldest_ns > dl->config.keep_ns / KEEP_PARTS;
+}
+
 static ox_err
 append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns)
 {
-    ox_err err = OX_OK;
-    if (dl->fd < 0)
-        err = open_current(dl); /* an earlier rotation got only half way */
-    else if (dl->damaged)
-        err = cut_back(dl);
+    ox_err err = mend(dl);
     bool past = dl->bytes != 0 && dl->bytes + lines.n > dl->config.file_bytes_max;
-    if (err == OX_OK && past)
+    if (err == OX_OK && (past || aged(dl, now_ns)))
         err = rotate(dl, now_ns);
     if (err == OX_OK)
         err = expire(dl, now_ns, lines.n);
@@ -313,8 +384,23 @@ append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns)
         (void)cut_back(dl); /* the first error is the one to tell */
         return err;
     }
+    if (dl->bytes == 0)
+        dl->oldest_ns = now_ns;
     dl->bytes += lines.n;
     return OX_OK;
+}
+
+ox_err
+ox_dead_letter_expire(struct ox_dead_letter *dl, uint64_t now_ns)
+{
+    pthread_mutex_lock(&dl->lock);
+    ox_err err = mend(dl);
+    if (err == OX_OK && aged(dl, now_ns))
+        err = rotate(dl, now_ns);
+    if (err == OX_OK)
+        err = expire(dl, now_ns, 0);
+    pthread_mutex_unlock(&dl->lock);
+    return err;
 }
 
 ox_err
@@ -323,7 +409,9 @@ ox_dead_letter_append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t n
     if (lines.n == 0)
         return OX_OK;
     OX_ASSERT(lines.p[lines.n - 1] == '\n');
+    pthread_mutex_lock(&dl->lock);
     ox_err err = append(dl, lines, now_ns);
+    pthread_mutex_unlock(&dl->lock);
     if (err == OX_OK)
         return OX_OK;
     return ox_diag_set(diag, err, NULL, -1, "%zu bytes of dead letters could not be written to \"%s\": %s",

@@ -4,6 +4,7 @@
  *
  * Owns:    nothing; pure.
  * Threads: the batch's owner.
+ * Bounds:  bytes_max of all lines, and one line more while it is built.
  * Fails:   OX_E_NOMEM; the buffer then ends where it did.
  */
 #include <inttypes.h>
@@ -84,18 +85,31 @@ ox_dead_letter_line(const struct ox_batch *batch, uint32_t row, const char *reas
 }
 
 ox_err
-ox_dead_letter_lines(const struct ox_batch *batch, uint64_t now_ns, struct ox_buf *out, uint32_t *n)
+ox_dead_letter_lines(const struct ox_batch *batch, uint64_t now_ns, size_t bytes_max, struct ox_buf *out,
+                     uint32_t *n, uint32_t *left_out)
 {
     const uint32_t rows = ox_batch_rows(batch);
     *n = 0;
+    *left_out = 0;
     for (uint32_t row = 0; row < rows; row++) {
         enum ox_reject why = ox_batch_row_reject(batch, row);
+        const size_t start = out->len;
         if (why == OX_REJECT_NONE)
             continue;
+        if (*left_out >
+            0) { /* not tried again: a shorter one might fit, but each attempt costs a line's work */
+            (*left_out)++;
+            continue;
+        }
         ox_err err = ox_dead_letter_line(batch, row, ox_reject_name(why), ox_reject_text(why), now_ns, out);
         if (err != OX_OK)
             return err;
-        (*n)++;
+        if (out->len > bytes_max) {
+            out->len = start;
+            *left_out = 1;
+        } else {
+            (*n)++;
+        }
     }
     return OX_OK;
 }

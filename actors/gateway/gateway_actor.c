@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "actors/gateway/gateway_internal.h"
-#include "ox/dead_letter.h"
 #include "ox/gateway.h"
 #include "ox/grpc.h"
 #include "ox/log.h"
@@ -26,6 +25,7 @@
 #define FILL_REFUSE 950 /* permille of a journal's bound */
 
 struct ox_gateway {
+    struct ox_letters letters;
     struct ox_http_census *census;
     uint32_t n_ports;
     struct ox_gateway_port *ports;
@@ -214,52 +214,6 @@ accepted(struct ox_intake *in, bool duplicate)
     ox__intake_free(in);
 }
 
-/* Dead letters are written beside the request: what was refused is promised to nobody. */
-struct dead_letter_job {
-    struct ox_node *node;
-    struct ox_buf lines;
-};
-
-static void
-dead_letter_free(void *arg)
-{
-    struct dead_letter_job *job = arg;
-    ox_buf_fini(&job->lines);
-    free(job);
-}
-
-static void
-dead_letter_run(void *arg)
-{
-    struct dead_letter_job *job = arg;
-    struct ox_diag diag;
-    ox_diag_clear(&diag);
-    ox_err err = ox_dead_letter_append(job->node->dead_letters, ox_buf_str(&job->lines),
-                                       ox_clock_realtime_ns(job->node->clock), &diag);
-    if (err != OX_OK)
-        OX_LOG_ERROR("gateway", "refused records cannot be written to the dead-letter file", OX_F_ERR(err),
-                     OX_F_DIAG(&diag));
-}
-
-static void
-write_dead_letters(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
-{
-    if (in->dead_letters.len == 0)
-        return;
-    struct dead_letter_job *job = calloc(1, sizeof(*job));
-    if (job != NULL) {
-        job->node = gw->port->node;
-        job->lines = in->dead_letters;
-        ox_buf_init(&in->dead_letters);
-        if (ox_dirty_submit(self, gw->port->dead_letter_lane, dead_letter_run, job, OX_K_letters_written,
-                            dead_letter_free, NULL) == OX_OK)
-            return;
-        dead_letter_free(job);
-    }
-    OX_LOG_WARN("gateway", "refused records are counted but not kept: the dead-letter file is behind",
-                OX_F_STR("tenant", in->tenant->id.name));
-}
-
 /* A judged request: counted, then into the log. */
 static void
 admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
@@ -270,7 +224,7 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
     OX_METRIC_ADD_L(OX_M_ingest_received, in->n_records, ox_str_of(in->tenant->id.name),
                     ox_str_of(ox_signal_name(in->signal)));
     count_dropped(in);
-    write_dead_letters(self, gw, in);
+    ox__letters_write(self, gw->port->letters, in);
     if (in->n_accepted == 0) { /* nothing to promise: an empty request, or all refused */
         accepted(in, false);
         return;
@@ -386,6 +340,12 @@ gateway_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_letters_written:
         break;
+    case OX_K_letters_tick:
+        ox__on_letters_tick(self, gw->port->letters);
+        break;
+    case OX_K_letters_aged:
+        ox__letters_watch(self, gw->port->letters);
+        break;
     case OX_K_drain:
         if (gw->port->server != NULL)
             ox_http_server_drain(gw->port->server, on_drained, gw->port);
@@ -426,6 +386,8 @@ gateway_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     struct gateway *gw = ox_actor_state(self);
     gw->port = arg;
     gw->port->actor = ox_actor_pid(self);
+    if (gw->port->keeps_letters)
+        ox__on_letters_tick(self, gw->port->letters);
     if (gw->port->server != NULL) /* the server outlives its actor's crashes */
         return OX_OK;
     struct ox_http_server_options options;
@@ -462,12 +424,12 @@ const struct ox_actor_class ox_gateway_class = {
 
 static void
 port_init(struct ox_gateway_port *port, struct ox_node *node, struct ox_http_census *census,
-          struct ox_lane *lane, int fd_http, int fd_grpc)
+          struct ox_letters *letters, int fd_http, int fd_grpc)
 {
     const struct ox_config *cfg = node->config;
     port->node = node;
     port->census = census;
-    port->dead_letter_lane = lane;
+    port->letters = letters;
     port->fds[0] = fd_http;
     port->fds[1] = fd_grpc;
     ox_decode_limits_default(&port->limits);
@@ -523,8 +485,7 @@ ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp
                  struct ox_gateway **out, struct ox_diag *diag)
 {
     struct ox_gateway *gw = calloc(1, sizeof(*gw));
-    struct ox_lane *lane = NULL;
-    ox_err err = gw != NULL ? ox_lane_new("dead-letters", 1024, &lane) : OX_E_NOMEM;
+    ox_err err = gw != NULL ? ox__letters_init(&gw->letters, node) : OX_E_NOMEM;
     if (err == OX_OK) {
         gw->n_ports = ox_runtime_loops();
         gw->ports = calloc(gw->n_ports, sizeof(*gw->ports));
@@ -537,7 +498,8 @@ ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp
         ox_metric_probe(OX_M_ingest_body_bytes, body_bytes, &node->bodies);
     }
     for (uint32_t i = 0; err == OX_OK && i < gw->n_ports; i++) {
-        port_init(&gw->ports[i], node, gw->census, lane, fd_otlp_http, fd_otlp_grpc);
+        port_init(&gw->ports[i], node, gw->census, &gw->letters, fd_otlp_http, fd_otlp_grpc);
+        gw->ports[i].keeps_letters = i == 0;
         err = add_port(&gw->ports[i], sup, i, diag);
     }
     *out = gw; /* also after a failure: ports that started refer to it until the runtime has stopped */

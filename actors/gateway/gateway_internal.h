@@ -32,6 +32,8 @@ struct ox_intake {
     struct ox_batch *batch;
     struct ox_validate_counts counts;
     struct ox_buf dead_letters; /* lines for the refused records */
+    uint32_t n_letters;
+    uint32_t n_letters_left_out; /* refused, and too much to keep */
     struct ox_wal_hash_bits {
         uint64_t lo, hi;
     } hash;
@@ -58,6 +60,28 @@ void ox__gateway_reply_ok(struct ox_intake *intake);
 void ox__gateway_reply_error(struct ox_node *node, struct ox_http_request *req, ox_err err,
                              const struct ox_diag *diag);
 
+/* ---- dead letters, letters.c ---- */
+
+/* Bytes of lines that one request may cause, and that may wait for the disk: all of it is memory. */
+#define OX__LETTERS_REQUEST_MAX (32u << 20)
+#define OX__LETTERS_WAITING_MAX (64u << 20)
+
+/* One per process. */
+struct ox_letters {
+    struct ox_node *node;
+    struct ox_lane *lane;
+    _Atomic uint64_t waiting_bytes; /* relaxed: a bound, not an order */
+    uint64_t removed_bytes;         /* the lane only */
+    _Atomic uint64_t oldest_ns;     /* of the oldest line kept; by the lane, relaxed: for the metric */
+};
+OX_MUST_USE ox_err ox__letters_init(struct ox_letters *letters, struct ox_node *node);
+/* Hands the lines of a judged request to the lane, or counts them as not kept. Own. */
+void ox__letters_write(struct ox_actor *self, struct ox_letters *letters, struct ox_intake *in);
+/* Begins to look after age and total, once per incarnation of the actor that does so. Own. */
+void ox__letters_watch(struct ox_actor *self, struct ox_letters *letters);
+/* The message letters_tick: looks now. */
+void ox__on_letters_tick(struct ox_actor *self, struct ox_letters *letters);
+
 /* Servers of one loop. */
 struct ox_gateway_port {
     struct ox_node *node;
@@ -65,7 +89,8 @@ struct ox_gateway_port {
     int fds[2]; /* listening: OTLP/HTTP, OTLP/gRPC */
     struct ox_http_census *census;
     struct ox_decode_limits limits;
-    struct ox_lane *dead_letter_lane;
+    struct ox_letters *letters;
+    bool keeps_letters; /* this one of all looks after their age */
     struct ox_http_server *server;
     bool asked; /* to drain; by the thread that stops the node */
     _Atomic bool drained;

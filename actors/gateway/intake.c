@@ -122,11 +122,11 @@ judge(struct ox_intake *in)
     in->batch->received_ns = now_ns;
     in->batch->tenant = in->tenant->id;
     ox_validate_batch(in->batch, &in->window, now_ns, &in->counts);
-    uint32_t lines;
     ox_err err = OX_OK;
     if (in->batch->n_rejected > 0) {
         ox_validate_message(in->batch, &in->counts, in->partial, sizeof(in->partial));
-        err = ox_dead_letter_lines(in->batch, now_ns, &in->dead_letters, &lines);
+        err = ox_dead_letter_lines(in->batch, now_ns, OX__LETTERS_REQUEST_MAX, &in->dead_letters,
+                                   &in->n_letters, &in->n_letters_left_out);
     }
     if (err != OX_OK)
         return err; /* before anything is counted as received */

@@ -177,7 +177,7 @@ OX_CONFIG(writer_series_cache,        "writer.series_cache",        int,      "1
 OX_CONFIG(dlq_file_bytes,             "dlq.file_bytes",             bytes,    "100MB", "1MB", "", "bytes", NULL,
           "size at which a dead-letter file is rotated")
 OX_CONFIG(dlq_keep_ms,                "dlq.keep",                   duration, "7d", "1h", "3650d", "ms", NULL,
-          "how long dead-letter files are kept")
+          "how long dead letters are kept; a seventh longer at most, since whole files go")
 OX_CONFIG(dlq_total_bytes,            "dlq.total_bytes",            bytes,    "1GiB", "10MB", "", "bytes", NULL,
           "size of all dead-letter files; beyond it the oldest go early")
 

@@ -13,6 +13,8 @@ OX_MESSAGE(prepared,      "struct ox_intake",       "a dirty thread (large bodie
 OX_MESSAGE(append,        "struct ox_append",       "gateway, replay",             "wal",     "429 with Retry-After")
 OX_MESSAGE(appended,      "struct ox_append",       "wal",                         "gateway", "control; the client retries")
 OX_MESSAGE(letters_written, "struct dead_letter_job", "the dead-letter lane",     "gateway", "owed, never")
+OX_MESSAGE(letters_tick,  "num",                    "gateway (timer)",             "gateway", "owed, never")
+OX_MESSAGE(letters_aged,  "struct ox_letters",      "the dead-letter lane",        "gateway", "owed, never")
 OX_MESSAGE(drain,         "-",                      "the node, when it stops",     "gateway", "repeated by the node")
 OX_MESSAGE(parcel,        "struct ox_parcel",       "wal",                         "tenant",  "kept by the wal and sent again")
 OX_MESSAGE(rows,          "struct ox_parcel",       "tenant",                      "writer",  "kept by the tenant and sent again")

@@ -175,10 +175,11 @@ Test(dead_letter_line, lines_hold_a_request_that_can_be_posted_again)
     for (int s = 0; s < OX_SIGNAL__COUNT; s++) {
         struct ox_batch *b = refused_batch((enum ox_signal)s);
         struct ox_buf out;
-        uint32_t n = 99;
+        uint32_t n = 99, left_out = 99;
         ox_buf_init(&out);
-        cr_assert_eq(ox_dead_letter_lines(b, NOW, &out, &n), OX_OK);
+        cr_assert_eq(ox_dead_letter_lines(b, NOW, SIZE_MAX, &out, &n, &left_out), OX_OK);
         cr_assert_eq(n, 2);
+        cr_assert_eq(left_out, 0);
         const char *at = (const char *)out.data, *end = at + out.len;
         for (uint32_t row = 1; row < 3; row++) {
             const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -190,6 +191,30 @@ Test(dead_letter_line, lines_hold_a_request_that_can_be_posted_again)
         ox_buf_fini(&out);
         ox_batch_free(b);
     }
+}
+
+/* Each line repeats the resource: the bound is what keeps a small request from filling the memory. */
+Test(dead_letter_line, lines_end_at_the_bound_and_the_rest_is_counted)
+{
+    struct ox_batch *b = refused_batch(OX_SIGNAL_LOGS);
+    struct ox_buf out;
+    uint32_t n, left_out;
+    ox_buf_init(&out);
+    cr_assert_eq(ox_dead_letter_lines(b, NOW, SIZE_MAX, &out, &n, &left_out), OX_OK);
+    const size_t both = out.len, first = (size_t)((uint8_t *)memchr(out.data, '\n', out.len) - out.data) + 1;
+    const struct {
+        size_t bytes_max, len;
+        uint32_t n, left_out;
+    } cases[] = {{both, both, 2, 0}, {both - 1, first, 1, 1}, {first, first, 1, 1}, {first - 1, 0, 0, 2}};
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        ox_buf_reset(&out);
+        cr_assert_eq(ox_dead_letter_lines(b, NOW, cases[i].bytes_max, &out, &n, &left_out), OX_OK);
+        cr_expect_eq(out.len, cases[i].len, "case %zu: %zu bytes", i, out.len);
+        cr_expect_eq(n, cases[i].n, "case %zu", i);
+        cr_expect_eq(left_out, cases[i].left_out, "case %zu", i);
+    }
+    ox_buf_fini(&out);
+    ox_batch_free(b);
 }
 
 Test(dead_letter_line, a_line_may_lack_detail_and_log_position)

@@ -220,6 +220,71 @@ Test(dead_letter, files_go_by_age)
     fault_disk_free(d);
 }
 
+/* Nothing new comes: the clock alone closes the current file, and a keep time later it is gone. */
+Test(dead_letter, the_current_file_ages_too)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, 700));
+    struct ox_dead_letter_stats stats;
+    cr_assert_eq(ox_dead_letter_expire(dl, 5000), OX_OK); /* nothing there, nothing to close */
+    cr_assert_eq(put(dl, "a\n", 1000), OX_OK);
+    cr_assert_eq(put(dl, "b\n", 1100), OX_OK); /* a seventh of the keep time: not older yet */
+    holds(d, CURRENT, "a\nb\n");
+    cr_assert_eq(ox_dead_letter_expire(dl, 900), OX_OK); /* a clock that stepped back */
+    holds(d, CURRENT, "a\nb\n");
+    ox_dead_letter_stats(dl, &stats);
+    cr_expect(stats.files == 1 && stats.oldest_ns == 1000 && stats.bytes == 4);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1101), OX_OK);
+    holds(d, DIR "/dlq-1101.jsonl", "a\nb\n");
+    holds(d, CURRENT, "");
+    ox_dead_letter_stats(dl, &stats);
+    cr_expect(stats.files == 1 && stats.oldest_ns == 1000 && stats.bytes == 4);
+    cr_assert_eq(put(dl, "c\n", 1200), OX_OK);
+    cr_assert_eq(put(dl, "d\n", 1301), OX_OK); /* an append closes it as well */
+    holds(d, DIR "/dlq-1301.jsonl", "c\n");
+    ox_dead_letter_stats(dl, &stats);
+    cr_expect(stats.files == 3 && stats.oldest_ns == 1000);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1801), OX_OK); /* `d` is closed; nothing is older than may be */
+    holds(d, DIR "/dlq-1101.jsonl", "a\nb\n");
+    cr_assert_eq(ox_dead_letter_expire(dl, 1802), OX_OK);
+    holds(d, DIR "/dlq-1101.jsonl", NULL);
+    cr_assert_eq(ox_dead_letter_expire(dl, 9000), OX_OK);
+    ox_dead_letter_stats(dl, &stats);
+    cr_expect(stats.files == 0 && stats.oldest_ns == 0 && stats.bytes == 0 && stats.dropped_bytes == 8);
+    holds(d, DIR "/dlq-1801.jsonl", NULL);
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
+Test(dead_letter, the_age_of_files_is_known_after_a_restart)
+{
+    static const char line[] =
+        "{\"time\":\"2023-11-14T22:13:20.000001000Z\",\"time_ns\":\"1000\",\"tenant\":\"t\"}\n";
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter_stats stats;
+    fault_disk_poke(d, CURRENT, line, strlen(line));
+    fault_disk_poke(d, DIR "/dlq-950.jsonl", "a line without a time\n", 22);
+    struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, 700));
+    ox_dead_letter_stats(dl, &stats);
+    cr_expect_eq(stats.oldest_ns, 950, "what names no time is as old as its file's name: %" PRIu64,
+                 stats.oldest_ns);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1100), OX_OK);
+    holds(d, CURRENT, line);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1101), OX_OK);
+    holds(d, DIR "/dlq-1101.jsonl", line);
+    ox_dead_letter_close(dl);
+    /* A current file whose first line names no time counts from the first look. */
+    fault_disk_poke(d, CURRENT, "foreign\n", 8);
+    dl = open_with(d, config(PLENTY, PLENTY, 700));
+    cr_assert_eq(ox_dead_letter_expire(dl, 1200), OX_OK);
+    cr_assert_eq(ox_dead_letter_expire(dl, 1300), OX_OK);
+    holds(d, CURRENT, "foreign\n");
+    cr_assert_eq(ox_dead_letter_expire(dl, 1301), OX_OK);
+    holds(d, DIR "/dlq-1301.jsonl", "foreign\n");
+    ox_dead_letter_close(dl);
+    fault_disk_free(d);
+}
+
 Test(dead_letter, the_oldest_go_first_for_the_total)
 {
     struct fault_disk *d = fault_disk_new(1);
@@ -439,6 +504,36 @@ Test(dead_letter, a_call_that_fails_once_costs_only_its_own_lines)
             n++;
         cr_expect_gt(n, 30, "the story is too short: %" PRIu64, n);
     }
+}
+
+/* Ageing beside appends: whatever call fails, no line that is young enough is lost, and a later look mends it. */
+Test(dead_letter, ageing_survives_any_failing_call)
+{
+    bool fired = true;
+    uint64_t n = 0;
+    while (fired) {
+        struct fault_disk *d = fault_disk_new(++n);
+        struct ox_dead_letter *dl = open_with(d, config(PLENTY, PLENTY, 700));
+        struct ox_buf all;
+        cr_assert_eq(put(dl, "old\n", 1000), OX_OK);
+        fault_disk_fail(d, n, EIO, false);
+        uint32_t errors = ox_dead_letter_expire(dl, 1200) != OX_OK;
+        errors += put(dl, "a-23456\n", 1201) != OX_OK;
+        errors += ox_dead_letter_expire(dl, 1950) != OX_OK;
+        fired = fault_disk_fired(d);
+        cr_assert_eq(errors, fired ? 1 : 0, "call %" PRIu64, n);
+        fault_disk_fail(d, 0, 0, false);
+        cr_assert_eq(ox_dead_letter_expire(dl, 1951), OX_OK);
+        ox_buf_init(&all);
+        collect(d, &all);
+        cr_assert(!fired ? all.len == 8 : all.len == 8 || all.len == 0, "call %" PRIu64 ": %zu bytes", n,
+                  all.len);
+        cr_assert_eq(ox_dead_letter_bytes(dl), all.len, "call %" PRIu64, n);
+        ox_buf_fini(&all);
+        ox_dead_letter_close(dl);
+        fault_disk_free(d);
+    }
+    cr_expect_gt(n, 10, "the story is too short: %" PRIu64, n);
 }
 
 Test(dead_letter, a_disk_that_dies_keeps_what_was_acknowledged)
