@@ -39,8 +39,9 @@ put_attrs(struct ox_buf *b, const struct ox_batch *batch, struct ox_slice attrs,
 {
     for (uint32_t i = attrs.first; i < attrs.first + attrs.count; i++) {
         size_t mark = ox_wire_begin(b, field);
-        ox_wire_put_bytes(b, 1, batch->attrs[i].key);
-        put_any(b, 2, &batch->attrs[i].value);
+        const struct ox_any value = ox_attr_value(&batch->attrs[i]);
+        ox_wire_put_bytes(b, 1, ox_attr_key(&batch->attrs[i]));
+        put_any(b, 2, &value);
         ox_wire_end(b, mark);
     }
 }

@@ -88,7 +88,7 @@ add_attr(struct telemetry_gen *g, const char *key, struct ox_any value)
 {
     struct ox_batch *b = g->batch;
     OX_ASSERT(b->n_attrs < b->cap_attrs);
-    b->attrs[b->n_attrs++] = (struct ox_attr){ox_str_of(key), value};
+    b->attrs[b->n_attrs++] = ox_attr_of(ox_str_of(key), value);
 }
 
 static void
@@ -307,9 +307,12 @@ gen_metric(struct telemetry_gen *g, uint32_t m)
         p->time_ns = b->received_ns;
         p->start_ns = counter ? 1790000000000000000ull + g->service * 1234567891ull : 0;
         *v = counter ? *v + (double)(rnd(g) % 40) : *v + ((double)(rnd(g) % 2001) - 1000) / 16;
-        p->value = *v;
-        p->int_value = (int64_t)*v;
-        p->has |= counter ? OX_POINT_IS_INT : 0;
+        if (counter) {
+            p->int_value = (int64_t)*v;
+            p->has |= OX_POINT_IS_INT;
+        } else {
+            p->value = *v;
+        }
         p->attrs.first = b->n_attrs;
         add_str(g, "http.route", ox_str_of(routes[i]));
         add_str(g, "http.request.method", OX_STR("GET"));

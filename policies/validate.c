@@ -121,35 +121,36 @@ add_counts(const uint64_t *v, uint32_t n, uint64_t *total)
 }
 
 static bool
-histogram_fits(const struct ox_batch *b, const struct ox_point *pt)
+histogram_fits(const struct ox_batch *b, const struct ox_point_more *more)
 {
     uint64_t total = 0;
-    if (pt->counts.count == 0)
-        return pt->bounds.count == 0;
-    if (pt->counts.count != pt->bounds.count + 1)
+    if (more->counts.count == 0)
+        return more->bounds.count == 0;
+    if (more->counts.count != more->bounds.count + 1)
         return false;
-    return increasing(b->f64s + pt->bounds.first, pt->bounds.count) &&
-           add_counts(b->u64s + pt->counts.first, pt->counts.count, &total) && total == pt->count;
+    return increasing(b->f64s + more->bounds.first, more->bounds.count) &&
+           add_counts(b->u64s + more->counts.first, more->counts.count, &total) && total == more->count;
 }
 
 static bool
-exp_histogram_fits(const struct ox_batch *b, const struct ox_point *pt)
+exp_histogram_fits(const struct ox_batch *b, const struct ox_point_more *more)
 {
-    uint64_t total = pt->zero_count;
-    if (!isfinite(pt->zero_threshold) || pt->zero_threshold < 0)
+    uint64_t total = more->zero_count;
+    if (!isfinite(more->zero_threshold) || more->zero_threshold < 0)
         return false;
-    if (pt->counts.count != 0 && !add_counts(b->u64s + pt->counts.first, pt->counts.count, &total))
+    if (more->counts.count != 0 && !add_counts(b->u64s + more->counts.first, more->counts.count, &total))
         return false;
-    if (pt->negative.count != 0 && !add_counts(b->u64s + pt->negative.first, pt->negative.count, &total))
+    if (more->negative.count != 0 &&
+        !add_counts(b->u64s + more->negative.first, more->negative.count, &total))
         return false;
-    return total == pt->count;
+    return total == more->count;
 }
 
 static bool
-quantiles_fit(const struct ox_batch *b, const struct ox_point *pt)
+quantiles_fit(const struct ox_batch *b, const struct ox_point_more *more)
 {
-    for (uint32_t i = 0; i < pt->bounds.count; i++) {
-        double q = b->f64s[pt->bounds.first + i];
+    for (uint32_t i = 0; i < more->bounds.count; i++) {
+        double q = b->f64s[more->bounds.first + i];
         if (!(q >= 0 && q <= 1))
             return false;
     }
@@ -162,13 +163,16 @@ judge_value(const struct ox_batch *b, const struct ox_point *pt, uint8_t type)
     if ((pt->flags & POINT_NO_RECORDED_VALUE) != 0)
         return OX_REJECT_NONE;
     if (type == OX_METRIC_GAUGE || type == OX_METRIC_SUM)
-        return (pt->has & OX_POINT_HAS_VALUE) != 0 && isfinite(pt->value) ? OX_REJECT_NONE : OX_REJECT_VALUE;
-    if (!finite_if(pt->has & OX_POINT_HAS_SUM, pt->sum) || !finite_if(pt->has & OX_POINT_HAS_MIN, pt->min) ||
-        !finite_if(pt->has & OX_POINT_HAS_MAX, pt->max))
+        return (pt->has & OX_POINT_HAS_VALUE) != 0 && isfinite(ox_point_double(pt)) ? OX_REJECT_NONE
+                                                                                    : OX_REJECT_VALUE;
+    const struct ox_point_more *more = ox_point_more(b, pt);
+    if (!finite_if(pt->has & OX_POINT_HAS_SUM, more->sum) ||
+        !finite_if(pt->has & OX_POINT_HAS_MIN, more->min) ||
+        !finite_if(pt->has & OX_POINT_HAS_MAX, more->max))
         return OX_REJECT_VALUE;
-    bool fits = type == OX_METRIC_HISTOGRAM       ? histogram_fits(b, pt)
-                : type == OX_METRIC_EXP_HISTOGRAM ? exp_histogram_fits(b, pt)
-                                                  : quantiles_fit(b, pt);
+    bool fits = type == OX_METRIC_HISTOGRAM       ? histogram_fits(b, more)
+                : type == OX_METRIC_EXP_HISTOGRAM ? exp_histogram_fits(b, more)
+                                                  : quantiles_fit(b, more);
     return fits ? OX_REJECT_NONE : OX_REJECT_HISTOGRAM;
 }
 

@@ -89,13 +89,13 @@ ox_any_array_next(struct ox_str *rest, struct ox_any *out)
 }
 
 ox_err
-ox_any_kvlist_next(struct ox_str *rest, struct ox_attr *out)
+ox_any_kvlist_next(struct ox_str *rest, struct ox_any_pair *out)
 {
     struct ox_str wire;
     ox_err err = next_value(rest, &wire);
     if (err != OX_OK)
         return err;
-    *out = (struct ox_attr){0};
+    *out = (struct ox_any_pair){0};
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end && err == OX_OK) {
         struct ox__field f;

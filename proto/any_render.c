@@ -59,7 +59,7 @@ natural_array(struct ox_str rest, struct ox_buf *out, unsigned depth)
 static bool
 needs_wrap(struct ox_str rest)
 {
-    struct ox_attr first, second;
+    struct ox_any_pair first, second;
     if (ox_any_kvlist_next(&rest, &first) != OX_OK || ox_any_kvlist_next(&rest, &second) == OX_OK)
         return false;
     return ox_str_eq(first.key, OX_STR("bytesValue")) || ox_str_eq(first.key, OX_STR("doubleValue")) ||
@@ -69,7 +69,7 @@ needs_wrap(struct ox_str rest)
 static void
 natural_kvlist(struct ox_str rest, struct ox_buf *out, unsigned depth)
 {
-    struct ox_attr item;
+    struct ox_any_pair item;
     const char *sep = "{";
     bool wrap = needs_wrap(rest);
     if (wrap)
@@ -187,7 +187,7 @@ otlp_json_array(struct ox_str rest, struct ox_buf *out, unsigned depth)
 static void
 otlp_json_kvlist(struct ox_str rest, struct ox_buf *out, unsigned depth)
 {
-    struct ox_attr item;
+    struct ox_any_pair item;
     const char *sep = "";
     ox_buf_append_cstr(out, "{\"kvlistValue\":{\"values\":[");
     while (ox_any_kvlist_next(&rest, &item) == OX_OK) {

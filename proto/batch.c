@@ -84,6 +84,7 @@ ox_batch_free(struct ox_batch *batch)
     free(batch->logs);
     free(batch->metrics);
     free(batch->points);
+    free(batch->mores);
     free(batch->exemplars);
     free(batch->u64s);
     free(batch->f64s);
@@ -111,6 +112,7 @@ ox_batch_reset(struct ox_batch *batch)
     batch->n_logs = 0;
     batch->n_metrics = 0;
     batch->n_points = 0;
+    batch->n_mores = 0;
     batch->n_exemplars = 0;
     batch->n_u64s = 0;
     batch->n_f64s = 0;
@@ -125,6 +127,6 @@ ox_batch_memory(const struct ox_batch *batch)
            batch->cap_spans * sizeof(*batch->spans) + batch->cap_events * sizeof(*batch->events) +
            batch->cap_links * sizeof(*batch->links) + batch->cap_logs * sizeof(*batch->logs) +
            batch->cap_metrics * sizeof(*batch->metrics) + batch->cap_points * sizeof(*batch->points) +
-           batch->cap_exemplars * sizeof(*batch->exemplars) + batch->cap_u64s * sizeof(*batch->u64s) +
-           batch->cap_f64s * sizeof(*batch->f64s);
+           batch->cap_mores * sizeof(*batch->mores) + batch->cap_exemplars * sizeof(*batch->exemplars) +
+           batch->cap_u64s * sizeof(*batch->u64s) + batch->cap_f64s * sizeof(*batch->f64s);
 }

@@ -11,8 +11,7 @@
  *
  * The three requests are the same down to the record: request { repeated ResourceX = 1 }, ResourceX {
  * resource = 1, repeated ScopeX = 2, schema_url = 3 }, ScopeX { scope = 1, repeated record = 2, schema_url =
- * 3 }. Resource and scope may stand behind what they describe, so each of these messages is walked twice: for
- * itself, for its parts. Where an embedded message comes in several pieces they count as one message, the pieces
+ * 3 }. Resource and scope may stand behind what they describe: see read_group. Where an embedded message comes in several pieces they count as one message, the pieces
  * one after the other: lists are joined, and of a value the last one on the wire wins.
  */
 #include "proto/otlp_decode.h"
@@ -90,87 +89,14 @@ ox__dec_ordinal(struct ox__dec *d, uint32_t *ordinal)
     return true;
 }
 
-/* The bytes that count against value_bytes_max. */
-static size_t
-any_bytes(const struct ox_any *any)
-{
-    return any->type == OX_ANY_STRING || any->type >= OX_ANY_ARRAY ? any->str.n : 0;
-}
-
-/* `0a len key 12 len 0a len string`, all shorter than 126 bytes: what nearly every attribute is, read without
- * the general loop. False for everything else, which the loop then reads from its begin. */
-static inline bool
-short_string_attr(struct ox_str wire, struct ox_attr *attr)
-{
-    const uint8_t *p = (const uint8_t *)wire.p;
-    if (wire.n < 6 || p[0] != 0x0a || p[1] >= 0x80 || wire.n < (size_t)p[1] + 6)
-        return false;
-    size_t key_n = p[1], n = wire.n - key_n - 6;
-    const uint8_t *v = p + 2 + key_n;
-    if (n >= 126 || v[0] != 0x12 || v[1] != n + 2 || v[2] != 0x0a || v[3] != n)
-        return false;
-    attr->key = (struct ox_str){(const char *)p + 2, key_n};
-    attr->value = (struct ox_any){.type = OX_ANY_STRING, .str = {(const char *)v + 4, n}};
-    return true;
-}
-
-static bool
-attr_fields(struct ox__dec *d, struct ox_str wire, struct ox_attr *attr)
-{
-    struct ox__cur c = ox__cur_of(wire);
-    while (c.p < c.end) {
-        struct ox__field f;
-        const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f))
-            return false;
-        if (f.tag == OX__TAG(1, OX_WIRE_BYTES)) {
-            attr->key = f.s;
-            if (OX_UNLIKELY(!ox__utf8_ok(f.s)))
-                ox__dec_reject(d, OX_REJECT_UTF8);
-        } else if (f.tag == OX__TAG(2, OX_WIRE_BYTES)) {
-            if (!ox__dec_any(d, f.s, &attr->value, 1))
-                return false;
-        } else if (!ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2), at)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool
-ox__dec_attr(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice)
-{
-    struct ox_attr scratch = {0};
-    struct ox_attr *attr = &scratch;
-    if (OX_LIKELY(slice->count < d->limits->attrs_per_record_max)) {
-        OX__PUSH(d, attrs, n_attrs, cap_attrs, attr);
-        if (attr == NULL)
-            return false;
-        if (slice->count++ == 0)
-            slice->first = d->b->n_attrs - 1;
-    } else {
-        ox__dec_reject(d, OX_REJECT_ATTRIBUTES); /* still read: it must be well-formed */
-    }
-    if (OX_LIKELY(d->limits->any_depth_max > 0 && short_string_attr(wire, attr))) {
-        if (OX_UNLIKELY(!ox__utf8_ok(attr->key) || !ox__utf8_ok(attr->value.str)))
-            ox__dec_reject(d, OX_REJECT_UTF8);
-    } else if (!attr_fields(d, wire, attr)) {
-        return false;
-    }
-    if (OX_UNLIKELY(attr->key.n > d->limits->key_bytes_max ||
-                    any_bytes(&attr->value) > d->limits->value_bytes_max))
-        ox__dec_reject(d, OX_REJECT_ATTRIBUTES);
-    return true;
-}
-
 static struct ox_str
 service_name(const struct ox_batch *b, struct ox_slice attrs)
 {
     for (uint32_t i = 0; i < attrs.count; i++) {
         const struct ox_attr *attr = &b->attrs[attrs.first + i];
-        if (ox_str_eq(attr->key, OX_STR("service.name")) && attr->value.type == OX_ANY_STRING &&
-            attr->value.str.n > 0)
-            return attr->value.str;
+        if (ox_str_eq(ox_attr_key(attr), OX_STR("service.name")) && ox_attr_type(attr) == OX_ANY_STRING &&
+            ox_attr_str(attr).n > 0)
+            return ox_attr_str(attr);
     }
     return SERVICE_NAME_DEFAULT;
 }
@@ -246,24 +172,6 @@ scope_message(struct ox__dec *d, struct ox_str wire, struct ox_scope *scope)
     return true;
 }
 
-/* Second walk of a ResourceX or ScopeX: each part of field 2. Well-formedness was seen by the first. */
-static bool
-each_part(struct ox__dec *d, struct ox_str wire, uint32_t parent, uint8_t reject, ox__record_fn part)
-{
-    struct ox__cur c = ox__cur_of(wire);
-    while (c.p < c.end) {
-        struct ox__field f;
-        if (!ox__dec_field(d, &c, &f))
-            return false;
-        if (f.tag != OX__TAG(2, OX_WIRE_BYTES))
-            continue;
-        d->reject = reject;
-        if (!part(d, f.s, parent))
-            return false;
-    }
-    return true;
-}
-
 static ox__record_fn
 record_fn(enum ox_signal signal)
 {
@@ -273,6 +181,121 @@ record_fn(enum ox_signal signal)
     return fns[signal];
 }
 
+/* ---- the two levels of groups ---- */
+
+/* A ResourceX or ScopeX: what it says of itself (fields 1 and 3), and its parts (field 2). */
+struct level {
+    bool (*own)(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, uint32_t index);
+    ox__record_fn part;
+    uint32_t index;
+};
+
+enum walk { WALK_BOTH, WALK_OWN, WALK_PARTS };
+
+/* One walk over a group. A part begins with the mark that the group has by then. *late: something of the group
+ * itself stood behind a part; the walk ends there. */
+static bool
+walk_group(struct ox__dec *d, struct ox_str wire, const struct level *l, enum walk what, bool *late)
+{
+    uint8_t reject = d->reject;
+    bool parts = false;
+    struct ox__cur c = ox__cur_of(wire);
+    *late = false;
+    while (c.p < c.end) {
+        struct ox__field f;
+        const uint8_t *at = c.p;
+        if (!ox__dec_field(d, &c, &f))
+            return false;
+        bool is_part = f.tag == OX__TAG(2, OX_WIRE_BYTES);
+        if (what == (is_part ? WALK_OWN : WALK_PARTS))
+            continue;
+        d->reject = reject;
+        if (!(is_part ? l->part(d, f.s, l->index) : l->own(d, &f, at, l->index)))
+            return false;
+        parts |= is_part;
+        if (is_part)
+            continue;
+        /* The last field, schema_url, says nothing of the parts before it unless it is at fault. */
+        *late = parts && (f.tag == OX__TAG(1, OX_WIRE_BYTES) || d->reject != reject);
+        if (OX_UNLIKELY(*late))
+            return true;
+        reject = d->reject;
+    }
+    d->reject = reject;
+    return true;
+}
+
+/* What the batch held before a group, to begin it again. */
+struct before {
+    uint32_t scopes, attrs, spans, events, links, logs, metrics, points, mores, exemplars, u64s, f64s,
+        records;
+};
+
+static struct before
+before_group(const struct ox__dec *d)
+{
+    const struct ox_batch *b = d->b;
+    return (struct before){b->n_scopes, b->n_attrs,   b->n_spans,  b->n_events, b->n_links,
+                           b->n_logs,   b->n_metrics, b->n_points, b->n_mores,  b->n_exemplars,
+                           b->n_u64s,   b->n_f64s,    d->records};
+}
+
+static void
+back_to(struct ox__dec *d, const struct before *to)
+{
+    struct ox_batch *b = d->b;
+    b->n_scopes = to->scopes;
+    b->n_attrs = to->attrs;
+    b->n_spans = to->spans;
+    b->n_events = to->events;
+    b->n_links = to->links;
+    b->n_logs = to->logs;
+    b->n_metrics = to->metrics;
+    b->n_points = to->points;
+    b->n_mores = to->mores;
+    b->n_exemplars = to->exemplars;
+    b->n_u64s = to->u64s;
+    b->n_f64s = to->f64s;
+    d->records = to->records;
+}
+
+/* Encoders write a group's own fields before its parts, so one walk reads both; the group whose own field comes
+ * late is begun again and walked twice, for itself and for its parts. `own_again` empties what it said so far. */
+static bool
+read_group(struct ox__dec *d, struct ox_str wire, const struct level *l,
+           void (*own_again)(struct ox__dec *d, uint32_t index))
+{
+    const struct before before = before_group(d);
+    const uint8_t reject = d->reject;
+    bool late;
+    if (!walk_group(d, wire, l, WALK_BOTH, &late))
+        return false;
+    if (OX_LIKELY(!late))
+        return true;
+    back_to(d, &before);
+    own_again(d, l->index);
+    d->reject = reject;
+    return walk_group(d, wire, l, WALK_OWN, &late) && walk_group(d, wire, l, WALK_PARTS, &late);
+}
+
+static bool
+scope_own(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, uint32_t index)
+{
+    struct ox_scope *scope = &d->b->scopes[index];
+    if (f->tag == OX__TAG(1, OX_WIRE_BYTES))
+        return scope_message(d, f->s, scope);
+    if (f->tag != OX__TAG(3, OX_WIRE_BYTES))
+        return ox__dec_other(d, f->tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3), at);
+    ox__dec_text(d, f->s, &scope->schema_url);
+    return true;
+}
+
+static void
+scope_again(struct ox__dec *d, uint32_t index)
+{
+    d->b->scopes[index] = (struct ox_scope){.resource = d->b->scopes[index].resource};
+}
+
 static bool
 scope_group(struct ox__dec *d, struct ox_str wire, uint32_t resource_index)
 {
@@ -280,25 +303,27 @@ scope_group(struct ox__dec *d, struct ox_str wire, uint32_t resource_index)
     OX__PUSH(d, scopes, n_scopes, cap_scopes, scope);
     if (scope == NULL)
         return false;
-    uint32_t index = d->b->n_scopes - 1;
     scope->resource = resource_index;
-    struct ox__cur c = ox__cur_of(wire);
-    while (c.p < c.end) {
-        struct ox__field f;
-        const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f))
-            return false;
-        bool ok = true;
-        if (f.tag == OX__TAG(1, OX_WIRE_BYTES))
-            ok = scope_message(d, f.s, scope);
-        else if (f.tag == OX__TAG(3, OX_WIRE_BYTES))
-            ox__dec_text(d, f.s, &scope->schema_url);
-        else if (f.tag != OX__TAG(2, OX_WIRE_BYTES))
-            ok = ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3), at);
-        if (!ok)
-            return false;
-    }
-    return each_part(d, wire, index, d->reject, record_fn(d->b->signal));
+    const struct level level = {scope_own, record_fn(d->b->signal), d->b->n_scopes - 1};
+    return read_group(d, wire, &level, scope_again);
+}
+
+static bool
+resource_own(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, uint32_t index)
+{
+    struct ox_resource *res = &d->b->resources[index];
+    if (f->tag == OX__TAG(1, OX_WIRE_BYTES))
+        return resource(d, f->s, res);
+    if (f->tag != OX__TAG(3, OX_WIRE_BYTES))
+        return ox__dec_other(d, f->tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3), at);
+    ox__dec_text(d, f->s, &res->schema_url);
+    return true;
+}
+
+static void
+resource_again(struct ox__dec *d, uint32_t index)
+{
+    d->b->resources[index] = (struct ox_resource){0};
 }
 
 static bool
@@ -308,26 +333,13 @@ resource_group(struct ox__dec *d, struct ox_str wire)
     OX__PUSH(d, resources, n_resources, cap_resources, res);
     if (res == NULL)
         return false;
-    uint32_t index = d->b->n_resources - 1;
+    const struct level level = {resource_own, scope_group, d->b->n_resources - 1};
     d->reject = OX_REJECT_NONE;
-    struct ox__cur c = ox__cur_of(wire);
-    while (c.p < c.end) {
-        struct ox__field f;
-        const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f))
-            return false;
-        bool ok = true;
-        if (f.tag == OX__TAG(1, OX_WIRE_BYTES))
-            ok = resource(d, f.s, res);
-        else if (f.tag == OX__TAG(3, OX_WIRE_BYTES))
-            ox__dec_text(d, f.s, &res->schema_url);
-        else if (f.tag != OX__TAG(2, OX_WIRE_BYTES))
-            ok = ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3), at);
-        if (!ok)
-            return false;
-    }
+    if (!read_group(d, wire, &level, resource_again))
+        return false;
+    res = &d->b->resources[level.index];
     res->service_name = service_name(d->b, res->attrs);
-    return each_part(d, wire, index, d->reject, scope_group);
+    return true;
 }
 
 static bool
@@ -380,6 +392,14 @@ count_rejected(const struct ox_batch *b)
     return n;
 }
 
+/* A short field holds at most 127 bytes and one level of value. */
+static bool
+short_fields_fit(const struct ox_decode_limits *limits)
+{
+    return limits->any_depth_max >= 1 && limits->key_bytes_max >= 127 && limits->value_bytes_max >= 127 &&
+           limits->text_bytes_max >= 127 && limits->log_body_bytes_max >= 127;
+}
+
 ox_err
 ox_otlp_decode(enum ox_signal signal, struct ox_body *body, const struct ox_decode_limits *limits,
                struct ox_batch *out, struct ox_diag *diag)
@@ -388,8 +408,13 @@ ox_otlp_decode(enum ox_signal signal, struct ox_body *body, const struct ox_deco
     OX_ASSERT((unsigned)signal < OX_SIGNAL__COUNT);
     OX_ASSERT(out->body == NULL && out->n_resources == 0);
     OX_ASSERT(limits->any_depth_max <= OX_ANY_DEPTH_MAX);
-    struct ox__dec d = {.b = out, .limits = limits};
+    struct ox__dec d = {.b = out, .limits = limits, .base = body->data, .short_ok = short_fields_fit(limits)};
     out->signal = signal;
+    if (body->len > OX_ATTR_BYTES_MAX)
+        return ox_diag_set(
+            diag, OX_E_TOO_LARGE, NULL, -1,
+            "the request has %zu bytes, more than the decoder's bound of %u; send less at a time", body->len,
+            OX_ATTR_BYTES_MAX);
     if (!request(&d, (struct ox_str){(const char *)body->data, body->len})) {
         ox_err err = report(&d, body, diag);
         ox_batch_reset(out);

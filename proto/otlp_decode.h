@@ -10,6 +10,10 @@
  * A record's own attributes must lie side by side in batch->attrs although other parts (events, exemplars)
  * bring attributes too and fields come in any order. Hence each record is walked once for itself and, when it
  * has such parts, again for them.
+ *
+ * What encoders really write is short: tags of one byte, lengths below 128, values in the order of their
+ * numbers. Each record has a loop that takes such fields where they stand (OX__SHORT_*), and leaves whatever else there is
+ * to the general reader, one field at a time; so there is one meaning, and the short way is only a way to it.
  */
 #ifndef OX_PROTO_OTLP_DECODE_H
 #define OX_PROTO_OTLP_DECODE_H
@@ -22,6 +26,8 @@
 struct ox__dec {
     struct ox_batch *b;
     const struct ox_decode_limits *limits;
+    const uint8_t *base; /* the body's first byte */
+    bool short_ok;       /* no limit is below what a short field can hold */
     uint8_t reject;   /* enum ox_reject of the record, scope or resource being read: the first reason stays */
     uint32_t records; /* ordinal of the next record */
     ox_err err;
@@ -49,6 +55,10 @@ bool ox__dec_grow(struct ox__dec *d, void **array, uint32_t *cap, uint32_t need,
 bool ox__dec_ordinal(struct ox__dec *d, uint32_t *ordinal);
 /* Reads a KeyValue onto the end of `slice` in batch->attrs. */
 bool ox__dec_attr(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice);
+/* The same for all attributes that stand at p one behind the other, each short and behind the one-byte tag
+ * `tag`. Returns where they end, which is p when the first is not of that kind; NULL when it failed. */
+const uint8_t *ox__dec_attrs_short(struct ox__dec *d, const uint8_t *p, const uint8_t *end, uint8_t tag,
+                                   struct ox_slice *slice);
 /* Reads an AnyValue over `out`: what it sets wins, what it leaves stays. */
 bool ox__dec_any(struct ox__dec *d, struct ox_str wire, struct ox_any *out, uint32_t depth);
 
@@ -80,6 +90,37 @@ ox__dec_text(struct ox__dec *d, struct ox_str s, struct ox_str *out)
         ox__dec_reject(d, OX_REJECT_ATTRIBUTES);
     else if (OX_UNLIKELY(!ox__utf8_ok(s)))
         ox__dec_reject(d, OX_REJECT_UTF8);
+}
+
+/* ---- short fields: the reader at p, left bytes before the end, *p is the tag ---- */
+
+/* A length below 128 at p[1] whose bytes are all there. */
+static inline bool
+ox__short_bytes(const uint8_t *p, size_t left)
+{
+    return left >= 2 && p[1] < 0x80 && p[1] <= left - 2;
+}
+
+/* An id of n bytes, n a constant. */
+static inline bool
+ox__short_id(const uint8_t *p, size_t left, size_t n)
+{
+    return left >= n + 2 && p[1] == n;
+}
+
+/* A text whose length ox__short_bytes saw. */
+static inline void
+ox__dec_short_text(struct ox__dec *d, const uint8_t *p, struct ox_str *out)
+{
+    *out = (struct ox_str){(const char *)p + 2, p[1]};
+    if (OX_UNLIKELY(!ox__utf8_ok(*out)))
+        ox__dec_reject(d, OX_REJECT_UTF8);
+}
+
+static inline struct ox_piece
+ox__dec_piece(const struct ox__dec *d, struct ox_str wire)
+{
+    return (struct ox_piece){(uint32_t)((const uint8_t *)wire.p - d->base), (uint32_t)wire.n};
 }
 
 /* Takes an id of n bytes. Empty means none. False: another length; `out` is then zero. */

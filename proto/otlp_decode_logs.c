@@ -68,6 +68,78 @@ log_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struc
     }
 }
 
+/* Takes fields from p on as long as they are short; returns where they end, NULL when it failed. */
+static const uint8_t *
+log_short_fields(struct ox__dec *d, const uint8_t *p, const uint8_t *end, struct ox_log *log,
+                 struct log_seen *seen)
+{
+    for (size_t left; (left = (size_t)(end - p)) >= 2;) {
+        const uint8_t *at = p;
+        switch (p[0]) {
+        case OX__TAG(1, OX_WIRE_FIXED64):
+            if (left < 9)
+                return p;
+            log->time_ns = ox__load64(p + 1);
+            p += 9;
+            break;
+        case OX__TAG(2, OX_WIRE_VARINT):
+            if (p[1] > SEVERITY_MAX)
+                return p;
+            log->severity = p[1];
+            p += 2;
+            break;
+        case OX__TAG(3, OX_WIRE_BYTES):
+            if (!ox__short_bytes(p, left))
+                return p;
+            ox__dec_short_text(d, p, &log->severity_text);
+            p += 2 + p[1];
+            break;
+        case OX__TAG(5, OX_WIRE_BYTES): /* a body that is a text */
+            if (!ox__short_bytes(p, left) || p[1] < 2 || p[2] != OX__TAG(1, OX_WIRE_BYTES) ||
+                p[3] != p[1] - 2)
+                return p;
+            log->body.type = OX_ANY_STRING;
+            ox__dec_short_text(d, p + 2, &log->body.str);
+            p += 2 + p[1];
+            break;
+        case OX__TAG(6, OX_WIRE_BYTES):
+            p = ox__dec_attrs_short(d, p, end, OX__TAG(6, OX_WIRE_BYTES), &log->attrs);
+            if (p == NULL || p == at)
+                return p;
+            break;
+        case OX__TAG(8, OX_WIRE_FIXED32):
+            if (left < 5)
+                return p;
+            log->flags = ox__load32(p + 1);
+            p += 5;
+            break;
+        case OX__TAG(9, OX_WIRE_BYTES):
+            if (!ox__short_id(p, left, 16))
+                return p;
+            memcpy(log->trace_id, p + 2, 16);
+            seen->bad_trace = false;
+            p += 18;
+            break;
+        case OX__TAG(10, OX_WIRE_BYTES):
+            if (!ox__short_id(p, left, 8))
+                return p;
+            memcpy(log->span_id, p + 2, 8);
+            seen->bad_span = false;
+            p += 10;
+            break;
+        case OX__TAG(11, OX_WIRE_FIXED64):
+            if (left < 9)
+                return p;
+            log->observed_ns = ox__load64(p + 1);
+            p += 9;
+            break;
+        default:
+            return p;
+        }
+    }
+    return p;
+}
+
 static bool
 body_too_long(const struct ox__dec *d, const struct ox_any *body)
 {
@@ -83,11 +155,18 @@ ox__dec_log(struct ox__dec *d, struct ox_str wire, uint32_t scope)
     if (log == NULL || !ox__dec_ordinal(d, &log->ordinal))
         return false;
     log->scope = scope;
-    log->wire = wire;
+    log->wire = ox__dec_piece(d, wire);
     struct log_seen seen = {0};
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
+        if (OX_LIKELY(d->short_ok)) {
+            c.p = log_short_fields(d, c.p, c.end, log, &seen);
+            if (c.p == NULL)
+                return false;
+            if (c.p == c.end)
+                break;
+        }
         const uint8_t *at = c.p;
         if (!ox__dec_field(d, &c, &f) || !log_field(d, &f, at, log, &seen))
             return false;

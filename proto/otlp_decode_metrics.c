@@ -100,14 +100,15 @@ data(struct ox__dec *d, const struct data_kind *kind, struct ox_str wire, uint32
 
 /* What the batch held before a metric's data, to forget data that a later one replaces. */
 struct mark {
-    uint32_t attrs, points, exemplars, u64s, f64s, records;
+    uint32_t attrs, points, mores, exemplars, u64s, f64s, records;
 };
 
 static struct mark
 mark_of(const struct ox__dec *d)
 {
     const struct ox_batch *b = d->b;
-    return (struct mark){b->n_attrs, b->n_points, b->n_exemplars, b->n_u64s, b->n_f64s, d->records};
+    return (struct mark){b->n_attrs, b->n_points, b->n_mores, b->n_exemplars,
+                         b->n_u64s,  b->n_f64s,   d->records};
 }
 
 static void
@@ -115,31 +116,55 @@ forget(struct ox__dec *d, const struct mark *to)
 {
     d->b->n_attrs = to->attrs;
     d->b->n_points = to->points;
+    d->b->n_mores = to->mores;
     d->b->n_exemplars = to->exemplars;
     d->b->n_u64s = to->u64s;
     d->b->n_f64s = to->f64s;
     d->records = to->records;
 }
 
-bool
-ox__dec_metric(struct ox__dec *d, struct ox_str wire, uint32_t scope)
+/* One walk over a metric. `data_too`: reads its data where it comes upon it; *late: a field that concerns the
+ * points stood behind it. Without: everything else. */
+static bool
+walk_metric(struct ox__dec *d, struct ox_str wire, uint32_t index, bool data_too, bool *late)
 {
-    struct ox_metric *metric;
-    OX__PUSH(d, metrics, n_metrics, cap_metrics, metric);
-    if (metric == NULL)
-        return false;
-    uint32_t index = d->b->n_metrics - 1;
-    metric->scope = scope;
+    const struct mark before = mark_of(d);
+    bool seen = false;
+    uint8_t reject = d->reject;
     struct ox__cur c = ox__cur_of(wire);
+    *late = false;
     while (c.p < c.end) {
         struct ox__field f;
         const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f) || !metric_field(d, &f, at, metric))
+        if (!ox__dec_field(d, &c, &f))
             return false;
+        const struct data_kind *kind = kind_of(f.tag);
+        if (kind != NULL && data_too) {
+            if (seen)
+                forget(d, &before);
+            if (!data(d, kind, f.s, index, reject))
+                return false;
+            seen = true;
+            d->reject = reject;
+            continue;
+        }
+        if (!metric_field(d, &f, at, &d->b->metrics[index]))
+            return false;
+        *late = seen && ox__tag_known(f.tag, METRIC_KNOWN);
+        if (OX_UNLIKELY(*late))
+            return true;
+        reject = d->reject;
     }
+    return true;
+}
+
+/* Each data of the oneof, when all else is known. */
+static bool
+walk_data(struct ox__dec *d, struct ox_str wire, uint32_t index)
+{
     const uint8_t reject = d->reject;
     const struct mark before = mark_of(d);
-    c = ox__cur_of(wire);
+    struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
         if (!ox__dec_field(d, &c, &f))
@@ -152,4 +177,28 @@ ox__dec_metric(struct ox__dec *d, struct ox_str wire, uint32_t scope)
             return false;
     }
     return true;
+}
+
+/* Encoders write name, description and unit before the data, so one walk reads all; a metric that does it otherwise is
+ * begun again and walked twice. */
+bool
+ox__dec_metric(struct ox__dec *d, struct ox_str wire, uint32_t scope)
+{
+    struct ox_metric *metric;
+    OX__PUSH(d, metrics, n_metrics, cap_metrics, metric);
+    if (metric == NULL)
+        return false;
+    const uint32_t index = d->b->n_metrics - 1;
+    const uint8_t reject = d->reject;
+    const struct mark before = mark_of(d);
+    bool late;
+    metric->scope = scope;
+    if (!walk_metric(d, wire, index, true, &late))
+        return false;
+    if (OX_LIKELY(!late))
+        return true;
+    forget(d, &before);
+    *metric = (struct ox_metric){.scope = scope};
+    d->reject = reject;
+    return walk_metric(d, wire, index, false, &late) && walk_data(d, wire, index);
 }

@@ -2,7 +2,7 @@
  *
  * proto/otlp_decode_points.c - the four data point messages, exemplars and buckets.
  *
- * Owns:    nothing; rows go to batch->points, exemplars, u64s, f64s.
+ * Owns:    nothing; rows go to batch->points, mores, exemplars, u64s, f64s.
  * Threads: any.
  * Bounds:  attrs_per_record_max, exemplars_per_point_max, buckets_per_point_max.
  * Fails:   as otlp_decode.h; what breaks a bound marks the point.
@@ -19,7 +19,6 @@ static void
 set_double(struct ox_point *pt, uint64_t bits)
 {
     pt->value = ox__double_of(bits);
-    pt->int_value = 0;
     pt->has = (uint8_t)((pt->has & ~OX_POINT_IS_INT) | OX_POINT_HAS_VALUE);
 }
 
@@ -27,7 +26,6 @@ static void
 set_int(struct ox_point *pt, uint64_t bits)
 {
     pt->int_value = (int64_t)bits;
-    pt->value = (double)pt->int_value;
     pt->has |= OX_POINT_IS_INT | OX_POINT_HAS_VALUE;
 }
 
@@ -188,8 +186,21 @@ point_new(struct ox__dec *d, struct ox_str wire, uint32_t metric)
     if (pt == NULL || !ox__dec_ordinal(d, &pt->ordinal))
         return NULL;
     pt->metric = metric;
-    pt->wire = wire;
+    pt->wire = ox__dec_piece(d, wire);
     return pt;
+}
+
+/* The point's rarer parts, zeroed when it had none; valid until another point asks. NULL: it failed. */
+static struct ox_point_more *
+more_of(struct ox__dec *d, struct ox_point *pt)
+{
+    struct ox_point_more *more;
+    if (pt->more != 0)
+        return &d->b->mores[pt->more - 1];
+    OX__PUSH(d, mores, n_mores, cap_mores, more);
+    if (more != NULL)
+        pt->more = d->b->n_mores;
+    return more;
 }
 
 static bool
@@ -222,6 +233,42 @@ number_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, st
     }
 }
 
+/* Takes fields from p on as long as they are short; returns where they end, NULL when it failed. */
+static const uint8_t *
+number_short_fields(struct ox__dec *d, const uint8_t *p, const uint8_t *end, struct ox_point *pt)
+{
+    for (size_t left; (left = (size_t)(end - p)) >= 2;) {
+        const uint8_t *at = p;
+        if (p[0] == OX__TAG(7, OX_WIRE_BYTES)) {
+            p = ox__dec_attrs_short(d, p, end, OX__TAG(7, OX_WIRE_BYTES), &pt->attrs);
+            if (p == NULL || p == at)
+                return p;
+            continue;
+        }
+        if (left < 9)
+            return p;
+        uint64_t v = ox__load64(p + 1);
+        switch (p[0]) {
+        case OX__TAG(2, OX_WIRE_FIXED64):
+            pt->start_ns = v;
+            break;
+        case OX__TAG(3, OX_WIRE_FIXED64):
+            pt->time_ns = v;
+            break;
+        case OX__TAG(4, OX_WIRE_FIXED64):
+            set_double(pt, v);
+            break;
+        case OX__TAG(6, OX_WIRE_FIXED64):
+            set_int(pt, v);
+            break;
+        default:
+            return p;
+        }
+        p += 9;
+    }
+    return p;
+}
+
 bool
 ox__dec_number_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
 {
@@ -232,12 +279,22 @@ ox__dec_number_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
+        if (OX_LIKELY(d->short_ok)) {
+            c.p = number_short_fields(d, c.p, c.end, pt);
+            if (c.p == NULL)
+                return false;
+            if (c.p == c.end)
+                break;
+        }
         const uint8_t *at = c.p;
         if (!ox__dec_field(d, &c, &f) || !number_field(d, &f, at, pt, &has_exemplars))
             return false;
     }
-    if (has_exemplars && !exemplars(d, wire, 5, &pt->exemplars))
-        return false;
+    if (OX_UNLIKELY(has_exemplars)) {
+        struct ox_point_more *more = more_of(d, pt);
+        if (more == NULL || !exemplars(d, wire, 5, &more->exemplars))
+            return false;
+    }
     pt->reject = d->reject;
     return true;
 }
@@ -251,17 +308,17 @@ set_optional(struct ox_point *pt, uint8_t which, double *place, uint64_t bits)
 }
 
 static bool
-histogram_buckets(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt)
+histogram_buckets(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point_more *more)
 {
     switch (f->tag) {
     case OX__TAG(6, OX_WIRE_BYTES):
-        return packed_fixed(d, f->s, push_u64, &pt->counts);
+        return packed_fixed(d, f->s, push_u64, &more->counts);
     case OX__TAG(6, OX_WIRE_FIXED64):
-        return push_u64(d, f->v, &pt->counts);
+        return push_u64(d, f->v, &more->counts);
     case OX__TAG(7, OX_WIRE_BYTES):
-        return packed_fixed(d, f->s, push_f64, &pt->bounds);
+        return packed_fixed(d, f->s, push_f64, &more->bounds);
     case OX__TAG(7, OX_WIRE_FIXED64):
-        return push_f64(d, f->v, &pt->bounds);
+        return push_f64(d, f->v, &more->bounds);
     default:
         return ox__dec_other(d, f->tag, HISTOGRAM_KNOWN, at);
     }
@@ -269,7 +326,7 @@ histogram_buckets(struct ox__dec *d, const struct ox__field *f, const uint8_t *a
 
 static bool
 histogram_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt,
-                bool *has_exemplars)
+                struct ox_point_more *more, bool *has_exemplars)
 {
     switch (f->tag) {
     case OX__TAG(2, OX_WIRE_FIXED64):
@@ -279,10 +336,10 @@ histogram_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at,
         pt->time_ns = f->v;
         return true;
     case OX__TAG(4, OX_WIRE_FIXED64):
-        pt->count = f->v;
+        more->count = f->v;
         return true;
     case OX__TAG(5, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_SUM, &pt->sum, f->v);
+        set_optional(pt, OX_POINT_HAS_SUM, &more->sum, f->v);
         return true;
     case OX__TAG(8, OX_WIRE_BYTES):
         *has_exemplars = true;
@@ -293,13 +350,13 @@ histogram_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at,
         pt->flags = (uint32_t)f->v;
         return true;
     case OX__TAG(11, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_MIN, &pt->min, f->v);
+        set_optional(pt, OX_POINT_HAS_MIN, &more->min, f->v);
         return true;
     case OX__TAG(12, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_MAX, &pt->max, f->v);
+        set_optional(pt, OX_POINT_HAS_MAX, &more->max, f->v);
         return true;
     default:
-        return histogram_buckets(d, f, at, pt);
+        return histogram_buckets(d, f, at, more);
     }
 }
 
@@ -307,17 +364,18 @@ bool
 ox__dec_histogram_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
 {
     struct ox_point *pt = point_new(d, wire, metric);
-    if (pt == NULL)
+    struct ox_point_more *more = pt != NULL ? more_of(d, pt) : NULL;
+    if (more == NULL)
         return false;
     bool has_exemplars = false;
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
         const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f) || !histogram_field(d, &f, at, pt, &has_exemplars))
+        if (!ox__dec_field(d, &c, &f) || !histogram_field(d, &f, at, pt, more, &has_exemplars))
             return false;
     }
-    if (has_exemplars && !exemplars(d, wire, 8, &pt->exemplars))
+    if (has_exemplars && !exemplars(d, wire, 8, &more->exemplars))
         return false;
     pt->reject = d->reject;
     return true;
@@ -355,20 +413,21 @@ struct exp_seen {
 };
 
 static bool
-exp_rare_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt)
+exp_rare_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt,
+               struct ox_point_more *more)
 {
     switch (f->tag) {
     case OX__TAG(10, OX_WIRE_VARINT):
         pt->flags = (uint32_t)f->v;
         return true;
     case OX__TAG(12, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_MIN, &pt->min, f->v);
+        set_optional(pt, OX_POINT_HAS_MIN, &more->min, f->v);
         return true;
     case OX__TAG(13, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_MAX, &pt->max, f->v);
+        set_optional(pt, OX_POINT_HAS_MAX, &more->max, f->v);
         return true;
     case OX__TAG(14, OX_WIRE_FIXED64):
-        pt->zero_threshold = ox__double_of(f->v);
+        more->zero_threshold = ox__double_of(f->v);
         return true;
     default:
         return ox__dec_other(d, f->tag, EXP_HISTOGRAM_KNOWN, at);
@@ -377,7 +436,7 @@ exp_rare_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, 
 
 static bool
 exp_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt,
-          struct exp_seen *seen)
+          struct ox_point_more *more, struct exp_seen *seen)
 {
     switch (f->tag) {
     case OX__TAG(1, OX_WIRE_BYTES):
@@ -389,19 +448,19 @@ exp_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struc
         pt->time_ns = f->v;
         return true;
     case OX__TAG(4, OX_WIRE_FIXED64):
-        pt->count = f->v;
+        more->count = f->v;
         return true;
     case OX__TAG(5, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_SUM, &pt->sum, f->v);
+        set_optional(pt, OX_POINT_HAS_SUM, &more->sum, f->v);
         return true;
     case OX__TAG(6, OX_WIRE_VARINT):
-        pt->scale = (int32_t)ox__unzigzag((uint32_t)f->v);
+        more->scale = (int32_t)ox__unzigzag((uint32_t)f->v);
         return true;
     case OX__TAG(7, OX_WIRE_FIXED64):
-        pt->zero_count = f->v;
+        more->zero_count = f->v;
         return true;
     case OX__TAG(8, OX_WIRE_BYTES):
-        return exp_buckets(d, f->s, &pt->positive_offset, &pt->counts);
+        return exp_buckets(d, f->s, &more->positive_offset, &more->counts);
     case OX__TAG(9, OX_WIRE_BYTES):
         seen->negative = true;
         return true;
@@ -409,20 +468,21 @@ exp_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struc
         seen->exemplars = true;
         return true;
     default:
-        return exp_rare_field(d, f, at, pt);
+        return exp_rare_field(d, f, at, pt, more);
     }
 }
 
 /* The negative buckets share batch->u64s with the positive ones and must lie behind all of them. */
 static bool
-exp_negative(struct ox__dec *d, struct ox_str wire, struct ox_point *pt)
+exp_negative(struct ox__dec *d, struct ox_str wire, struct ox_point_more *more)
 {
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
         if (!ox__dec_field(d, &c, &f))
             return false;
-        if (f.tag == OX__TAG(9, OX_WIRE_BYTES) && !exp_buckets(d, f.s, &pt->negative_offset, &pt->negative))
+        if (f.tag == OX__TAG(9, OX_WIRE_BYTES) &&
+            !exp_buckets(d, f.s, &more->negative_offset, &more->negative))
             return false;
     }
     return true;
@@ -432,19 +492,20 @@ bool
 ox__dec_exp_histogram_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
 {
     struct ox_point *pt = point_new(d, wire, metric);
-    if (pt == NULL)
+    struct ox_point_more *more = pt != NULL ? more_of(d, pt) : NULL;
+    if (more == NULL)
         return false;
     struct exp_seen seen = {0};
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
         const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f) || !exp_field(d, &f, at, pt, &seen))
+        if (!ox__dec_field(d, &c, &f) || !exp_field(d, &f, at, pt, more, &seen))
             return false;
     }
-    if (seen.negative && !exp_negative(d, wire, pt))
+    if (seen.negative && !exp_negative(d, wire, more))
         return false;
-    if (seen.exemplars && !exemplars(d, wire, 11, &pt->exemplars))
+    if (seen.exemplars && !exemplars(d, wire, 11, &more->exemplars))
         return false;
     pt->reject = d->reject;
     return true;
@@ -491,7 +552,8 @@ quantiles(struct ox__dec *d, struct ox_str wire, bool values, struct ox_slice *s
 }
 
 static bool
-summary_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt)
+summary_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struct ox_point *pt,
+              struct ox_point_more *more)
 {
     switch (f->tag) {
     case OX__TAG(2, OX_WIRE_FIXED64):
@@ -501,10 +563,10 @@ summary_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, s
         pt->time_ns = f->v;
         return true;
     case OX__TAG(4, OX_WIRE_FIXED64):
-        pt->count = f->v;
+        more->count = f->v;
         return true;
     case OX__TAG(5, OX_WIRE_FIXED64):
-        set_optional(pt, OX_POINT_HAS_SUM, &pt->sum, f->v);
+        set_optional(pt, OX_POINT_HAS_SUM, &more->sum, f->v);
         return true;
     case OX__TAG(6, OX_WIRE_BYTES):
         return true; /* read by quantiles() */
@@ -522,7 +584,8 @@ bool
 ox__dec_summary_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
 {
     struct ox_point *pt = point_new(d, wire, metric);
-    if (pt == NULL)
+    struct ox_point_more *more = pt != NULL ? more_of(d, pt) : NULL;
+    if (more == NULL)
         return false;
     /* A summary's sum is not optional in OTLP: absent means 0. */
     pt->has = OX_POINT_HAS_SUM;
@@ -530,10 +593,10 @@ ox__dec_summary_point(struct ox__dec *d, struct ox_str wire, uint32_t metric)
     while (c.p < c.end) {
         struct ox__field f;
         const uint8_t *at = c.p;
-        if (!ox__dec_field(d, &c, &f) || !summary_field(d, &f, at, pt))
+        if (!ox__dec_field(d, &c, &f) || !summary_field(d, &f, at, pt, more))
             return false;
     }
-    if (!quantiles(d, wire, false, &pt->bounds) || !quantiles(d, wire, true, &pt->values))
+    if (!quantiles(d, wire, false, &more->bounds) || !quantiles(d, wire, true, &more->values))
         return false;
     pt->reject = d->reject;
     return true;

@@ -16,6 +16,8 @@
 #define LINK_KNOWN   (OX__BIT(1) | OX__BIT(2) | OX__BIT(3) | OX__BIT(4) | OX__BIT(5) | OX__BIT(6))
 #define STATUS_KNOWN (OX__BIT(2) | OX__BIT(3))
 #define SPAN_KNOWN   0x1fffeu /* 1 to 16 */
+/* The two bytes of the tag of field 16, flags, as they stand on the wire, the first one lowest. */
+#define FLAGS_TAG (0x80 | (OX__TAG(16, OX_WIRE_FIXED32) & 0x7f) | OX__TAG(16, OX_WIRE_FIXED32) >> 7 << 8)
 
 /* An enum value that OTLP does not know yet counts as "unspecified". */
 static uint8_t
@@ -248,6 +250,77 @@ span_links(struct ox__dec *d, struct ox_str wire, struct ox_slice *slice)
     return true;
 }
 
+/* Takes fields from p on as long as they are short; returns where they end, NULL when it failed. */
+static const uint8_t *
+span_short_fields(struct ox__dec *d, const uint8_t *p, const uint8_t *end, struct ox_span *span,
+                  struct span_seen *seen)
+{
+    for (size_t left; (left = (size_t)(end - p)) >= 2;) {
+        const uint8_t *at = p;
+        switch (p[0]) {
+        case OX__TAG(1, OX_WIRE_BYTES):
+            if (!ox__short_id(p, left, 16))
+                return p;
+            memcpy(span->trace_id, p + 2, 16);
+            seen->bad_trace = false;
+            p += 18;
+            break;
+        case OX__TAG(2, OX_WIRE_BYTES):
+            if (!ox__short_id(p, left, 8))
+                return p;
+            memcpy(span->span_id, p + 2, 8);
+            seen->bad_span = false;
+            p += 10;
+            break;
+        case OX__TAG(4, OX_WIRE_BYTES):
+            if (!ox__short_id(p, left, 8))
+                return p;
+            memcpy(span->parent_span_id, p + 2, 8);
+            seen->bad_parent = false;
+            p += 10;
+            break;
+        case OX__TAG(5, OX_WIRE_BYTES):
+            if (!ox__short_bytes(p, left))
+                return p;
+            ox__dec_short_text(d, p, &span->name);
+            p += 2 + p[1];
+            break;
+        case OX__TAG(6, OX_WIRE_VARINT):
+            if (p[1] > SPAN_KIND_MAX)
+                return p;
+            span->kind = p[1];
+            p += 2;
+            break;
+        case OX__TAG(7, OX_WIRE_FIXED64):
+            if (left < 9)
+                return p;
+            span->start_ns = ox__load64(p + 1);
+            p += 9;
+            break;
+        case OX__TAG(8, OX_WIRE_FIXED64):
+            if (left < 9)
+                return p;
+            span->end_ns = ox__load64(p + 1);
+            p += 9;
+            break;
+        case OX__TAG(9, OX_WIRE_BYTES):
+            p = ox__dec_attrs_short(d, p, end, OX__TAG(9, OX_WIRE_BYTES), &span->attrs);
+            if (p == NULL || p == at)
+                return p;
+            break;
+        case FLAGS_TAG & 0xff:
+            if (left < 6 || p[1] != FLAGS_TAG >> 8)
+                return p;
+            span->flags = ox__load32(p + 2);
+            p += 6;
+            break;
+        default:
+            return p;
+        }
+    }
+    return p;
+}
+
 static void
 span_finish(struct ox__dec *d, struct ox_span *span, const struct span_seen *seen)
 {
@@ -268,11 +341,18 @@ ox__dec_span(struct ox__dec *d, struct ox_str wire, uint32_t scope)
     if (span == NULL || !ox__dec_ordinal(d, &span->ordinal))
         return false;
     span->scope = scope;
-    span->wire = wire;
+    span->wire = ox__dec_piece(d, wire);
     struct span_seen seen = {0};
     struct ox__cur c = ox__cur_of(wire);
     while (c.p < c.end) {
         struct ox__field f;
+        if (OX_LIKELY(d->short_ok)) {
+            c.p = span_short_fields(d, c.p, c.end, span, &seen);
+            if (c.p == NULL)
+                return false;
+            if (c.p == c.end)
+                break;
+        }
         const uint8_t *at = c.p;
         if (!ox__dec_field(d, &c, &f) || !span_field(d, &f, at, span, &seen))
             return false;

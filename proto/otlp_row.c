@@ -20,9 +20,10 @@ put_attrs(const struct ox_batch *b, struct ox_slice attrs, uint32_t field, struc
     for (uint32_t i = 0; i < attrs.count; i++) {
         const struct ox_attr *attr = &b->attrs[attrs.first + i];
         size_t kv = ox_wire_begin(out, field);
-        ox_wire_put_bytes(out, 1, attr->key);
+        const struct ox_any value = ox_attr_value(attr);
+        ox_wire_put_bytes(out, 1, ox_attr_key(attr));
         size_t any = ox_wire_begin(out, 2);
-        ox_any_to_wire(&attr->value, out);
+        ox_any_to_wire(&value, out);
         ox_wire_end(out, any);
         ox_wire_end(out, kv);
     }
@@ -49,7 +50,7 @@ put_metric(const struct ox_batch *b, const struct ox_point *pt, struct ox_buf *o
     put_text(out, 2, m->description);
     put_text(out, 3, m->unit);
     size_t data = ox_wire_begin(out, data_fields[m->type]);
-    ox_wire_put_bytes(out, 1, pt->wire);
+    ox_wire_put_bytes(out, 1, ox_batch_piece(b, pt->wire));
     if (m->temporality != 0)
         ox_wire_put_varint(out, 2, m->temporality);
     if (m->monotonic)
@@ -84,9 +85,9 @@ ox_otlp_row_to_wire(const struct ox_batch *batch, uint32_t row, struct ox_buf *o
     if (scope->wire.p != NULL)
         ox_wire_put_bytes(out, 1, scope->wire);
     if (batch->signal == OX_SIGNAL_TRACES)
-        ox_wire_put_bytes(out, 2, batch->spans[row].wire);
+        ox_wire_put_bytes(out, 2, ox_batch_piece(batch, batch->spans[row].wire));
     else if (batch->signal == OX_SIGNAL_LOGS)
-        ox_wire_put_bytes(out, 2, batch->logs[row].wire);
+        ox_wire_put_bytes(out, 2, ox_batch_piece(batch, batch->logs[row].wire));
     else
         put_metric(batch, &batch->points[row], out);
     put_text(out, 3, scope->schema_url);

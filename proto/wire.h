@@ -98,6 +98,12 @@ ox__varint(struct ox__cur *c, unsigned bytes_max, uint64_t *out)
         *out = *c->p++;
         return OX__WIRE_OK;
     }
+    /* Two bytes: the length of nearly every record. */
+    if (OX_LIKELY(c->end - c->p >= 2 && c->p[1] < 0x80)) {
+        *out = (uint64_t)(c->p[0] & 0x7f) | (uint64_t)c->p[1] << 7;
+        c->p += 2;
+        return OX__WIRE_OK;
+    }
     return ox__varint_slow(c, bytes_max, out);
 }
 

@@ -34,11 +34,11 @@ record_wire(const struct ox_batch *b, uint32_t row)
 {
     switch (b->signal) {
     case OX_SIGNAL_TRACES:
-        return b->spans[row].wire;
+        return ox_batch_piece(b, b->spans[row].wire);
     case OX_SIGNAL_LOGS:
-        return b->logs[row].wire;
+        return ox_batch_piece(b, b->logs[row].wire);
     default:
-        return b->points[row].wire;
+        return ox_batch_piece(b, b->points[row].wire);
     }
 }
 

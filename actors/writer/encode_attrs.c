@@ -93,12 +93,13 @@ ox__put_attrs(struct ox_builder *b, struct ox_col *map, struct ox_col *types, co
     bool all_strings = true;
     for (uint32_t i = 0; i < n; i++) {
         const struct ox_attr *a = &attrs[i];
-        ox__push_lc(map, a->key);
-        if (OX_LIKELY(a->value.type == OX_ANY_STRING)) {
-            ox__put_text(&map->values, a->value.str);
+        ox__push_lc(map, ox_attr_key(a));
+        if (OX_LIKELY(ox_attr_type(a) == OX_ANY_STRING)) {
+            ox__put_text(&map->values, ox_attr_str(a));
             continue;
         }
-        note_type(b, i, n, ox__put_any(b, &map->values, &a->value), &all_strings);
+        const struct ox_any value = ox_attr_value(a);
+        note_type(b, i, n, ox__put_any(b, &map->values, &value), &all_strings);
     }
     ox__end_map(map, n);
     put_types(b, types, all_strings);
@@ -114,11 +115,11 @@ render_attrs(struct ox_builder *b, struct ox_col *map, struct ox_col *types, con
     ox_buf_reset(&out->values);
     for (uint32_t i = 0; i < n; i++) {
         char small[INT_TEXT_MAX], type = 's';
-        const struct ox_any *any = &attrs[i].value;
-        struct ox_str text = any->type == OX_ANY_STRING ? any->str : value_text(b, any, small, &type);
-        OX__PUSH(uint32_t, &out->keys, ox__dict_get(&map->dict, attrs[i].key));
+        const struct ox_any any = ox_attr_value(&attrs[i]);
+        struct ox_str text = any.type == OX_ANY_STRING ? any.str : value_text(b, &any, small, &type);
+        OX__PUSH(uint32_t, &out->keys, ox__dict_get(&map->dict, ox_attr_key(&attrs[i])));
         OX__PUSH(uint32_t, &out->values, ox__dict_get(&map->vdict, text));
-        if (any->type != OX_ANY_STRING)
+        if (any.type != OX_ANY_STRING)
             note_type(b, i, n, type, &all_strings);
     }
     b->failed |= out->keys.failed || out->values.failed; /* as above */

@@ -38,7 +38,7 @@ put_number(struct ox_builder *b, const struct ox_batch *batch, const struct ox_p
     OX__PUT(uint64_t, &c[P_ID], series_id);
     OX__PUT(uint64_t, &c[P_TIME], p->time_ns);
     OX__PUT(uint64_t, &c[P_START], p->start_ns);
-    OX__PUT(double, &c[P_VALUE], is_int ? (double)p->int_value : p->value);
+    OX__PUT(double, &c[P_VALUE], ox_point_double(p));
     OX__PUT(uint8_t, &c[P_VALUE_TYPE], (uint8_t)type);
     OX__PUT(int64_t, &c[P_INT_VALUE], type == VALUE_INT ? inexact_int(p->int_value) : 0);
     OX__PUT(uint32_t, &c[P_FLAGS], p->flags);
@@ -61,17 +61,18 @@ put_u64s(struct ox_block *block, unsigned col, const struct ox_batch *batch, str
 
 /* Which arrays of the batch mean what depends on the type of the metric. */
 static void
-put_buckets(struct ox_block *block, const struct ox_batch *batch, const struct ox_point *p, uint8_t type)
+put_buckets(struct ox_block *block, const struct ox_batch *batch, const struct ox_point_more *more,
+            uint8_t type)
 {
     const struct ox_slice none = {0, 0};
     bool plain = type == OX_METRIC_HISTOGRAM, exponential = type == OX_METRIC_EXP_HISTOGRAM;
     bool summary = type == OX_METRIC_SUMMARY;
-    put_f64s(block, H_BOUNDS, batch, plain ? p->bounds : none);
-    put_u64s(block, H_COUNTS, batch, plain ? p->counts : none);
-    put_u64s(block, H_POSITIVE, batch, exponential ? p->counts : none);
-    put_u64s(block, H_NEGATIVE, batch, exponential ? p->negative : none);
-    put_f64s(block, H_QUANTILES, batch, summary ? p->bounds : none);
-    put_f64s(block, H_QUANTILE_VALUES, batch, summary ? p->values : none);
+    put_f64s(block, H_BOUNDS, batch, plain ? more->bounds : none);
+    put_u64s(block, H_COUNTS, batch, plain ? more->counts : none);
+    put_u64s(block, H_POSITIVE, batch, exponential ? more->counts : none);
+    put_u64s(block, H_NEGATIVE, batch, exponential ? more->negative : none);
+    put_f64s(block, H_QUANTILES, batch, summary ? more->bounds : none);
+    put_f64s(block, H_QUANTILE_VALUES, batch, summary ? more->values : none);
 }
 
 static void
@@ -84,6 +85,7 @@ put_histogram(struct ox_builder *b, const struct ox_batch *batch, const struct o
         return;
     }
     struct ox_col *c = block->cols;
+    const struct ox_point_more *more = ox_point_more(batch, p);
     uint8_t type = batch->metrics[p->metric].type;
     ox__put_lc(&c[H_TENANT], ox_str_of(batch->tenant.name));
     OX__PUT(uint32_t, &c[H_METRIC], b->metric_histograms);
@@ -93,16 +95,16 @@ put_histogram(struct ox_builder *b, const struct ox_batch *batch, const struct o
     OX__PUT(uint8_t, &c[H_TYPE], type);
     OX__PUT(uint32_t, &c[H_FLAGS], p->flags);
     OX__PUT(uint8_t, &c[H_HAS], p->has & (OX_POINT_HAS_SUM | OX_POINT_HAS_MIN | OX_POINT_HAS_MAX));
-    OX__PUT(uint64_t, &c[H_COUNT], p->count);
-    OX__PUT(double, &c[H_SUM], p->sum);
-    OX__PUT(double, &c[H_MIN], p->min);
-    OX__PUT(double, &c[H_MAX], p->max);
-    OX__PUT(int32_t, &c[H_SCALE], p->scale);
-    OX__PUT(uint64_t, &c[H_ZERO_COUNT], p->zero_count);
-    OX__PUT(double, &c[H_ZERO_THRESHOLD], p->zero_threshold);
-    OX__PUT(int32_t, &c[H_POSITIVE_OFFSET], p->positive_offset);
-    OX__PUT(int32_t, &c[H_NEGATIVE_OFFSET], p->negative_offset);
-    put_buckets(block, batch, p, type);
+    OX__PUT(uint64_t, &c[H_COUNT], more->count);
+    OX__PUT(double, &c[H_SUM], more->sum);
+    OX__PUT(double, &c[H_MIN], more->min);
+    OX__PUT(double, &c[H_MAX], more->max);
+    OX__PUT(int32_t, &c[H_SCALE], more->scale);
+    OX__PUT(uint64_t, &c[H_ZERO_COUNT], more->zero_count);
+    OX__PUT(double, &c[H_ZERO_THRESHOLD], more->zero_threshold);
+    OX__PUT(int32_t, &c[H_POSITIVE_OFFSET], more->positive_offset);
+    OX__PUT(int32_t, &c[H_NEGATIVE_OFFSET], more->negative_offset);
+    put_buckets(block, batch, more, type);
     block->rows++;
 }
 
@@ -197,8 +199,9 @@ put_point(struct ox_builder *b, const struct ox_batch *batch, const struct ox_po
         put_number(b, batch, p, id);
     else
         put_histogram(b, batch, p, id);
-    for (uint32_t i = 0; i < p->exemplars.count; i++)
-        put_exemplar(b, batch, p, &batch->exemplars[p->exemplars.first + i], id);
+    const struct ox_slice exemplars = ox_point_more(batch, p)->exemplars;
+    for (uint32_t i = 0; i < exemplars.count; i++)
+        put_exemplar(b, batch, p, &batch->exemplars[exemplars.first + i], id);
     b->rows++;
 }
 

@@ -32,22 +32,22 @@ hash_str(struct ox_str s, uint64_t seed)
 static uint64_t
 hash_attr(const struct ox_attr *a)
 {
-    uint64_t seed = hash_str(a->key, (uint64_t)a->value.type + 1);
+    uint64_t seed = hash_str(ox_attr_key(a), (uint64_t)ox_attr_type(a) + 1);
     uint64_t scalar = 0;
-    switch (a->value.type) {
+    switch (ox_attr_type(a)) {
     case OX_ANY_STRING:
     case OX_ANY_ARRAY:
     case OX_ANY_KVLIST:
     case OX_ANY_BYTES:
-        return hash_str(a->value.str, seed);
+        return hash_str(ox_attr_str(a), seed);
     case OX_ANY_INT:
-        scalar = (uint64_t)a->value.i;
+        scalar = (uint64_t)a->v.i;
         break;
     case OX_ANY_DOUBLE:
-        memcpy(&scalar, &a->value.d, sizeof(scalar));
+        memcpy(&scalar, &a->v.d, sizeof(scalar));
         break;
     case OX_ANY_BOOL:
-        scalar = a->value.b;
+        scalar = a->v.b;
         break;
     case OX_ANY_NONE:
         break;

@@ -34,7 +34,11 @@ OX_MUST_USE ox_err ox_any_read(struct ox_str wire, struct ox_any *out);
 /* Next element of an OX_ANY_ARRAY: start with rest = any.str. OX_OK, OX_E_END behind the last one, DECODE. */
 OX_MUST_USE ox_err ox_any_array_next(struct ox_str *rest, struct ox_any *out);
 /* Next pair of an OX_ANY_KVLIST, likewise. */
-OX_MUST_USE ox_err ox_any_kvlist_next(struct ox_str *rest, struct ox_attr *out);
+struct ox_any_pair {
+    struct ox_str key;
+    struct ox_any value;
+};
+OX_MUST_USE ox_err ox_any_kvlist_next(struct ox_str *rest, struct ox_any_pair *out);
 
 /* Appends the stored text and returns the type character. Memory shows as out->failed. */
 char ox_any_render(const struct ox_any *any, struct ox_buf *out);

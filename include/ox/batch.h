@@ -44,9 +44,89 @@ struct ox_any {
     };
 };
 
+/* A key and its value, in 24 bytes where two views would need 40: a span has a dozen of them, and what a request writes
+ * into its batch decides whether it stays in the cache. Read and made by the functions below only. */
 struct ox_attr {
-    struct ox_str key;
-    struct ox_any value;
+    const char *key_p;
+    union {
+        const char *p; /* STRING, BYTES, ARRAY, KVLIST */
+        int64_t i;
+        double d;
+        bool b;
+    } v;
+    uint32_t key_n;
+    uint32_t type_n; /* enum ox_any_type above OX_ATTR_TYPE_SHIFT, below it the bytes at v.p */
+};
+#define OX_ATTR_TYPE_SHIFT 29
+#define OX_ATTR_BYTES_MAX  ((1u << OX_ATTR_TYPE_SHIFT) - 1)
+_Static_assert(OX_ANY_BYTES < 8, "the type has three bits");
+
+static inline struct ox_str
+ox_attr_key(const struct ox_attr *attr)
+{
+    return (struct ox_str){attr->key_p, attr->key_n};
+}
+
+static inline enum ox_any_type
+ox_attr_type(const struct ox_attr *attr)
+{
+    return (enum ox_any_type)(attr->type_n >> OX_ATTR_TYPE_SHIFT);
+}
+
+/* The bytes of a value that has bytes. */
+static inline struct ox_str
+ox_attr_str(const struct ox_attr *attr)
+{
+    return (struct ox_str){attr->v.p, attr->type_n & OX_ATTR_BYTES_MAX};
+}
+
+static inline struct ox_any
+ox_attr_value(const struct ox_attr *attr)
+{
+    switch (ox_attr_type(attr)) {
+    case OX_ANY_NONE:
+        return (struct ox_any){.type = OX_ANY_NONE};
+    case OX_ANY_BOOL:
+        return (struct ox_any){.type = OX_ANY_BOOL, .b = attr->v.b};
+    case OX_ANY_INT:
+        return (struct ox_any){.type = OX_ANY_INT, .i = attr->v.i};
+    case OX_ANY_DOUBLE:
+        return (struct ox_any){.type = OX_ANY_DOUBLE, .d = attr->v.d};
+    default:
+        return (struct ox_any){.type = ox_attr_type(attr), .str = ox_attr_str(attr)};
+    }
+}
+
+/* Neither key nor value may be longer than OX_ATTR_BYTES_MAX; the decoder takes no longer body. */
+static inline struct ox_attr
+ox_attr_of(struct ox_str key, struct ox_any value)
+{
+    struct ox_attr attr = {.key_p = key.p, .key_n = (uint32_t)key.n};
+    uint32_t n = 0;
+    switch (value.type) {
+    case OX_ANY_NONE:
+        break;
+    case OX_ANY_BOOL:
+        attr.v.b = value.b;
+        break;
+    case OX_ANY_INT:
+        attr.v.i = value.i;
+        break;
+    case OX_ANY_DOUBLE:
+        attr.v.d = value.d;
+        break;
+    default:
+        attr.v.p = value.str.p;
+        n = (uint32_t)value.str.n;
+    }
+    attr.type_n = (uint32_t)value.type << OX_ATTR_TYPE_SHIFT | n;
+    return attr;
+}
+
+/* Bytes of the batch's body: see ox_batch_piece. */
+struct ox_piece {
+    uint32_t at;
+    uint32_t n;
 };
 
 struct ox_resource {
@@ -123,7 +203,7 @@ struct ox_span {
     uint32_t dropped_attrs;
     uint32_t dropped_events;
     uint32_t dropped_links;
-    struct ox_str wire; /* the Span message itself, for dead letters */
+    struct ox_piece wire; /* the Span message itself, for dead letters */
 };
 
 struct ox_log {
@@ -141,7 +221,7 @@ struct ox_log {
     struct ox_any body;
     struct ox_slice attrs;
     uint32_t dropped_attrs;
-    struct ox_str wire; /* the LogRecord message itself */
+    struct ox_piece wire; /* the LogRecord message itself */
 };
 
 enum ox_metric_type {
@@ -178,23 +258,14 @@ enum {
     OX_POINT_HAS_SUM = 1,
     OX_POINT_HAS_MIN = 2,
     OX_POINT_HAS_MAX = 4,
-    OX_POINT_IS_INT = 8, /* number point: int_value is exact, value is its double */
+    OX_POINT_IS_INT = 8, /* number point: int_value, not value */
     OX_POINT_HAS_VALUE = 16
 };
 
-struct ox_point {
-    uint32_t metric; /* index into metrics */
-    uint32_t ordinal;
-    uint64_t start_ns;
-    uint64_t time_ns;
-    uint32_t flags; /* OTLP DataPointFlags; bit 0 = no recorded value */
-    uint8_t has;    /* OX_POINT_* */
-    uint8_t reject;
-    struct ox_slice attrs;
+/* What only histograms, summaries and points with exemplars have; see ox_point_more. */
+struct ox_point_more {
     struct ox_slice exemplars; /* in batch->exemplars */
-    double value;              /* gauge, sum */
-    int64_t int_value;
-    uint64_t count; /* histograms, summary */
+    uint64_t count;
     double sum;
     double min;
     double max;
@@ -207,7 +278,24 @@ struct ox_point {
     int32_t negative_offset;
     uint64_t zero_count;
     double zero_threshold;
-    struct ox_str wire; /* the data point message itself */
+};
+
+/* One cache line: most points are a number with a time. */
+struct ox_point {
+    uint32_t metric; /* index into metrics */
+    uint32_t ordinal;
+    uint64_t start_ns;
+    uint64_t time_ns;
+    uint32_t flags; /* OTLP DataPointFlags; bit 0 = no recorded value */
+    uint8_t has;    /* OX_POINT_* */
+    uint8_t reject;
+    uint32_t more; /* index into mores plus 1; 0 = nothing of it */
+    union {        /* gauge, sum: which of the two says OX_POINT_IS_INT */
+        double value;
+        int64_t int_value;
+    };
+    struct ox_slice attrs;
+    struct ox_piece wire; /* the data point message itself */
 };
 
 #define OX_BATCH_MAGIC 0x4f584241u
@@ -244,6 +332,8 @@ struct ox_batch {
     uint32_t n_metrics, cap_metrics;
     struct ox_point *points;
     uint32_t n_points, cap_points;
+    struct ox_point_more *mores;
+    uint32_t n_mores, cap_mores;
     struct ox_exemplar *exemplars;
     uint32_t n_exemplars, cap_exemplars;
     uint64_t *u64s;
@@ -251,6 +341,28 @@ struct ox_batch {
     double *f64s;
     uint32_t n_f64s, cap_f64s;
 };
+
+/* A point's rarer parts; all zero where it has none. Lend. */
+static inline const struct ox_point_more *
+ox_point_more(const struct ox_batch *batch, const struct ox_point *point)
+{
+    static const struct ox_point_more none;
+    return point->more != 0 ? &batch->mores[point->more - 1] : &none;
+}
+
+/* The value of a gauge or sum as a double. */
+static inline double
+ox_point_double(const struct ox_point *point)
+{
+    return (point->has & OX_POINT_IS_INT) != 0 ? (double)point->int_value : point->value;
+}
+
+/* The bytes of a piece; they live as long as the batch holds its body. */
+static inline struct ox_str
+ox_batch_piece(const struct ox_batch *batch, struct ox_piece piece)
+{
+    return (struct ox_str){(const char *)batch->body->data + piece.at, piece.n};
+}
 
 /* An empty batch on the heap, or NULL. */
 struct ox_batch *ox_batch_new(void);

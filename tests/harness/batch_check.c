@@ -88,9 +88,10 @@ put_map(struct ox_buf *buf, struct ox_slice s)
     for (uint32_t i = 0; i < s.count; i++) {
         const struct ox_attr *a = &batch_now->attrs[s.first + i];
         ox_buf_append_cstr(buf, i == 0 ? "'" : ",'");
-        ox_buf_append_str(buf, a->key);
+        const struct ox_any value = ox_attr_value(a);
+        ox_buf_append_str(buf, ox_attr_key(a));
         ox_buf_append_cstr(buf, "'='");
-        (void)ox_any_render(&a->value, buf);
+        (void)ox_any_render(&value, buf);
         ox_buf_append_cstr(buf, "'");
     }
     ox_buf_append_cstr(buf, "}");
@@ -110,10 +111,12 @@ put_types(struct ox_buf *buf, struct ox_slice s)
     struct ox_buf ignored = {0};
     bool strings = true;
     for (uint32_t i = 0; i < s.count; i++)
-        strings &= batch_now->attrs[s.first + i].value.type == OX_ANY_STRING;
+        strings &= ox_attr_type(&batch_now->attrs[s.first + i]) == OX_ANY_STRING;
     ox_buf_append_cstr(buf, "'");
-    for (uint32_t i = 0; i < s.count && !strings; i++)
-        ox_buf_printf(buf, "%c", ox_any_render(&batch_now->attrs[s.first + i].value, &ignored));
+    for (uint32_t i = 0; i < s.count && !strings; i++) {
+        const struct ox_any value = ox_attr_value(&batch_now->attrs[s.first + i]);
+        ox_buf_printf(buf, "%c", ox_any_render(&value, &ignored));
+    }
     ox_buf_append_cstr(buf, "'");
     ox_buf_fini(&ignored);
 }
@@ -264,7 +267,7 @@ check_number(const struct native_block *block, size_t row, uint32_t point)
     cell(block, row, "series_id", num(ox_encode_series_id(batch_now, point)));
     cell(block, row, "time", num(p->time_ns));
     cell(block, row, "start_time", num(p->start_ns));
-    cell(block, row, "value", real(p->value));
+    cell(block, row, "value", real(ox_point_double(p)));
     cell(block, row, "value_type", num(!has ? 0 : is_int ? 1 : 2));
     cell(block, row, "int_value", exact_int(has && is_int, p->int_value));
     cell(block, row, "flags", num(p->flags));
@@ -275,14 +278,15 @@ void
 check_histogram(const struct native_block *block, size_t row, uint32_t point)
 {
     const struct ox_point *p = &batch_now->points[point];
+    const struct ox_point_more *more = ox_point_more(batch_now, p);
     const struct ox_metric *m = &batch_now->metrics[p->metric];
     const struct ox_slice none = {0, 0};
     bool plain = m->type == OX_METRIC_HISTOGRAM, summary = m->type == OX_METRIC_SUMMARY;
     bool exponential = m->type == OX_METRIC_EXP_HISTOGRAM;
     char scale[16], positive[16], negative[16];
-    snprintf(scale, sizeof(scale), "%d", p->scale);
-    snprintf(positive, sizeof(positive), "%d", p->positive_offset);
-    snprintf(negative, sizeof(negative), "%d", p->negative_offset);
+    snprintf(scale, sizeof(scale), "%d", more->scale);
+    snprintf(positive, sizeof(positive), "%d", more->positive_offset);
+    snprintf(negative, sizeof(negative), "%d", more->negative_offset);
     cell(block, row, "metric_name", str(m->name));
     cell(block, row, "series_id", num(ox_encode_series_id(batch_now, point)));
     cell(block, row, "time", num(p->time_ns));
@@ -290,25 +294,25 @@ check_histogram(const struct native_block *block, size_t row, uint32_t point)
     cell(block, row, "type", num(m->type));
     cell(block, row, "flags", num(p->flags));
     cell(block, row, "has", num(p->has & 7));
-    cell(block, row, "count", num(p->count));
-    cell(block, row, "sum", real(p->sum));
-    cell(block, row, "min", real(p->min));
-    cell(block, row, "max", real(p->max));
+    cell(block, row, "count", num(more->count));
+    cell(block, row, "sum", real(more->sum));
+    cell(block, row, "min", real(more->min));
+    cell(block, row, "max", real(more->max));
     cell(block, row, "scale", scale);
-    cell(block, row, "zero_count", num(p->zero_count));
-    cell(block, row, "zero_threshold", real(p->zero_threshold));
+    cell(block, row, "zero_count", num(more->zero_count));
+    cell(block, row, "zero_threshold", real(more->zero_threshold));
     cell(block, row, "positive_offset", positive);
     cell(block, row, "negative_offset", negative);
 #define U64S(column, slice)                                                                                  \
     ARRAY_CELL(block, row, column, slice, ox_buf_printf(buf, "%" PRIu64, batch_now->u64s[i]))
 #define F64S(column, slice)                                                                                  \
     ARRAY_CELL(block, row, column, slice, ox_buf_printf(buf, "%.17g", batch_now->f64s[i]))
-    F64S("explicit_bounds", plain ? p->bounds : none);
-    U64S("bucket_counts", plain ? p->counts : none);
-    U64S("positive_counts", exponential ? p->counts : none);
-    U64S("negative_counts", exponential ? p->negative : none);
-    F64S("quantiles", summary ? p->bounds : none);
-    F64S("quantile_values", summary ? p->values : none);
+    F64S("explicit_bounds", plain ? more->bounds : none);
+    U64S("bucket_counts", plain ? more->counts : none);
+    U64S("positive_counts", exponential ? more->counts : none);
+    U64S("negative_counts", exponential ? more->negative : none);
+    F64S("quantiles", summary ? more->bounds : none);
+    F64S("quantile_values", summary ? more->values : none);
 }
 
 void

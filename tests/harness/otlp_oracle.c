@@ -75,7 +75,7 @@ same_array(struct otlp_same *s, struct ox_str ours, const COMMON(ArrayValue) * t
 }
 
 static void
-same_pair(struct otlp_same *s, const struct ox_attr *ours, const COMMON(KeyValue) * theirs)
+same_pair(struct otlp_same *s, const struct ox_any_pair *ours, const COMMON(KeyValue) * theirs)
 {
     static const COMMON(AnyValue) none = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__INIT;
     same_string(s, ours->key, theirs->key);
@@ -85,7 +85,7 @@ same_pair(struct otlp_same *s, const struct ox_attr *ours, const COMMON(KeyValue
 static void
 same_kvlist(struct otlp_same *s, struct ox_str ours, const COMMON(KeyValueList) * theirs)
 {
-    struct ox_attr attr;
+    struct ox_any_pair attr;
     for (size_t i = 0; i < theirs->n_values && !s->differs; i++) {
         OTLP_SAME(s, ox_any_kvlist_next(&ours, &attr) == OX_OK);
         if (!s->differs)
@@ -142,17 +142,18 @@ otlp_same_attrs(struct otlp_same *s, struct ox_slice ours, size_t n, COMMON(KeyV
     OTLP_SAME(s, ours.first + n <= s->b->n_attrs);
     for (size_t i = 0; i < n && !s->differs; i++) {
         const struct ox_attr *attr = &s->b->attrs[ours.first + i];
-        same_pair(s, attr, theirs[i]);
-        s->bad |= attr->key.n > s->limits->key_bytes_max;
-        s->bad |= any_bytes(&attr->value) > s->limits->value_bytes_max;
+        const struct ox_any_pair pair = {ox_attr_key(attr), ox_attr_value(attr)};
+        same_pair(s, &pair, theirs[i]);
+        s->bad |= pair.key.n > s->limits->key_bytes_max;
+        s->bad |= any_bytes(&pair.value) > s->limits->value_bytes_max;
     }
 }
 
 void
-otlp_same_row(struct otlp_same *s, uint8_t reject, uint32_t ordinal, struct ox_str wire)
+otlp_same_row(struct otlp_same *s, uint8_t reject, uint32_t ordinal, struct ox_piece wire)
 {
     OTLP_SAME(s, ordinal == s->records);
-    OTLP_SAME(s, inside(s, wire));
+    OTLP_SAME(s, (uint64_t)wire.at + wire.n <= s->b->body->len);
     OTLP_SAME(s, !s->bad || reject != OX_REJECT_NONE);
     s->records++;
 }
@@ -253,9 +254,9 @@ service_name_right(const struct ox_batch *b, const struct ox_resource *res)
     struct ox_str name = OX_STR("unknown_service");
     for (uint32_t i = res->attrs.count; i-- > 0;) {
         const struct ox_attr *attr = &b->attrs[res->attrs.first + i];
-        if (ox_str_eq(attr->key, OX_STR("service.name")) && attr->value.type == OX_ANY_STRING &&
-            attr->value.str.n > 0)
-            name = attr->value.str;
+        if (ox_str_eq(ox_attr_key(attr), OX_STR("service.name")) && ox_attr_type(attr) == OX_ANY_STRING &&
+            ox_attr_str(attr).n > 0)
+            name = ox_attr_str(attr);
     }
     return ox_str_eq(name, res->service_name);
 }

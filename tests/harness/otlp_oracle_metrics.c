@@ -69,9 +69,9 @@ same_number(struct otlp_same *s, const struct ox_point *pt, const METRICS(Number
     const bool has = t->value_case != OPENTELEMETRY__PROTO__METRICS__V1__NUMBER_DATA_POINT__VALUE__NOT_SET;
     SAME_HEAD(s, pt, t, metric);
     OTLP_SAME(s, pt->has == ((has ? OX_POINT_HAS_VALUE : 0) | (is_int ? OX_POINT_IS_INT : 0)));
-    OTLP_SAME(s, pt->int_value == (is_int ? t->as_int : 0));
-    otlp_same_double(s, pt->value, is_int ? (double)t->as_int : has ? t->as_double : 0);
-    same_exemplars(s, pt->exemplars, t->n_exemplars, t->exemplars);
+    OTLP_SAME(s, !is_int || pt->int_value == t->as_int);
+    otlp_same_double(s, ox_point_double(pt), is_int ? (double)t->as_int : has ? t->as_double : 0);
+    same_exemplars(s, ox_point_more(s->b, pt)->exemplars, t->n_exemplars, t->exemplars);
 }
 
 static void
@@ -79,13 +79,13 @@ same_histogram(struct otlp_same *s, const struct ox_point *pt, const METRICS(His
                uint32_t metric)
 {
     SAME_HEAD(s, pt, t, metric);
-    OTLP_SAME(s, pt->count == t->count);
-    same_optional(s, pt, OX_POINT_HAS_SUM, pt->sum, t->_sum_case != 0, t->sum);
-    same_optional(s, pt, OX_POINT_HAS_MIN, pt->min, t->_min_case != 0, t->min);
-    same_optional(s, pt, OX_POINT_HAS_MAX, pt->max, t->_max_case != 0, t->max);
-    same_u64s(s, pt->counts, t->n_bucket_counts, t->bucket_counts);
-    same_f64s(s, pt->bounds, t->n_explicit_bounds, t->explicit_bounds);
-    same_exemplars(s, pt->exemplars, t->n_exemplars, t->exemplars);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->count == t->count);
+    same_optional(s, pt, OX_POINT_HAS_SUM, ox_point_more(s->b, pt)->sum, t->_sum_case != 0, t->sum);
+    same_optional(s, pt, OX_POINT_HAS_MIN, ox_point_more(s->b, pt)->min, t->_min_case != 0, t->min);
+    same_optional(s, pt, OX_POINT_HAS_MAX, ox_point_more(s->b, pt)->max, t->_max_case != 0, t->max);
+    same_u64s(s, ox_point_more(s->b, pt)->counts, t->n_bucket_counts, t->bucket_counts);
+    same_f64s(s, ox_point_more(s->b, pt)->bounds, t->n_explicit_bounds, t->explicit_bounds);
+    same_exemplars(s, ox_point_more(s->b, pt)->exemplars, t->n_exemplars, t->exemplars);
 }
 
 static void
@@ -98,18 +98,18 @@ same_exp_histogram(struct otlp_same *s, const struct ox_point *pt,
     positive = positive != NULL ? positive : &none;
     negative = negative != NULL ? negative : &none;
     SAME_HEAD(s, pt, t, metric);
-    OTLP_SAME(s, pt->count == t->count);
-    same_optional(s, pt, OX_POINT_HAS_SUM, pt->sum, t->_sum_case != 0, t->sum);
-    same_optional(s, pt, OX_POINT_HAS_MIN, pt->min, t->_min_case != 0, t->min);
-    same_optional(s, pt, OX_POINT_HAS_MAX, pt->max, t->_max_case != 0, t->max);
-    OTLP_SAME(s, pt->scale == t->scale);
-    OTLP_SAME(s, pt->zero_count == t->zero_count);
-    otlp_same_double(s, pt->zero_threshold, t->zero_threshold);
-    OTLP_SAME(s, pt->positive_offset == positive->offset);
-    OTLP_SAME(s, pt->negative_offset == negative->offset);
-    same_u64s(s, pt->counts, positive->n_bucket_counts, positive->bucket_counts);
-    same_u64s(s, pt->negative, negative->n_bucket_counts, negative->bucket_counts);
-    same_exemplars(s, pt->exemplars, t->n_exemplars, t->exemplars);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->count == t->count);
+    same_optional(s, pt, OX_POINT_HAS_SUM, ox_point_more(s->b, pt)->sum, t->_sum_case != 0, t->sum);
+    same_optional(s, pt, OX_POINT_HAS_MIN, ox_point_more(s->b, pt)->min, t->_min_case != 0, t->min);
+    same_optional(s, pt, OX_POINT_HAS_MAX, ox_point_more(s->b, pt)->max, t->_max_case != 0, t->max);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->scale == t->scale);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->zero_count == t->zero_count);
+    otlp_same_double(s, ox_point_more(s->b, pt)->zero_threshold, t->zero_threshold);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->positive_offset == positive->offset);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->negative_offset == negative->offset);
+    same_u64s(s, ox_point_more(s->b, pt)->counts, positive->n_bucket_counts, positive->bucket_counts);
+    same_u64s(s, ox_point_more(s->b, pt)->negative, negative->n_bucket_counts, negative->bucket_counts);
+    same_exemplars(s, ox_point_more(s->b, pt)->exemplars, t->n_exemplars, t->exemplars);
 }
 
 static void
@@ -118,13 +118,15 @@ same_summary(struct otlp_same *s, const struct ox_point *pt, const METRICS(Summa
 {
     const uint32_t max = s->limits->buckets_per_point_max;
     SAME_HEAD(s, pt, t, metric);
-    OTLP_SAME(s, pt->count == t->count);
-    same_optional(s, pt, OX_POINT_HAS_SUM, pt->sum, true, t->sum);
-    size_t n = otlp_same_count(s, pt->bounds.count, t->n_quantile_values, max);
-    OTLP_SAME(s, pt->values.count == n);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->count == t->count);
+    same_optional(s, pt, OX_POINT_HAS_SUM, ox_point_more(s->b, pt)->sum, true, t->sum);
+    size_t n = otlp_same_count(s, ox_point_more(s->b, pt)->bounds.count, t->n_quantile_values, max);
+    OTLP_SAME(s, ox_point_more(s->b, pt)->values.count == n);
     for (size_t i = 0; i < n && !s->differs; i++) {
-        otlp_same_double(s, s->b->f64s[pt->bounds.first + i], t->quantile_values[i]->quantile);
-        otlp_same_double(s, s->b->f64s[pt->values.first + i], t->quantile_values[i]->value);
+        otlp_same_double(s, s->b->f64s[ox_point_more(s->b, pt)->bounds.first + i],
+                         t->quantile_values[i]->quantile);
+        otlp_same_double(s, s->b->f64s[ox_point_more(s->b, pt)->values.first + i],
+                         t->quantile_values[i]->value);
     }
 }
 

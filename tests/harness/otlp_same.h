@@ -48,7 +48,7 @@ void otlp_same_attrs(struct otlp_same *s, struct ox_slice ours, size_t n, COMMON
 /* How many of n may be in the batch; more mark the row. */
 size_t otlp_same_count(struct otlp_same *s, uint32_t ours, size_t n, uint32_t max);
 /* The end of a row: reject and ordinal. */
-void otlp_same_row(struct otlp_same *s, uint8_t reject, uint32_t ordinal, struct ox_str wire);
+void otlp_same_row(struct otlp_same *s, uint8_t reject, uint32_t ordinal, struct ox_piece wire);
 
 /* One metric and all its points. */
 void otlp_same_metric(struct otlp_same *s, const METRICS(Metric) * theirs, uint32_t scope);

@@ -97,7 +97,7 @@ attrs(struct rb *g)
     for (uint32_t i = 0; i < s.count; i++) {
         struct ox_any value = strings ? (struct ox_any){.type = OX_ANY_STRING, .str = word(g)} : any(g);
         OX_ASSERT(b->n_attrs < b->cap_attrs);
-        b->attrs[b->n_attrs++] = (struct ox_attr){word(g), value};
+        b->attrs[b->n_attrs++] = ox_attr_of(word(g), value);
     }
     return s;
 }
@@ -233,11 +233,11 @@ numbers(struct rb *g)
 }
 
 static void
-exemplars(struct rb *g, struct ox_point *p)
+exemplars(struct rb *g, struct ox_point_more *more)
 {
     struct ox_batch *b = g->b;
-    p->exemplars = (struct ox_slice){b->n_exemplars, below(g, ITEMS_MAX)};
-    for (uint32_t i = 0; i < p->exemplars.count; i++) {
+    more->exemplars = (struct ox_slice){b->n_exemplars, below(g, ITEMS_MAX)};
+    for (uint32_t i = 0; i < more->exemplars.count; i++) {
         struct ox_exemplar *x = &b->exemplars[b->n_exemplars++];
         *x = (struct ox_exemplar){.time_ns = time_ns(g), .is_int = (rnd(g) & 1) != 0, .attrs = attrs(g)};
         x->int_value = (int64_t)rnd(g);
@@ -248,24 +248,26 @@ exemplars(struct rb *g, struct ox_point *p)
 }
 
 static void
-point_values(struct rb *g, struct ox_point *p)
+point_values(struct rb *g, struct ox_point *p, struct ox_point_more *more)
 {
     p->has = (uint8_t)(below(g, 32));
-    p->int_value = (int64_t)rnd(g) >> below(g, 64);
-    p->value = (p->has & OX_POINT_IS_INT) != 0 ? (double)p->int_value : (double)(int32_t)rnd(g) / 8;
-    p->count = rnd(g);
-    p->sum = (double)(int32_t)rnd(g) / 4;
-    p->min = (double)(int32_t)rnd(g) / 4;
-    p->max = (double)(int32_t)rnd(g) / 4;
-    p->bounds = doubles(g);
-    p->values = doubles(g);
-    p->counts = numbers(g);
-    p->negative = numbers(g);
-    p->scale = (int32_t)below(g, 40) - 20;
-    p->positive_offset = (int32_t)rnd(g);
-    p->negative_offset = (int32_t)rnd(g);
-    p->zero_count = rnd(g);
-    p->zero_threshold = (double)below(g, 100) / 8;
+    if ((p->has & OX_POINT_IS_INT) != 0)
+        p->int_value = (int64_t)rnd(g) >> below(g, 64);
+    else
+        p->value = (double)(int32_t)rnd(g) / 8;
+    more->count = rnd(g);
+    more->sum = (double)(int32_t)rnd(g) / 4;
+    more->min = (double)(int32_t)rnd(g) / 4;
+    more->max = (double)(int32_t)rnd(g) / 4;
+    more->bounds = doubles(g);
+    more->values = doubles(g);
+    more->counts = numbers(g);
+    more->negative = numbers(g);
+    more->scale = (int32_t)below(g, 40) - 20;
+    more->positive_offset = (int32_t)rnd(g);
+    more->negative_offset = (int32_t)rnd(g);
+    more->zero_count = rnd(g);
+    more->zero_threshold = (double)below(g, 100) / 8;
 }
 
 static void
@@ -275,6 +277,7 @@ points(struct rb *g)
     uint32_t n_metrics = g->o->rows / 4 + 1;
     b->metrics = make(n_metrics, sizeof(*b->metrics));
     b->points = make(g->o->rows, sizeof(*b->points));
+    b->mores = make(g->o->rows, sizeof(*b->mores));
     b->exemplars = make(g->o->rows * ITEMS_MAX, sizeof(*b->exemplars));
     b->f64s = make((size_t)g->o->rows * 2 * VALUES_MAX, sizeof(*b->f64s));
     b->u64s = make((size_t)g->o->rows * 2 * VALUES_MAX, sizeof(*b->u64s));
@@ -294,8 +297,9 @@ points(struct rb *g)
         p->time_ns = time_ns(g);
         p->flags = below(g, 2);
         p->attrs = attrs(g);
-        point_values(g, p);
-        exemplars(g, p);
+        p->more = ++b->n_mores;
+        point_values(g, p, &b->mores[p->more - 1]);
+        exemplars(g, &b->mores[p->more - 1]);
     }
 }
 

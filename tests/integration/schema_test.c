@@ -265,8 +265,8 @@ check_points(const struct ox_batch *batch)
             check_number(numbers, row_of_point(numbers, p, "time"), i);
         else
             check_histogram(histograms, row_of_point(histograms, p, "time"), i);
-        for (uint32_t j = 0; j < p->exemplars.count; j++, n_exemplars++) {
-            const struct ox_exemplar *x = &batch->exemplars[p->exemplars.first + j];
+        for (uint32_t j = 0; j < ox_point_more(batch, p)->exemplars.count; j++, n_exemplars++) {
+            const struct ox_exemplar *x = &batch->exemplars[ox_point_more(batch, p)->exemplars.first + j];
             ox_hex_encode(x->trace_id, 16, trace);
             check_exemplar(exemplars, row_of(exemplars, "trace_id", trace), i, x);
         }

@@ -23,6 +23,7 @@ struct rows {
     struct ox_log logs[ROWS];
     struct ox_metric metrics[1];
     struct ox_point points[ROWS];
+    struct ox_point_more mores[1]; /* of the first point */
     uint64_t u64s[8];
     double f64s[8];
 };
@@ -37,6 +38,8 @@ fill(struct rows *r, enum ox_signal signal, uint32_t n)
     r->batch.logs = r->logs;
     r->batch.metrics = r->metrics;
     r->batch.points = r->points;
+    r->batch.mores = r->mores;
+    r->batch.n_mores = 1;
     r->batch.u64s = r->u64s;
     r->batch.f64s = r->f64s;
     r->batch.n_records = n;
@@ -54,7 +57,8 @@ fill(struct rows *r, enum ox_signal signal, uint32_t n)
                                        .start_ns = NOW,
                                        .end_ns = NOW};
         r->logs[i] = (struct ox_log){.ordinal = i, .time_ns = NOW};
-        r->points[i] = (struct ox_point){.ordinal = i, .time_ns = NOW, .has = OX_POINT_HAS_VALUE};
+        r->points[i] =
+            (struct ox_point){.ordinal = i, .time_ns = NOW, .has = OX_POINT_HAS_VALUE, .more = i == 0};
     }
 }
 
@@ -281,10 +285,10 @@ Test(validate, sum_min_and_max_are_judged_when_they_are_there)
         for (size_t h = 0; h < 3; h++) {
             for (size_t i = 0; i < 4; i++) {
                 fill_metric(&r, types[t]);
-                struct ox_point *p = &r.points[0];
-                *(h == 0 ? &p->sum : h == 1 ? &p->min : &p->max) = not_finite[i];
+                struct ox_point_more *more = &r.mores[0];
+                *(h == 0 ? &more->sum : h == 1 ? &more->min : &more->max) = not_finite[i];
                 cr_expect_eq(judge(&r), OX_REJECT_NONE, "absent: %zu %zu", t, h);
-                p->has = has[h];
+                r.points[0].has = has[h];
                 cr_expect_eq(judge(&r), OX_REJECT_VALUE, "%zu %zu %zu", t, h, i);
             }
         }
@@ -292,16 +296,16 @@ Test(validate, sum_min_and_max_are_judged_when_they_are_there)
 }
 
 /* Three buckets with 1, 2 and 3 observations, parted at 10 and 20. */
-static struct ox_point *
+static struct ox_point_more *
 fill_histogram(struct rows *r)
 {
     fill_metric(r, OX_METRIC_HISTOGRAM);
     memcpy(r->u64s, (uint64_t[]){99, 1, 2, 3}, 4 * sizeof(uint64_t));
     memcpy(r->f64s, (double[]){99, 10, 20}, 3 * sizeof(double));
-    r->points[0].counts = (struct ox_slice){1, 3};
-    r->points[0].bounds = (struct ox_slice){1, 2};
-    r->points[0].count = 6;
-    return &r->points[0];
+    r->mores[0].counts = (struct ox_slice){1, 3};
+    r->mores[0].bounds = (struct ox_slice){1, 2};
+    r->mores[0].count = 6;
+    return &r->mores[0];
 }
 
 Test(validate, a_histogram_has_one_bucket_more_than_bounds)
@@ -315,7 +319,7 @@ Test(validate, a_histogram_has_one_bucket_more_than_bounds)
     cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM);
     fill_histogram(&r)->counts.count = 0;
     cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM, "bounds without buckets");
-    struct ox_point *p = fill_histogram(&r);
+    struct ox_point_more *p = fill_histogram(&r);
     p->counts.count = p->bounds.count = 0;
     cr_expect_eq(judge(&r), OX_REJECT_NONE, "count and sum alone are a histogram too");
     p = fill_histogram(&r);
@@ -334,7 +338,7 @@ Test(validate, bounds_increase)
         memcpy(&r.f64s[1], bad[i], sizeof(bad[i]));
         cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM, "%zu", i);
     }
-    struct ox_point *p = fill_histogram(&r);
+    struct ox_point_more *p = fill_histogram(&r);
     p->bounds.count = 1;
     p->counts.count = 2;
     p->count = 3;
@@ -365,25 +369,28 @@ Test(validate, exponential_buckets_add_up_with_the_zeros)
     struct rows r;
     fill_metric(&r, OX_METRIC_EXP_HISTOGRAM);
     memcpy(r.u64s, (uint64_t[]){1, 2, 4, 8}, 4 * sizeof(uint64_t));
-    struct ox_point *p = &r.points[0];
+    struct ox_point_more *p = &r.mores[0];
     p->counts = (struct ox_slice){0, 2};
     p->negative = (struct ox_slice){2, 2};
     p->zero_count = 16;
     p->count = 31;
-    const struct ox_point good = *p;
+    const struct ox_point_more good = *p;
     cr_expect_eq(judge(&r), OX_REJECT_NONE);
     for (int d = -1; d <= 1; d += 2) {
         *p = good;
+        r.points[0].reject = OX_REJECT_NONE;
         p->count += (uint64_t)(int64_t)d;
         cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM, "%d", d);
     }
     *p = good;
+    r.points[0].reject = OX_REJECT_NONE;
     p->zero_count = UINT64_MAX;
     p->count = 14;
     cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM, "a sum that wraps is none");
     const double thresholds[] = {NAN, INFINITY, -1e-9};
     for (size_t i = 0; i < 3; i++) {
         *p = good;
+        r.points[0].reject = OX_REJECT_NONE;
         p->zero_threshold = thresholds[i];
         cr_expect_eq(judge(&r), OX_REJECT_HISTOGRAM, "%zu", i);
     }
@@ -394,8 +401,8 @@ Test(validate, quantiles_lie_between_0_and_1)
     const double bad[] = {-1e-9, nextafter(1, 2), NAN, INFINITY};
     struct rows r;
     fill_metric(&r, OX_METRIC_SUMMARY);
-    r.points[0].bounds = (struct ox_slice){0, 3};
-    r.points[0].values = (struct ox_slice){3, 3};
+    r.mores[0].bounds = (struct ox_slice){0, 3};
+    r.mores[0].values = (struct ox_slice){3, 3};
     memcpy(r.f64s, (double[]){0, 0.5, 1, NAN, NAN, NAN}, 6 * sizeof(double));
     cr_expect_eq(judge(&r), OX_REJECT_NONE, "values may be NaN: nothing was observed");
     for (size_t i = 0; i < 4; i++) {

@@ -380,7 +380,7 @@ Test(any, lists_end_and_fail_as_promised)
 {
     struct ox_buf b;
     struct ox_any item;
-    struct ox_attr pair;
+    struct ox_any_pair pair;
     ox_buf_init(&b);
     put_item(&b, (struct ox_any){.type = OX_ANY_INT, .i = 5});
     struct ox_str rest = ox_buf_str(&b);

@@ -345,3 +345,103 @@ Test(otlp_decode, service_name_and_ordinals)
     ox_batch_free(b);
     ox_buf_fini(&wire);
 }
+
+/* A request of one resource and one scope around `records`, whose own fields stand behind them. */
+static struct ox_buf
+behind(struct ox_str records, struct ox_str scope_url)
+{
+    struct ox_buf wire;
+    ox_buf_init(&wire);
+    size_t resource_group = ox_wire_begin(&wire, 1);
+    size_t scope_group = ox_wire_begin(&wire, 2);
+    ox_buf_append_str(&wire, records);
+    size_t scope = ox_wire_begin(&wire, 1);
+    ox_wire_put_bytes(&wire, 1, OX_STR("library"));
+    ox_wire_put_attr_str(&wire, 3, OX_STR("scope.key"), OX_STR("scope value"));
+    ox_wire_end(&wire, scope);
+    ox_wire_put_bytes(&wire, 3, scope_url);
+    ox_wire_end(&wire, scope_group);
+    ox_wire_end(&wire, resource_group);
+    return wire;
+}
+
+static void
+put_span(struct ox_buf *records, struct ox_str value)
+{
+    size_t span = ox_wire_begin(records, 2);
+    ox_wire_put_bytes(records, 5, OX_STR("op"));
+    ox_wire_put_attr_str(records, 9, OX_STR("key"), OX_STR("plain"));
+    ox_wire_put_attr_str(records, 9, OX_STR("key"), value);
+    size_t event = ox_wire_begin(records, 11);
+    ox_wire_put_attr_str(records, 3, OX_STR("event.key"), OX_STR("event value"));
+    ox_wire_end(records, event);
+    ox_wire_end(records, span);
+}
+
+Test(otlp_decode, what_a_group_says_behind_its_records_holds_for_them)
+{
+    struct ox_buf records;
+    ox_buf_init(&records);
+    put_span(&records, OX_STR("a"));
+    put_span(&records, OX_STR("\xff"));
+    put_span(&records, OX_STR("gr\xc3\xbc\xc3\x9f"));
+    struct ox_buf good = behind(ox_buf_str(&records), OX_STR("http://schema"));
+    must_agree(OX_SIGNAL_TRACES, ox_buf_str(&good), "behind", 0);
+    struct ox_batch *b = decoded(OX_SIGNAL_TRACES, ox_buf_str(&good));
+    cr_assert_eq(b->n_spans, 3);
+    cr_assert_eq(b->n_scopes, 1);
+    cr_assert_eq(b->n_events, 3);
+    cr_expect(ox_str_eq(b->scopes[0].name, OX_STR("library")));
+    cr_expect_eq(b->scopes[0].attrs.count, 1);
+    cr_expect_eq(b->spans[2].ordinal, 2);
+    cr_expect_eq(b->spans[0].reject, OX_REJECT_NONE);
+    cr_expect_eq(b->spans[1].reject, OX_REJECT_UTF8, "one byte above 127 in a run of short attributes");
+    cr_expect_eq(b->spans[2].reject, OX_REJECT_NONE, "UTF-8 beyond ASCII is fine");
+    ox_batch_free(b);
+    struct ox_buf bad = behind(ox_buf_str(&records), OX_STR("\xff"));
+    b = decoded(OX_SIGNAL_TRACES, ox_buf_str(&bad));
+    cr_assert_eq(b->n_spans, 3);
+    cr_assert_eq(b->n_records, 3);
+    cr_assert_eq(b->n_attrs, 3 * 3 + 1);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_expect_eq(b->spans[i].reject, OX_REJECT_UTF8, "%u", i);
+    ox_batch_free(b);
+    ox_buf_fini(&records);
+    ox_buf_fini(&good);
+    ox_buf_fini(&bad);
+}
+
+Test(otlp_decode, a_metric_may_say_its_name_behind_its_points)
+{
+    struct ox_buf records;
+    ox_buf_init(&records);
+    size_t metric = ox_wire_begin(&records, 2);
+    for (unsigned field = 5; field <= 7; field += 2) { /* a gauge, which the sum behind it replaces */
+        size_t data = ox_wire_begin(&records, field);
+        for (unsigned i = 0; i < field; i++) {
+            size_t point = ox_wire_begin(&records, 1);
+            ox_wire_put_fixed64(&records, 3, 100 + i);
+            ox_wire_put_attr_str(&records, 7, OX_STR("key"), OX_STR("value"));
+            ox_wire_put_fixed64(&records, 6, i);
+            ox_wire_end(&records, point);
+        }
+        ox_wire_end(&records, data);
+        ox_wire_put_bytes(&records, 1, OX_STR("name"));
+    }
+    ox_wire_put_attr_str(&records, 12, OX_STR("about"), OX_STR("it"));
+    ox_wire_end(&records, metric);
+    struct ox_buf wire = behind(ox_buf_str(&records), OX_STR(""));
+    must_agree(OX_SIGNAL_METRICS, ox_buf_str(&wire), "behind", 0);
+    struct ox_batch *b = decoded(OX_SIGNAL_METRICS, ox_buf_str(&wire));
+    cr_assert_eq(b->n_metrics, 1);
+    cr_assert_eq(b->n_points, 7);
+    cr_assert_eq(b->n_records, 7);
+    cr_expect_eq(b->metrics[0].type, OX_METRIC_SUM);
+    cr_expect(ox_str_eq(b->metrics[0].name, OX_STR("name")));
+    cr_expect_eq(b->metrics[0].metadata.count, 1);
+    cr_expect_eq(b->points[6].int_value, 6);
+    cr_expect_eq(b->points[6].ordinal, 6);
+    ox_batch_free(b);
+    ox_buf_fini(&records);
+    ox_buf_fini(&wire);
+}

@@ -88,9 +88,9 @@ refused_batch(enum ox_signal signal)
 static struct ox_str
 wire_of(const struct ox_batch *b, uint32_t row)
 {
-    return b->signal == OX_SIGNAL_TRACES ? b->spans[row].wire
-           : b->signal == OX_SIGNAL_LOGS ? b->logs[row].wire
-                                         : b->points[row].wire;
+    return ox_batch_piece(b, b->signal == OX_SIGNAL_TRACES ? b->spans[row].wire
+                             : b->signal == OX_SIGNAL_LOGS ? b->logs[row].wire
+                                                           : b->points[row].wire);
 }
 
 static void

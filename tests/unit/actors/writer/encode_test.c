@@ -150,8 +150,9 @@ check_points_of(uint32_t day, const struct ox_encoded *out)
             check_number(numbers, n++, i);
         else
             check_histogram(histograms, h++, i);
-        for (uint32_t j = 0; j < p->exemplars.count; j++)
-            check_exemplar(exemplars, x++, i, &batch_now->exemplars[p->exemplars.first + j]);
+        for (uint32_t j = 0; j < ox_point_more(batch_now, p)->exemplars.count; j++)
+            check_exemplar(exemplars, x++, i,
+                           &batch_now->exemplars[ox_point_more(batch_now, p)->exemplars.first + j]);
         check_series_of(series, i, day);
     }
     struct native_block *all[] = {numbers, histograms, exemplars, series};

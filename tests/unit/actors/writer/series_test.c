@@ -16,13 +16,8 @@ static const struct random_batch options = {.seed = 7,
                                             .plain = true,
                                             .words_max = 40};
 
-#define STR_ATTR(k, v)                                                                                       \
-    {                                                                                                        \
-        OX_STR(k),                                                                                           \
-        {                                                                                                    \
-            .type = OX_ANY_STRING, .str = OX_STR(v)                                                          \
-        }                                                                                                    \
-    }
+#define STR_ATTR(k, v) ox_attr_of(OX_STR(k), (struct ox_any){.type = OX_ANY_STRING, .str = OX_STR(v)})
+#define INT_ATTR(k, v) ox_attr_of(OX_STR(k), (struct ox_any){.type = OX_ANY_INT, .i = (v)})
 
 struct story {
     struct ox_attr attrs[6];
@@ -39,12 +34,8 @@ story(void)
 {
     static struct story s;
     s = (struct story){
-        .attrs = {STR_ATTR("service.name", "cart"),
-                  STR_ATTR("host.name", "h1"),
-                  STR_ATTR("library", "x"),
-                  STR_ATTR("route", "/a"),
-                  {OX_STR("code"), {.type = OX_ANY_INT, .i = 200}},
-                  STR_ATTR("method", "GET")},
+        .attrs = {STR_ATTR("service.name", "cart"), STR_ATTR("host.name", "h1"), STR_ATTR("library", "x"),
+                  STR_ATTR("route", "/a"), INT_ATTR("code", 200), STR_ATTR("method", "GET")},
         .resource = {.attrs = {0, 2}, .service_name = OX_STR("cart")},
         .scope = {.name = OX_STR("http"), .version = OX_STR("1"), .attrs = {2, 1}},
         .metric = {.name = OX_STR("requests"),
@@ -111,12 +102,12 @@ Test(series, everything_that_identifies_makes_another_series)
     DIFFERS(s->metric.monotonic = false);
     DIFFERS(s->scope.name = OX_STR("grpc"));
     DIFFERS(s->scope.version = OX_STR("2"));
-    DIFFERS(s->attrs[2].value.str = OX_STR("y"));
-    DIFFERS(s->attrs[0].value.str = OX_STR("checkout"));
-    DIFFERS(s->attrs[3].value.str = OX_STR("/b"));
-    DIFFERS(s->attrs[3].key = OX_STR("path"));
-    DIFFERS(s->attrs[4].value.i = 500);
-    DIFFERS(s->attrs[4] = (struct ox_attr)STR_ATTR("code", "200"));
+    DIFFERS(s->attrs[2] = STR_ATTR("library", "y"));
+    DIFFERS(s->attrs[0] = STR_ATTR("service.name", "checkout"));
+    DIFFERS(s->attrs[3] = STR_ATTR("route", "/b"));
+    DIFFERS(s->attrs[3] = STR_ATTR("path", "/a"));
+    DIFFERS(s->attrs[4] = INT_ATTR("code", 500));
+    DIFFERS(s->attrs[4] = STR_ATTR("code", "200"));
     DIFFERS(s->point.attrs.count = 2);
     DIFFERS(s->attrs[5] = s->attrs[3]);
     DIFFERS(s->scope.attrs.count = 0);
