@@ -36,11 +36,19 @@ open_storage(struct node_main *m, struct ox_diag *diag)
 {
     static char url[OX_CONFIG_STRING_MAX], key[OX_SECRET_HEX + 1];
     const struct ox_config *cfg = &m->config;
+    struct ox_breaker_config breaker;
+    ox_breaker_config_default(&breaker);
+    breaker.failures = (uint32_t)cfg->storage_breaker_failures;
+    breaker.calls_min = (uint32_t)cfg->storage_breaker_calls;
+    breaker.window_ns = (uint64_t)cfg->storage_breaker_window_ms * 1000000;
+    breaker.wait_max_ns = (uint64_t)cfg->storage_breaker_wait_ms * 1000000;
     struct ox_storage_options so = {
         .url = url,
         .database = cfg->storage_database,
         .user = cfg->storage_user,
         .connect_timeout_ms = (unsigned)cfg->storage_connect_timeout_ms,
+        .breaker = &breaker,
+        .clock = m->node.clock,
     };
     ox_config_storage_url(cfg, url, sizeof(url));
     if (ox_config_embedded(cfg)) {

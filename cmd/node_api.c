@@ -8,6 +8,7 @@
 #include "cmd/node_internal.h"
 #include "ox/metric.h"
 #include "ox/net.h"
+#include "ox/storage.h"
 
 static void
 not_ready(void *ctx, struct ox_buf *reasons)
@@ -52,9 +53,10 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"phase\":\"%s\",\"mode\":\"%s\",", phases[ox_node_phase(node)],
                   m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
     write_listeners(&m->fds, json);
-    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s},",
+    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\"},",
                   atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
-                  ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false");
+                  ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false",
+                  ox_breaker_state_name(ox_storage_breaker(node->storage)));
     ox_buf_printf(json, "\"replay\":{\"done\":%s},",
                   atomic_load_explicit(&node->replay_done, memory_order_acquire) ? "true" : "false");
     ox_buf_printf(json, "\"in_flight\":{\"records\":%llu,\"body_bytes\":%llu,\"tenants\":%u},",

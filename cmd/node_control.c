@@ -15,6 +15,7 @@
 #include "cmd/node_internal.h"
 #include "ox/log.h"
 #include "ox/runtime.h"
+#include "ox/storage.h"
 
 #define TICK_MS       10
 #define READY_WAIT_MS 10000 /* an engine that is late must not keep ingest closed: the journals buffer */
@@ -42,12 +43,20 @@ signal_fd(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static void
+hear_engine(struct node_main *m, int64_t pid)
+{
+    OX_LOG_INFO("node", pid != 0 ? "the engine is ready" : "the engine is gone", OX_F_I64("pid", pid));
+    if (pid != 0)
+        ox_storage_hint(m->node.storage);
+}
+
 /* Reads what the heart says; true when it wants the node to stop, or is gone. */
 static bool
-heard_stop(int fd, char *line, size_t *len)
+heard_stop(struct node_main *m, char *line, size_t *len)
 {
     char buf[256];
-    ssize_t n = read(fd, buf, sizeof(buf));
+    ssize_t n = read(m->fds.fd_control, buf, sizeof(buf));
     if (n <= 0)
         return true;
     for (ssize_t i = 0; i < n; i++) {
@@ -61,8 +70,7 @@ heard_stop(int fd, char *line, size_t *len)
         if (said.event == OX_HEART_STOP)
             return true;
         if (said.event == OX_HEART_ENGINE)
-            OX_LOG_INFO("node", said.pid != 0 ? "the engine is ready" : "the engine is gone",
-                        OX_F_I64("pid", said.pid));
+            hear_engine(m, said.pid);
     }
     return false;
 }
@@ -109,7 +117,7 @@ wait_for_stop(struct node_main *m)
             continue;
         if ((fds[0].revents & POLLIN) != 0 && signalled_stop(fds[0].fd))
             break;
-        if (fds[1].revents != 0 && heard_stop(fds[1].fd, line, &len))
+        if (fds[1].revents != 0 && heard_stop(m, line, &len))
             break;
     }
     close(fds[0].fd);

@@ -51,6 +51,9 @@ translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
     case OX_E_UNAUTHENTICATED:
         c->hint = "this is a fault of the server, not of the question";
         return OX_E_INTERNAL;
+    case OX_E_STORAGE_OPEN:
+        c->hint = "ingest goes on; ask again in a few seconds, /api/v1/status says how storage is";
+        return err;
     default:
         return err;
     }

@@ -6,7 +6,7 @@
  * Threads: a dirty thread, blocking.
  * Bounds:  the insert's time-out.
  * Fails:   see include/ox/storage.h.
- * Flow:    actors/writer -> here -> storage_call.c.
+ * Flow:    actors/writer -> here -> storage_gate.c.
  *
  * The token makes a repeated block harmless, in the table and in the targets of its views, provided that all of
  * them keep a deduplication window. The settings that this rests on are sent with every insert, so that no
@@ -79,7 +79,8 @@ ox_storage_insert(struct ox_storage *st, const struct ox_storage_insert *insert,
     call.body_len = insert->len;
     call.content_encoding = coding_name(insert->encoding);
     call.timeout_ms = insert->timeout_ms != 0 ? insert->timeout_ms : INSERT_TIMEOUT_MS;
-    ox_err err = ox__call_perform(&call, diag);
+    call.insert = true;
+    ox_err err = ox__gate_perform(&call, diag);
     if (stats != NULL)
         *stats = call.stats;
     ox__call_fini(&call);

@@ -6,7 +6,7 @@
  * Threads: dirty threads; the pool is behind a lock that is never held while anything blocks.
  * Bounds:  connections_max idle connections.
  * Fails:   see include/ox/storage.h.
- * Flow:    actors/writer, actors/query, cmd/ -> here -> storage_call.c.
+ * Flow:    actors/writer, actors/query, cmd/ -> here -> storage_gate.c, storage_call.c.
  */
 #include "actors/storage/storage.h"
 
@@ -71,6 +71,7 @@ ox_storage_open(const struct ox_storage_options *options, struct ox_storage **ou
     if (st == NULL)
         return OX_E_NOMEM;
     pthread_mutex_init(&st->lock, NULL);
+    ox__gate_init(st, options);
     ox_err err = parse_url(st, options->url, diag);
     st->database = copy_or(options->database, "observex");
     st->user = copy_or(options->user, "default");
@@ -249,7 +250,7 @@ ox_storage_stream(struct ox_storage *st, const struct ox_storage_query *query, o
     call.sink_arg = arg;
     ox_err err = check_url(&call, diag);
     if (err == OX_OK)
-        err = ox__call_perform(&call, diag);
+        err = ox__gate_perform(&call, diag);
     /* With a budget of its own, "241" is the query's fault, not the server's state. */
     if (err == OX_E_STORAGE_BUSY && call.stats.code == 241 && query->max_memory_bytes != 0)
         err = OX_E_STORAGE_BUDGET;

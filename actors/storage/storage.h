@@ -11,6 +11,8 @@
 #include <curl/curl.h>
 #include <pthread.h>
 
+#include "ox/clock.h"
+#include "ox/random.h"
 #include "ox/storage.h"
 
 /* A connection: the multi handle is where libcurl keeps it alive between requests. */
@@ -31,7 +33,11 @@ struct ox_storage {
     unsigned request_timeout_ms;
     bool plain;
 
-    pthread_mutex_t lock; /* guards the pool; held for a few instructions */
+    const struct ox_clock *clock;
+
+    pthread_mutex_t lock; /* guards what follows; held for a few instructions */
+    struct ox_breaker breaker;
+    struct ox_random random; /* the breaker's jitter */
     struct ox__link *idle;
     size_t idle_n;
     size_t idle_max;
@@ -52,6 +58,7 @@ struct ox__call {
     unsigned timeout_ms;
     const _Atomic bool *cancel;
     bool ping;
+    bool insert; /* what a question provokes says nothing about the endpoint, see storage_gate.c */
 
     /* results: pieces of a 2xx body go to the sink, other bodies are kept as the error's text */
     ox_storage_chunk_fn sink;
@@ -71,7 +78,10 @@ void ox__call_param(struct ox__call *call, const char *prefix, const char *name,
 void ox__call_number(struct ox__call *call, const char *name, uint64_t value);
 /* Starts the URL with path, database and the rows that may be seen. */
 void ox__call_begin(struct ox__call *call, struct ox_storage *st, const struct ox_tenant_id *tenant);
-/* Performs it. */
+/* storage_gate.c. Performs it if the breaker lets it, and tells the breaker how it ended. */
+OX_MUST_USE ox_err ox__gate_perform(struct ox__call *call, struct ox_diag *diag);
+void ox__gate_init(struct ox_storage *st, const struct ox_storage_options *options);
+/* Performs it, whatever the breaker says. */
 OX_MUST_USE ox_err ox__call_perform(struct ox__call *call, struct ox_diag *diag);
 void ox__call_fini(struct ox__call *call);
 

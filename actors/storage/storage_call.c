@@ -6,7 +6,7 @@
  * Threads: a dirty thread, blocking.
  * Bounds:  the call's time-out; ERROR_BYTES_MAX of an error's text.
  * Fails:   see include/ox/storage.h.
- * Flow:    storage.c -> here -> libcurl.
+ * Flow:    storage_gate.c -> here -> libcurl.
  *
  * A statement that fails in the middle of its result ends the connection without the last chunk, with the
  * exception's text behind the rows: the last bytes are kept to read it from there.

@@ -5,24 +5,27 @@
  * Owns:    the queue of each table, and when it is tried again.
  * Threads: the outbox actor's turns; inserts and migrations run on dirty threads.
  * Bounds:  TABLE_SENDS and writer.blocks_in_flight inserts at a time.
- * Fails:   storage that is down, busy or slow is tried again for ever, 100 ms doubling to 30 s; a block that
+ * Fails:   storage that is down, busy or slow is tried again for ever, 100 ms doubling to 30 s, and not at all while its
+ *          circuit breaker is open; a block that
  *          storage refuses REFUSALS_MAX times is kept as a file and counted.
  * Flow:    outbox_commit.c -> queue -(dirty)-> storage -> ox__outbox_note.
  */
 #include <stdlib.h>
 
 #include "actors/writer/outbox_internal.h"
+#include "ox/backoff.h"
 #include "ox/log.h"
 #include "ox/metric.h"
 #include "ox/random.h"
+#include "ox/storage.h"
 
-#define TABLE_SENDS    2  /* inserts of one table at a time; more only fight for the same cores */
-#define REFUSALS_MAX   3  /* a refusal may be an old schema or a mistake of ours: be sure first */
-#define UNREADABLE_MAX 10 /* reads of a block whose bytes are damaged on disk */
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 30000
-#define MIGRATE_QUICK                                                                                        \
-    20 /* tries without growing waits: an engine that starts beside us needs a second or two */
+#define TABLE_SENDS     2  /* inserts of one table at a time; more only fight for the same cores */
+#define REFUSALS_MAX    3  /* a refusal may be an old schema or a mistake of ours: be sure first */
+#define UNREADABLE_MAX  10 /* reads of a block whose bytes are damaged on disk */
+#define BACKOFF_MIN_MS  100
+#define BACKOFF_MAX_MS  30000
+#define BREAKER_LOOK_MS 250
+#define MIGRATE_QUIET   5 /* an engine that starts beside us needs a second or two */
 
 void
 ox__outbox_push(struct ox__outbox *o, struct ox_outbound *block)
@@ -58,21 +61,24 @@ ox__outbox_pop(struct ox__outbox *o, enum ox_table table)
 static uint64_t
 backoff_ms(struct ox__outbox *o, uint32_t failures)
 {
-    uint32_t shift = failures < 9 ? failures : 9;
-    uint64_t ms = (uint64_t)BACKOFF_MIN_MS << shift;
-    if (ms > BACKOFF_MAX_MS)
-        ms = BACKOFF_MAX_MS;
-    return ms / 2 +
-           ox_random_below(&o->random, ms / 2 + 1); /* half of it is jitter: nodes do not come back as one */
+    return ox_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, failures, ox_random_u64(&o->random));
 }
 
 static void
 storage_failed(struct ox__outbox *o, enum ox_table table)
 {
-    uint64_t wait = backoff_ms(o, o->failures[table]);
     o->failures[table]++;
-    o->retry_at_ns[table] = ox_now_ns() + wait * 1000000;
+    o->retry_at_ns[table] = ox_now_ns() + backoff_ms(o, o->failures[table]) * 1000000;
     ox_metric_set(OX_M_storage_up, 0);
+}
+
+/* While the endpoint's breaker is open nothing is sent and nobody's tries are counted; looked at often, since a probe
+ * of somebody else or a new engine may close it. 0 = it is not open. */
+static uint64_t
+breaker_wait_ms(const struct ox__outbox *o)
+{
+    uint64_t ms = (ox_storage_wait_ns(o->node->storage) + 999999) / 1000000;
+    return ms < BREAKER_LOOK_MS ? ms : BREAKER_LOOK_MS;
 }
 
 static void
@@ -110,16 +116,16 @@ ox__on_outbox_migrated(struct ox_actor *self, struct ox__outbox *o, struct ox_ms
 {
     const struct ox_outbox_migration *m = msg->data;
     o->migrating = false;
+    if (m->err == OX_E_STORAGE_OPEN) {
+        ox__outbox_tick(self, breaker_wait_ms(o) + 1, TICK_MIGRATE, NULL);
+        return;
+    }
     if (m->err != OX_OK) {
-        OX_LOG_AT(o->migrate_failures < 5 ? OX_LOG_INFO : OX_LOG_ERROR, "outbox",
+        o->migrate_failures++;
+        OX_LOG_AT(o->migrate_failures <= MIGRATE_QUIET ? OX_LOG_INFO : OX_LOG_ERROR, "outbox",
                   "storage is not ready for the schema yet", OX_F_ERR(m->err), OX_F_STR("at", m->diag.field),
                   OX_F_DIAG(&m->diag));
-        o->migrate_failures++;
-        ox__outbox_tick(self,
-                        o->migrate_failures < MIGRATE_QUICK
-                            ? BACKOFF_MIN_MS
-                            : backoff_ms(o, o->migrate_failures - MIGRATE_QUICK),
-                        TICK_MIGRATE, NULL);
+        ox__outbox_tick(self, backoff_ms(o, o->migrate_failures), TICK_MIGRATE, NULL);
         return;
     }
     o->migrated = true;
@@ -161,9 +167,13 @@ void
 ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
 {
     uint32_t max = (uint32_t)o->node->config->writer_blocks_in_flight;
-    uint64_t now = ox_now_ns(), again = UINT64_MAX;
+    uint64_t now = ox_now_ns(), again = UINT64_MAX, wait_ms = breaker_wait_ms(o);
     if (!o->migrated)
         return;
+    if (wait_ms > 0) {
+        ox__outbox_tick(self, wait_ms, TICK_SEND, &o->send_timer);
+        return;
+    }
     int first = o->next_table++ % OX_TABLE__COUNT;
     for (int i = 0; i < OX_TABLE__COUNT; i++) {
         int t = (first + i) % OX_TABLE__COUNT;
@@ -215,6 +225,12 @@ static void
 on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_send *send,
                struct ox_outbound *block)
 {
+    if (!block->held)
+        ox_buf_fini(&block->bytes);
+    /* In front: a block in doubt is tried again before its token can leave the tables' window. */
+    push_front(o, block);
+    if (send->err == OX_E_STORAGE_OPEN) /* not sent at all: another call has opened the breaker meanwhile */
+        return;
     OX_METRIC_ADD_L(OX_M_storage_insert_failed, 1, ox_str_of(ox_table_name(block->table)),
                     ox_str_of(ox_err_info(send->err)->symbol));
     OX_LOG_WARN("outbox", "an insert failed and will be tried again",
@@ -222,10 +238,6 @@ on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_sen
                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
     block->tries += send->err == OX_E_STORAGE_REFUSED;
     block->unreadable += send->unread;
-    if (!block->held)
-        ox_buf_fini(&block->bytes);
-    /* In front: a block in doubt is tried again before its token can leave the tables' window. */
-    push_front(o, block);
     storage_failed(o, block->table);
 }
 

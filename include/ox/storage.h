@@ -6,7 +6,10 @@
  * Owns:    a pool of kept-alive connections.
  * Threads: every function blocks: dirty threads only, any number of them at once.
  * Bounds:  connections_max idle connections are kept; a result is cut by max_result_bytes.
- * Fails:   STORAGE_DOWN  no answer, or the connection was cut: an insert may or may not have happened
+ *          A circuit breaker (ox/breaker.h) stands before the endpoint: after failures in a row, or when half of the
+ *          calls of 30 s fail, none is made until a probe is answered.
+ * Fails:   STORAGE_OPEN  the breaker is open: nothing was sent; ox_storage_wait_ns says for how long
+ *          STORAGE_DOWN  no answer, or the connection was cut: an insert may or may not have happened
  *          STORAGE_BUSY  out of memory or slots, nothing done: again later
  *          STORAGE_BUDGET  the query ran into its limits of time, rows, bytes or memory
  *          STORAGE_REFUSED  the statement or the data is wrong: again will not help
@@ -19,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "ox/base.h"
+#include "ox/breaker.h"
 #include "ox/buf.h"
 
 struct ox_storage_options {
@@ -31,9 +35,12 @@ struct ox_storage_options {
     unsigned connect_timeout_ms; /* 0 = 5,000 */
     unsigned request_timeout_ms; /* when the query names none; 0 = 60,000 */
     unsigned connections_max;    /* idle connections kept; 0 = 16 */
-    bool plain;                  /* a server that knows no log_comment and none of our settings (tests) */
+    const struct ox_breaker_config *breaker; /* copied; NULL = its default */
+    const struct ox_clock *clock;            /* of the breaker, outlives the client; NULL = the machine's */
+    bool plain; /* a server that knows no log_comment and none of our settings (tests) */
 };
 
+struct ox_clock;
 struct ox_storage;
 
 /* options: lend, copied. CONFIG when the url is malformed (diag says how), NOMEM. Does not connect. */
@@ -41,7 +48,12 @@ OX_MUST_USE ox_err ox_storage_open(const struct ox_storage_options *options, str
                                    struct ox_diag *diag);
 /* No call may be running. NULL is allowed. */
 void ox_storage_close(struct ox_storage *st);
-/* GET /ping: OK when storage answers. */
+/* The breaker's state, and how long until a call may be let through (0 = now). Any thread. */
+enum ox_breaker_state ox_storage_breaker(struct ox_storage *st);
+uint64_t ox_storage_wait_ns(struct ox_storage *st);
+/* Somebody knows that the endpoint was started anew: the breaker lets its probe go at once. Any thread. */
+void ox_storage_hint(struct ox_storage *st);
+/* GET /ping: OK when storage answers. Past the breaker. */
 OX_MUST_USE ox_err ox_storage_ping(struct ox_storage *st, unsigned timeout_ms, struct ox_diag *diag);
 
 /* Bound as {name:Type} in the SQL. `value` is raw bytes: the client escapes. Arrays and maps are given as

@@ -90,6 +90,15 @@ OX_CONFIG(storage_connect_timeout_ms, "storage.connect_timeout",    duration, "5
 OX_CONFIG(storage_insert_timeout_ms,  "storage.insert_timeout",     duration, "2m", "1s", "1h", "ms", NULL,
           "how long one insert may take before it is tried again")
 
+OX_CONFIG(storage_breaker_failures,   "storage.breaker_failures",   int,      "5", "1", "1000", "calls", NULL,
+          "calls in a row that storage does not answer before its circuit breaker opens: questions then get 503 at once, inserts wait")
+OX_CONFIG(storage_breaker_calls,      "storage.breaker_calls",      int,      "20", "2", "100000", "calls", NULL,
+          "calls within storage.breaker_window from which on the breaker also opens when half of them fail")
+OX_CONFIG(storage_breaker_window_ms,  "storage.breaker_window",     duration, "30s", "1s", "1h", "ms", NULL,
+          "the window in which the breaker counts calls")
+OX_CONFIG(storage_breaker_wait_ms,    "storage.breaker_wait",       duration, "30s", "500ms", "10m", "ms", NULL,
+          "the longest wait of the open breaker before the next probe; the first is 500ms and each failed probe doubles it")
+
 OX_CONFIG(engine_memory_bytes,        "engine.memory",              bytes,    "1GiB", "350MiB", "", "bytes", NULL,
           "memory limit of the embedded engine; its resident size may pass it by some 250 MiB")
 OX_CONFIG(engine_concurrency,         "engine.concurrency",         int,      "16", "2", "256", "statements", NULL,

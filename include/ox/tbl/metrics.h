@@ -32,4 +32,7 @@ OX_METRIC(storage_insert,       histogram, seconds, "table",              "obser
 OX_METRIC(storage_insert_failed, counter,  none,    "table,error",        "observex_storage_insert_failures_total", "Inserts that failed and are tried again.")
 OX_METRIC(storage_block_rows,   histogram, none,    "table",              "observex_storage_block_rows",            "Rows of a block as inserted.")
 OX_METRIC(storage_up,           gauge,     none,    "",                   "observex_storage_up",                    "1 while the last call to storage succeeded.")
+OX_METRIC(storage_breaker_state, gauge,    none,    "endpoint",           "observex_storage_breaker_state",         "Circuit breaker of a storage endpoint: 0 closed, 1 half open, 2 open.")
+OX_METRIC(storage_breaker_changes, counter, none,   "endpoint,to",        "observex_storage_breaker_transitions_total", "Changes of the circuit breaker's state, by the state entered.")
+OX_METRIC(storage_breaker_refused, counter, none,   "endpoint",           "observex_storage_breaker_refused_total", "Calls to storage that were not made because its circuit breaker was open.")
 /* clang-format on */
