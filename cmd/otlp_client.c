@@ -107,6 +107,7 @@ ox_otlp_client_post(struct ox_otlp_client *c, enum ox_signal signal, bool json, 
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     CURLcode rc = curl_easy_perform(c->curl);
+    reply->connected = rc != CURLE_COULDNT_CONNECT && rc != CURLE_COULDNT_RESOLVE_HOST;
     if (rc != CURLE_OK)
         return ox_diag_set(diag, OX_E_UNAVAILABLE, NULL, -1, "%s does not answer: %s", c->base,
                            curl_easy_strerror(rc));

@@ -25,6 +25,7 @@ void ox_otlp_client_encoding(struct ox_otlp_client *client, enum ox_encoding enc
 struct ox_otlp_reply {
     long status;
     uint32_t retry_after_s; /* of a 429 or 503; 0 = none */
+    bool connected;         /* without an answer: whether the request may have arrived nevertheless */
     struct ox_buf body;     /* what the server said; init before, fini after */
 };
 

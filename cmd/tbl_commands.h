@@ -51,6 +51,26 @@ OX_COMMAND(wal,    0, "wal inspect [--data DIR] [--segment N] [--json]",
     "  --segment N   only this segment\n"
     "\n"
     "Changes nothing. Exit code 1 when bytes are damaged.\n")
+OX_COMMAND(dlq,    0, "dlq list | dlq show N|ID|FILE... | dlq replay [N|ID...]  [--data DIR] [--tenant T] [--reason R] [--signal S] [--since 24h] [--json]",
+    "Look at what was refused, and send it again.\n"
+    "\n"
+    "  list      files, counts by tenant, signal and reason, the newest records; also the blocks that storage refused\n"
+    "            (DIR/dlq/blocks) and the requests that crashed the node (DIR/set-aside)\n"
+    "  show      all of one: its number or id (or the beginning of it) or file, the reason, what would be right\n"
+    "  replay    post the kept requests to the server that runs on DIR, each under its own tenant\n"
+    "\n"
+    "  --data DIR        the data directory (./observex-data); a server may be running on it, replay needs one\n"
+    "  --tenant, --reason, --signal   only those\n"
+    "  --since 24h       only the last 24 hours, or since a UTC time such as 2026-01-02T03:04:05Z\n"
+    "  --limit N         how many records `list` shows (20)\n"
+    "  --dry-run         say what would be sent\n"
+    "  --in-doubt        also what was on its way when an earlier replay was cut off, and may be stored already\n"
+    "  --otlp-http URL --key KEY --tenant T   replay one tenant's records to another server\n"
+    "\n"
+    "A record is sent once: DIR/dlq/replayed.log remembers it, and a second replay passes it over. One that is refused\n"
+    "again is in the dead-letter file again as a new record. Old records are refused for their age again unless the\n"
+    "server runs with a longer validate.past. Equal records that follow one another within gateway.duplicate_window are\n"
+    "taken for a retry and stored once. Exit code 1 when any was refused again or failed.\n")
 OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
     "Check a configuration file, list every key, or show what is in force.\n"
     "\n"

@@ -13,30 +13,51 @@
 struct reject_row {
     const char *name;
     const char *text;
+    const char *remedy;
     enum ox_drop_reason drop;
 };
 
 static const struct reject_row rows[OX_REJECT__COUNT] = {
-    [OX_REJECT_NONE] = {"none", "accepted", OX_DROP_INVALID},
-    [OX_REJECT_TRACE_ID] = {"trace_id", "a trace id is not 16 bytes, or is all zero", OX_DROP_INVALID},
-    [OX_REJECT_SPAN_ID] = {"span_id", "a span id is not 8 bytes, or is all zero", OX_DROP_INVALID},
+    [OX_REJECT_NONE] = {"none", "accepted", "nothing is wrong with it", OX_DROP_INVALID},
+    [OX_REJECT_TRACE_ID] = {"trace_id", "a trace id is not 16 bytes, or is all zero",
+                            "a trace id of 16 bytes (32 hex digits in JSON) that is not all zero",
+                            OX_DROP_INVALID},
+    [OX_REJECT_SPAN_ID] = {"span_id", "a span id is not 8 bytes, or is all zero",
+                           "a span id of 8 bytes (16 hex digits in JSON) that is not all zero",
+                           OX_DROP_INVALID},
     [OX_REJECT_PARENT_ID] = {"parent_id", "the parent span id is not 8 bytes, or is the span's own",
-                             OX_DROP_INVALID},
-    [OX_REJECT_NAME] = {"name", "a span or metric has no name", OX_DROP_INVALID},
-    [OX_REJECT_TIME_MISSING] = {"time_missing", "a required timestamp is zero", OX_DROP_INVALID},
+                             "no parent span id, or one of 8 bytes that names another span", OX_DROP_INVALID},
+    [OX_REJECT_NAME] = {"name", "a span or metric has no name", "a name of at least one character",
+                        OX_DROP_INVALID},
+    [OX_REJECT_TIME_MISSING] = {"time_missing", "a required timestamp is zero",
+                                "start and end of a span, time of a point, in Unix nanoseconds",
+                                OX_DROP_INVALID},
     [OX_REJECT_TIME_TOO_OLD] = {"time_too_old", "the timestamp is older than the accepted window",
+                                "a timestamp no older than validate.past; to take old records after all, "
+                                "start the server with a longer one and replay",
                                 OX_DROP_LATE},
-    [OX_REJECT_TIME_FUTURE] = {"time_future", "the timestamp is later than the accepted window",
-                               OX_DROP_INVALID},
-    [OX_REJECT_TIME_REVERSED] = {"time_reversed", "the end lies before the start", OX_DROP_INVALID},
-    [OX_REJECT_VALUE] = {"value", "a value is missing, NaN or infinite", OX_DROP_INVALID},
-    [OX_REJECT_HISTOGRAM] = {"histogram", "buckets, bounds, quantiles and count do not fit together",
-                             OX_DROP_INVALID},
+    [OX_REJECT_TIME_FUTURE] =
+        {"time_future", "the timestamp is later than the accepted window",
+         "a timestamp no later than validate.future from now: the sender's clock may be "
+         "wrong, or seconds were sent as nanoseconds",
+         OX_DROP_INVALID},
+    [OX_REJECT_TIME_REVERSED] = {"time_reversed", "the end lies before the start",
+                                 "an end time at or after the start time", OX_DROP_INVALID},
+    [OX_REJECT_VALUE] = {"value", "a value is missing, NaN or infinite", "a finite number", OX_DROP_INVALID},
+    [OX_REJECT_HISTOGRAM] =
+        {"histogram", "buckets, bounds, quantiles and count do not fit together",
+         "one bucket more than bounds, bounds that rise, quantiles from 0 to 1, and a count "
+         "that is the sum of the buckets",
+         OX_DROP_INVALID},
     [OX_REJECT_ATTRIBUTES] = {"attributes",
                               "there are more attributes or parts, or longer ones, than the limit",
+                              "fewer or shorter ones, or a higher limit (decode.*) in the server's "
+                              "configuration",
                               OX_DROP_INVALID},
-    [OX_REJECT_UTF8] = {"utf8", "a string is not UTF-8", OX_DROP_DECODE},
-    [OX_REJECT_DISPOSED] = {"disposed", "the record is accounted for already", OX_DROP_INVALID},
+    [OX_REJECT_UTF8] = {"utf8", "a string is not UTF-8",
+                        "text in UTF-8; other bytes belong into a bytesValue", OX_DROP_DECODE},
+    [OX_REJECT_DISPOSED] = {"disposed", "the record is accounted for already", "nothing is wrong with it",
+                            OX_DROP_INVALID},
 };
 
 static const struct reject_row *
@@ -56,6 +77,24 @@ const char *
 ox_reject_text(enum ox_reject reject)
 {
     return row_of(reject)->text;
+}
+
+const char *
+ox_reject_remedy(enum ox_reject reject)
+{
+    return row_of(reject)->remedy;
+}
+
+bool
+ox_reject_of_name(const char *name, enum ox_reject *out)
+{
+    for (int i = 0; i < OX_REJECT__COUNT; i++) {
+        if (strcmp(name, rows[i].name) == 0) {
+            *out = (enum ox_reject)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 enum ox_drop_reason

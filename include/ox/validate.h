@@ -56,6 +56,10 @@ uint32_t ox_reject_bitmap_apply(struct ox_batch *batch, const uint8_t *bits, enu
 const char *ox_reject_name(enum ox_reject reject);
 /* A sentence fragment for people: "the timestamp is older than the accepted window". */
 const char *ox_reject_text(enum ox_reject reject);
+/* What would be right instead: "an end time at or after the start time". */
+const char *ox_reject_remedy(enum ox_reject reject);
+/* The reject with that name; false when there is none. name: lend. */
+bool ox_reject_of_name(const char *name, enum ox_reject *out);
 
 /* The closed list of reasons in observex_ingest_signals_dropped_total that a record itself can cause. */
 enum ox_drop_reason { OX_DROP_DECODE, OX_DROP_INVALID, OX_DROP_LATE, OX_DROP__COUNT };

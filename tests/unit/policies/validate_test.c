@@ -546,6 +546,9 @@ Test(validate, every_reject_has_a_name_a_text_and_a_drop_reason)
         cr_assert_not_null(ox_reject_name(why), "%d", i);
         cr_assert_not_null(ox_reject_text(why), "%d", i);
         cr_expect(ox_reject_name(why)[0] != '\0' && ox_reject_text(why)[0] != '\0', "%d", i);
+        cr_expect(strlen(ox_reject_remedy(why)) > 10, "%d", i);
+        enum ox_reject back = OX_REJECT__COUNT;
+        cr_expect(ox_reject_of_name(ox_reject_name(why), &back) && back == why, "%d", i);
         for (int j = 0; j < i; j++)
             cr_expect_str_neq(ox_reject_name(why), ox_reject_name((enum ox_reject)j));
         if (why == OX_REJECT_NONE)
