@@ -4,13 +4,19 @@
 # `make help` prints the lines that carry two hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz bench clean
+.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz chaos bench clean
 MAKEFLAGS += --no-print-directory
 # Two of these at once would build one folder twice.
 .NOTPARALLEL:
 
 # Seconds of `make fuzz`, over all targets together.
 SECONDS ?= 60
+# Of `make chaos`: a name in chaos/scenarios, the seed to repeat (else a new one), rounds (else the scenario's own),
+# RESUME=1 to go on with the run of that scenario and seed.
+SCENARIO ?= mix
+SEED ?=
+ROUNDS ?=
+RESUME ?=
 # DEMO=0: `make run` without the demo load.
 DEMO ?= 1
 # Data of `make run`.
@@ -49,6 +55,9 @@ tsan: setup ## Stress programs under ThreadSanitizer
 
 fuzz: setup ## Fuzz every decoder; SECONDS=n in all
 	@tools/fuzz.sh '$(SECONDS)'
+
+chaos: build ## Harm running processes and count; SCENARIO=name SEED=n ROUNDS=n RESUME=1, chaos/README.md
+	@SCENARIO='$(SCENARIO)' SEED='$(SEED)' ROUNDS='$(ROUNDS)' RESUME='$(RESUME)' tools/chaos.sh
 
 bench: build ## Print every figure of docs/performance.md, in some six minutes
 	@tools/bench.sh

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * chaos/scenario.h - what a run does: chaos/scenarios/NAME.scn, a line per setting.
+ *
+ *   # a comment
+ *   about TEXT                what is shown, in one line
+ *   tenants N                 1..8; each sends all three signals
+ *   records N                 per request
+ *   pace MS                   between two requests of a sender
+ *   rounds N                  when none are asked for
+ *   strike MIN MAX            milliseconds of load before the fault
+ *   after MS                  load behind the recovery
+ *   down MS                   how long a fault lasts that has a duration
+ *   fault NAME [WEIGHT]       several: one of them each round, by chance
+ *   config KEY VALUE          configuration of the server (observex config list)
+ *   retry yes|no              a request without an answer is sent again, the same bytes
+ *   refusals none|some        none: an answer that refuses a record fails the round
+ *   full-every N              rounds between two verifications of everything
+ *
+ * Owns:    nothing.
+ * Threads: one.
+ */
+#ifndef CHAOS_SCENARIO_H
+#define CHAOS_SCENARIO_H
+
+#include "chaos/ids.h"
+
+#define CHAOS_FAULTS_MAX 16
+#define CHAOS_CONFIG_MAX 24
+
+enum chaos_fault {
+#define OX_FAULT(id, name, hits, needs, does, promise) CHAOS_##id,
+#include "ox/tbl/faults.h"
+#undef OX_FAULT
+    CHAOS_FAULT__COUNT
+};
+
+struct chaos_fault_text {
+    const char *name, *hits, *needs, *does, *promise;
+};
+extern const struct chaos_fault_text chaos_fault_texts[CHAOS_FAULT__COUNT];
+
+struct chaos_scenario {
+    char name[64];
+    char about[256];
+    uint32_t tenants, records, pace_ms, rounds;
+    uint32_t strike_min_ms, strike_max_ms, after_ms, down_ms, full_every;
+    struct {
+        enum chaos_fault fault;
+        uint32_t weight;
+    } faults[CHAOS_FAULTS_MAX];
+    uint32_t n_faults, weights;
+    char config[CHAOS_CONFIG_MAX][2][96]; /* key, value */
+    uint32_t n_config;
+    bool retry, refusals_allowed;
+};
+
+/* Reads DIR/NAME.scn; on failure says file, line and what would be right on stderr. */
+OX_MUST_USE bool chaos_scenario_read(struct chaos_scenario *s, const char *dir, const char *name);
+
+#endif
