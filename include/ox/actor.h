@@ -22,6 +22,11 @@
  *             took one of its pending_max places then. So there are never more than pending_max of them,
  *             they are never refused, and a flooded actor still receives its own completions.
  * EXIT messages of links are owed as well (ox_link takes a place).
+ *
+ * How tenants share. An actor with a cause of its own (spawn, child spec) waits for its turn among those of its tenant;
+ * tenants have turns in proportion to their weights, and actors of nobody together as much as all tenants. What a
+ * handler does on behalf of a tenant is charged to that tenant, whoever runs it: by its time, or by its reductions
+ * where these say more. A shared actor with OX_ACTOR_FAIR serves the tenants in its mailbox by turns as well.
  */
 #ifndef OX_ACTOR_H
 #define OX_ACTOR_H
@@ -61,10 +66,16 @@ struct ox_cause {
 
 /* The small number that stands for a tenant's name while the process lives, at most OX_TENANTS_MAX of them;
  * 0 when the table is full or the name is empty. Any thread. */
-#define OX_TENANTS_MAX 65536
+#define OX_TENANTS_MAX 131072
 uint32_t ox_tenant_index(const struct ox_tenant_id *tenant);
 /* The name of an index, "" for 0 or an unknown one. Valid until the process ends. Any thread. */
 const char *ox_tenant_name(uint32_t index);
+
+/* A tenant's part of the schedulers while others want them too, beside theirs: 1 (the default) to OX_TENANT_WEIGHT_MAX.
+ * INVALID. Any thread. */
+#define OX_TENANT_WEIGHT_MAX 100
+OX_MUST_USE ox_err ox_tenant_set_weight(uint32_t index, uint32_t weight);
+uint32_t ox_tenant_weight(uint32_t index);
 
 /* ---- messages ---- */
 
@@ -125,6 +136,11 @@ const char *ox_exit_name(enum ox_exit reason);
 /* Runs on one loop for life: needed by actors that own libuv handles. Others may be woken on another loop
  * when they are idle. */
 #define OX_ACTOR_PINNED 1u
+/* Serves all: ordinary messages are taken from the tenants in their causes by turns, in proportion to their weights;
+ * control and owed messages come before them. The order of sending holds among the messages of one tenant. A tenant
+ * has no more in the mailbox than what is still free in it: MAILBOX_FULL is for whoever floods, not for who comes
+ * after him. */
+#define OX_ACTOR_FAIR 4u
 /* The abnormal end of a linked actor is a message EXIT, not the own end. */
 #define OX_ACTOR_TRAP_EXIT 2u
 

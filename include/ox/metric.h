@@ -65,6 +65,10 @@ void ox_metric_observe_l(enum ox_metric_id id, const struct ox_str *values, doub
 /* A gauge that is asked when somebody scrapes, instead of being set. fn(arg) from the scraping thread. */
 void ox_metric_probe(enum ox_metric_id id, double (*fn)(void *arg), void *arg);
 
+/* Called before each exposition, on the scraping thread, to set gauges that only a look can know; one at a time, NULL =
+ * none. */
+void ox_metric_before(void (*fn)(void));
+
 /* Present value: a counter's sum, a gauge's value, a histogram's count. values NULL = without labels. */
 double ox_metric_value(enum ox_metric_id id, const struct ox_str *values);
 

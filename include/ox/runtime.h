@@ -64,6 +64,9 @@ struct ox_runtime_options {
     const struct ox_clock *clock; /* lend; NULL = the real one */
     bool single_thread;
     uint64_t seed; /* single-thread mode: the order of actors */
+    /* Single-thread mode: the seed chooses among the next actor, jobs and timers, and which actor is next is decided as
+     * by the schedulers. Otherwise the seed chooses among all that are ready. */
+    bool fair_order;
     struct ox_runtime_hooks hooks;
 };
 

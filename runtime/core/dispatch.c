@@ -17,6 +17,7 @@
 
 #define SLICE_NS         (2 * NS_PER_MS)
 #define SLICE_REDUCTIONS 4000u
+#define REDUCTION_NS     (SLICE_NS / SLICE_REDUCTIONS) /* what one counts as where time stands still */
 
 __thread struct ox__turn *ox__turn_now;
 
@@ -61,11 +62,38 @@ run_stop(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
     return !actor->stop_held;
 }
 
+/* What the turn did for one tenant so far becomes that tenant's. */
+static void
+settle(struct ox__turn *turn, struct ox_actor *actor)
+{
+    if (turn->cost_ns > 0)
+        ox__ready_charge(&ox__rt->loops[actor->home], actor, turn->tenant, turn->cost_ns);
+    turn->cost_ns = 0;
+}
+
+/* Notes what has passed since the last message: by the clock, or by what the handler said. Returns it. */
+static uint64_t
+account(struct ox__turn *turn, struct ox_actor *actor, uint32_t tenant, uint32_t reductions)
+{
+    uint64_t now_ns = ox_now_ns();
+    uint64_t cost_ns = now_ns > turn->now_ns ? now_ns - turn->now_ns : 0;
+    if (cost_ns < reductions * REDUCTION_NS)
+        cost_ns = reductions * REDUCTION_NS;
+    turn->now_ns = now_ns;
+    if (tenant != turn->tenant)
+        settle(turn, actor);
+    turn->tenant = tenant;
+    turn->cost_ns += cost_ns;
+    return cost_ns;
+}
+
 static void
 run_message(struct ox__turn *turn, struct ox_actor *actor, struct ox_msg *msg)
 {
+    uint32_t tenant = msg->cause.tenant, before = turn->reductions;
     turn->msg = msg;
-    turn->reductions++;
+    turn->reductions += turn->reductions < UINT32_MAX;
+    turn->messages++;
     if (ox__loop_now != NULL) /* relaxed: a hint for the watchdog's report */
         atomic_store_explicit(&ox__loop_now->turn_kind, msg->kind, memory_order_relaxed);
     turn->armed = true;
@@ -74,6 +102,8 @@ run_message(struct ox__turn *turn, struct ox_actor *actor, struct ox_msg *msg)
     turn->msg = NULL;
     ox_msg_free(msg);
     ox_arena_reset(actor->scratch);
+    turn->served_ns = account(turn, actor, tenant, turn->reductions - before);
+    turn->served = tenant;
 }
 
 struct next {
@@ -83,11 +113,14 @@ struct next {
 };
 
 static struct next
-look(struct ox_actor *actor)
+look(struct ox__turn *turn, struct ox_actor *actor)
 {
     struct next next = {NULL, false, false, OX_EXIT_SHUTDOWN};
     struct ox_msg *dropped = NULL;
     ox__lock(&actor->slot->lock);
+    if (turn->served_ns > 0)
+        ox__mailbox_charge(actor, turn->served, turn->served_ns);
+    turn->served_ns = 0;
     next.kill = actor->kill_asked;
     next.stop = actor->stop_asked && !actor->stopping;
     next.reason = actor->stop_reason;
@@ -104,7 +137,7 @@ run(struct ox__turn *turn, struct ox_actor *actor)
     if (!actor->started && !run_start(turn, actor))
         return ENDED;
     for (uint32_t i = 0; i < actor->limits.turn_msgs_max; i++) {
-        struct next next = look(actor);
+        struct next next = look(turn, actor);
         if (next.kill) {
             actor->exit_reason = OX_EXIT_KILLED;
             return ENDED;
@@ -119,7 +152,7 @@ run(struct ox__turn *turn, struct ox_actor *actor)
             return ENDED;
         if (!next.stop && next.msg == NULL)
             break;
-        if (ox_yield_due(actor))
+        if (turn->reductions >= SLICE_REDUCTIONS || turn->now_ns - turn->start_ns >= SLICE_NS)
             break;
     }
     return GO_ON;
@@ -127,10 +160,12 @@ run(struct ox__turn *turn, struct ox_actor *actor)
 
 /* Back to waiting, or behind the others. */
 static void
-go_on(struct ox_actor *actor)
+go_on(struct ox__turn *turn, struct ox_actor *actor)
 {
     ox__lock(&actor->slot->lock);
-    bool more = actor->head != NULL || actor->kill_asked || (actor->stop_asked && !actor->stopping);
+    if (turn->served_ns > 0)
+        ox__mailbox_charge(actor, turn->served, turn->served_ns);
+    bool more = ox__mailbox_some(actor) || actor->kill_asked || (actor->stop_asked && !actor->stopping);
     actor->run = more ? OX__RUN_READY : OX__RUN_IDLE;
     if (more)
         ox__ready_push(actor);
@@ -194,7 +229,7 @@ finish(struct ox__turn *turn, struct ox_actor *actor, enum outcome outcome)
 {
     enum ox_exit reason = actor->exit_reason;
     if (outcome == GO_ON) {
-        go_on(actor);
+        go_on(turn, actor);
         return;
     }
     if (outcome == CRASHED) {
@@ -208,6 +243,25 @@ finish(struct ox__turn *turn, struct ox_actor *actor, enum outcome outcome)
     ox__actor_ended(actor, reason);
 }
 
+static double
+seconds_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0;
+}
+
+static void
+count(const struct ox__turn *turn, struct ox__loop *loop)
+{
+    uint64_t now_ns = ox_now_ns();
+    ox_metric_add(OX_M_runtime_turns, 1);
+    ox_metric_add(OX_M_runtime_messages, turn->messages);
+    ox_metric_add(OX_M_runtime_reductions, turn->reductions);
+    ox_metric_observe(OX_M_runtime_turn_time, seconds_between(turn->start_ns, now_ns));
+    uint64_t ns = now_ns > turn->start_ns ? now_ns - turn->start_ns : 0;
+    if (ns > atomic_load_explicit(&loop->longest_ns, memory_order_relaxed))
+        atomic_store_explicit(&loop->longest_ns, ns, memory_order_relaxed);
+}
+
 void
 ox__dispatch(struct ox__loop *loop, struct ox_actor *actor)
 {
@@ -215,9 +269,12 @@ ox__dispatch(struct ox__loop *loop, struct ox_actor *actor)
     turn.actor = actor;
     turn.armed = false;
     turn.msg = NULL;
-    turn.reductions = 0;
+    turn.reductions = turn.messages = 0;
+    turn.tenant = turn.served = 0;
+    turn.cost_ns = turn.served_ns = 0;
     turn.text[0] = turn.trace[0] = '\0';
-    turn.start_ns = ox_now_ns();
+    turn.start_ns = turn.now_ns = ox_now_ns();
+    ox_metric_observe(OX_M_runtime_ready_wait, seconds_between(actor->ready_ns, turn.start_ns));
     ox__lock(&actor->slot->lock);
     actor->run = OX__RUN_RUNNING;
     ox__unlock(&actor->slot->lock);
@@ -229,8 +286,10 @@ ox__dispatch(struct ox__loop *loop, struct ox_actor *actor)
     else
         outcome = CRASHED;
     turn.armed = false;
-    ox_metric_add(OX_M_runtime_turns, 1);
-    ox_metric_add(OX_M_runtime_messages, turn.reductions);
+    count(&turn, loop);
+    if (turn.messages == 0) /* on_start, on_stop */
+        account(&turn, actor, turn.tenant, 0);
+    settle(&turn, actor);
     finish(&turn, actor, outcome);
     ox__watch_end(loop);
     ox__turn_now = NULL;

@@ -7,7 +7,7 @@
  * Bounds:  see ox/actor.h and ox/runtime.h.
  *
  * Locks, in the order in which they may be taken together:
- *   1 names_lock (names.c)   2 slot->lock   3 loop->timers_lock, loop->ready_lock, lane->lock, rt->death_lock
+ *   0 load.c's lock   1 names_lock (names.c)   2 slot->lock   3 loop->timers_lock, loop->ready_lock, lane->lock, rt->death_lock
  * Never two locks of one line at a time. No lock is held while code of an actor runs. Taking one also forbids
  * panics to unwind (ox_nopanic_begin), so a failed check under a lock ends the process.
  */
@@ -24,6 +24,7 @@
 #include "ox/metric.h"
 #include "ox/random.h"
 #include "ox/runtime.h"
+#include "runtime/core/share.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -118,6 +119,7 @@ struct ox_actor {
     /* under slot->lock */
     enum ox__run run;
     struct ox_msg *head, *tail;
+    struct ox__share *fair; /* OX_ACTOR_FAIR: ordinary messages wait here instead */
     uint32_t msgs, controls;
     uint64_t bytes;
     struct ox__pends pends;
@@ -131,6 +133,7 @@ struct ox_actor {
 
     /* under the ready_lock of its home */
     struct ox_actor *ready_next;
+    uint64_t ready_ns; /* since when */
 
     /* own */
     void *state;
@@ -160,7 +163,15 @@ struct ox__turn {
     bool armed; /* code of the actor is running: a panic may unwind */
     struct ox_msg *msg;
     uint64_t start_ns;
-    uint32_t reductions;
+    uint64_t now_ns;     /* when the last message was done */
+    uint32_t reductions; /* of the whole turn */
+    uint32_t messages;
+    /* done for `tenant` and not yet charged to it */
+    uint32_t tenant;
+    uint64_t cost_ns;
+    /* for whom the last message was, and its cost, until its mailbox has heard of it */
+    uint32_t served;
+    uint64_t served_ns;
     char text[512];
     char trace[4096];
 };
@@ -181,9 +192,11 @@ struct ox__loop {
     bool busy_active; /* own thread */
 
     pthread_mutex_t ready_lock;
-    struct ox_actor *ready_head, *ready_tail;
+    struct ox__share ready; /* actors, by the tenant of their own cause */
     /* relaxed: a hint for placing actors; the queue itself is under the lock */
     _Atomic uint32_t ready_n;
+    _Atomic uint64_t longest_ns; /* turn; relaxed: written by the loop, read by whoever scrapes */
+    uint64_t idle_ns, asked_ns;  /* at the last scrape; of load.c */
 
     pthread_mutex_t timers_lock;
     struct ox__timer **heap;
@@ -262,6 +275,13 @@ void ox__mailbox_push(struct ox_actor *actor, struct ox_msg *msg);
 OX_MUST_USE ox_err ox__mailbox_admit(const struct ox_actor *actor, const struct ox_msg *msg);
 /* The next message to handle, or NULL. Messages of cancelled waits go to *dropped (a list) instead. */
 struct ox_msg *ox__mailbox_pop(struct ox_actor *actor, struct ox_msg **dropped);
+/* Whether anything waits. */
+bool ox__mailbox_some(const struct ox_actor *actor);
+/* An OX_ACTOR_FAIR one's work for a tenant. */
+void ox__mailbox_charge(struct ox_actor *actor, uint32_t tenant, uint64_t cost_ns);
+OX_MUST_USE ox_err ox__mailbox_init(struct ox_actor *actor);
+/* It must be empty. */
+void ox__mailbox_fini(struct ox_actor *actor);
 /* Takes out all messages (owed_only: those that the incarnation was owed) as a list. */
 struct ox_msg *ox__mailbox_take(struct ox_actor *actor, bool owed_only);
 /* Without lock: frees a list. undelivered: hook, and calls are answered GONE. */
@@ -312,6 +332,8 @@ void ox__ready_push(struct ox_actor *actor);
 struct ox_actor *ox__ready_pop(struct ox__loop *loop);
 /* The nth ready one, for the seeded order. */
 struct ox_actor *ox__ready_pick(struct ox__loop *loop, uint32_t nth);
+/* A turn of `actor` on the loop did this much for a tenant (0 = nobody). */
+void ox__ready_charge(struct ox__loop *loop, const struct ox_actor *actor, uint32_t tenant, uint64_t cost_ns);
 ox_err ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv);
 void ox__loop_fini(struct ox__loop *loop);
 void *ox__loop_main(void *loop);
@@ -364,6 +386,10 @@ void ox__backtrace_text(void *const *frames, int n, char *out, size_t size);
 /* crash.c: an alternate stack for faults on this thread, so that a stack overflow can be written down too. */
 void *ox__crash_stack_new(void);
 void ox__crash_stack_free(void *stack);
+
+/* load.c: gauges that are looked up on a scrape. */
+void ox__load_start(void);
+void ox__load_stop(void);
 
 /* watch.c */
 ox_err ox__watch_start(struct ox__runtime *rt);

@@ -146,6 +146,7 @@ bury_locked(struct ox_actor *actor)
     }
     waiter_signal(waiter, actor->start_err != OX_OK ? actor->start_err : OX_E_GONE, &actor->diag);
     incarnation_free(actor);
+    ox__mailbox_fini(actor);
     free(actor->pends.at);
     free(actor);
 }
@@ -294,11 +295,14 @@ actor_new(const struct ox_spawn *spec, ox_pid sup, struct ox_actor **out)
     /* relaxed: any spread will do */
     uint32_t n = atomic_fetch_add_explicit(&ox__rt->next_loop, 1, memory_order_relaxed);
     actor->home = spec->loop != OX_LOOP_ANY ? (uint32_t)(spec->loop - 1) : n % ox__rt->loops_n;
-    ox_err err = incarnation_new(actor);
+    ox_err err = ox__mailbox_init(actor);
+    if (err == OX_OK)
+        err = incarnation_new(actor);
     if (err == OX_OK)
         err = ox__slot_take(actor);
     if (err != OX_OK) {
         incarnation_free(actor);
+        ox__mailbox_fini(actor);
         free(actor);
         return err;
     }

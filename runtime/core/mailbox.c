@@ -41,6 +41,18 @@ is_ordinary(const struct ox_msg *msg)
     return (msg->flags & (OX_MSG_F_CONTROL | OX_MSG_F_OWED)) == 0;
 }
 
+/* Of an OX_ACTOR_FAIR mailbox: whether the message's tenant has more in it than what is free. */
+static bool
+over_share(const struct ox_actor *actor, const struct ox_msg *msg)
+{
+    const struct ox__flow *flow =
+        msg->cause.tenant != 0 ? ox__share_flow(actor->fair, msg->cause.tenant) : NULL;
+    if (flow == NULL || flow->n == 0)
+        return false;
+    return flow->n >= actor->limits.mailbox_msgs_max - actor->msgs ||
+           flow->bytes + msg->bytes > actor->limits.mailbox_bytes_max - actor->bytes;
+}
+
 ox_err
 ox__mailbox_admit(const struct ox_actor *actor, const struct ox_msg *msg)
 {
@@ -56,11 +68,50 @@ ox__mailbox_admit(const struct ox_actor *actor, const struct ox_msg *msg)
         actor->bytes < actor->limits.mailbox_bytes_max ? actor->limits.mailbox_bytes_max - actor->bytes : 0;
     if (msg->bytes > room && actor->msgs > 0)
         return OX_E_MAILBOX_FULL;
-    return OX_OK;
+    return actor->fair != NULL && over_share(actor, msg) ? OX_E_MAILBOX_FULL : OX_OK;
+}
+
+ox_err
+ox__mailbox_init(struct ox_actor *actor)
+{
+    if ((actor->limits.flags & OX_ACTOR_FAIR) == 0)
+        return OX_OK;
+    actor->fair = calloc(1, sizeof(*actor->fair));
+    if (actor->fair == NULL)
+        return OX_E_NOMEM;
+    if (ox__share_init(actor->fair, offsetof(struct ox_msg, next)) == OX_OK)
+        return OX_OK;
+    free(actor->fair);
+    actor->fair = NULL;
+    return OX_E_NOMEM;
 }
 
 void
-ox__mailbox_push(struct ox_actor *actor, struct ox_msg *msg)
+ox__mailbox_fini(struct ox_actor *actor)
+{
+    if (actor->fair != NULL)
+        ox__share_fini(actor->fair);
+    free(actor->fair);
+    actor->fair = NULL;
+}
+
+bool
+ox__mailbox_some(const struct ox_actor *actor)
+{
+    return actor->head != NULL || (actor->fair != NULL && actor->fair->n > 0);
+}
+
+void
+ox__mailbox_charge(struct ox_actor *actor, uint32_t tenant, uint64_t cost_ns)
+{
+    if (actor->fair == NULL)
+        return;
+    ox__share_spent(actor->fair, tenant == 0, cost_ns);
+    ox__share_charge(actor->fair, tenant, cost_ns);
+}
+
+static void
+queue_push(struct ox_actor *actor, struct ox_msg *msg)
 {
     msg->next = NULL;
     if (actor->tail != NULL)
@@ -68,6 +119,15 @@ ox__mailbox_push(struct ox_actor *actor, struct ox_msg *msg)
     else
         actor->head = msg;
     actor->tail = msg;
+}
+
+void
+ox__mailbox_push(struct ox_actor *actor, struct ox_msg *msg)
+{
+    if (actor->fair != NULL && is_ordinary(msg))
+        ox__share_push(actor->fair, msg->cause.tenant, msg, msg->bytes);
+    else
+        queue_push(actor, msg);
     if (is_ordinary(msg)) {
         actor->msgs++;
         actor->bytes += msg->bytes;
@@ -93,15 +153,26 @@ discount(struct ox_actor *actor, const struct ox_msg *msg)
     }
 }
 
+static uint64_t
+bytes_of(const void *msg)
+{
+    return ((const struct ox_msg *)msg)->bytes;
+}
+
 static struct ox_msg *
 take_head(struct ox_actor *actor)
 {
+    uint32_t tenant;
     struct ox_msg *msg = actor->head;
+    if (msg == NULL) {
+        msg = actor->fair != NULL ? ox__share_pop(actor->fair, &tenant, bytes_of) : NULL;
+    } else {
+        actor->head = msg->next;
+        if (actor->head == NULL)
+            actor->tail = NULL;
+    }
     if (msg == NULL)
         return NULL;
-    actor->head = msg->next;
-    if (actor->head == NULL)
-        actor->tail = NULL;
     msg->next = NULL;
     discount(actor, msg);
     return msg;
@@ -154,6 +225,11 @@ ox__mailbox_take(struct ox_actor *actor, bool owed_only)
             continue;
         }
         discount(actor, msg);
+        *taken_end = msg;
+        taken_end = &msg->next;
+    }
+    while (!owed_only && actor->fair != NULL && actor->fair->n > 0) {
+        struct ox_msg *msg = take_head(actor);
         *taken_end = msg;
         taken_end = &msg->next;
     }

@@ -411,6 +411,22 @@ ox_metric_probe(enum ox_metric_id id, double (*fn)(void *arg), void *arg)
     pthread_mutex_unlock(&shared.lock);
 }
 
+static void (*_Atomic before_text)(void); /* release when set, acquire when called: what it looks at exists */
+
+void
+ox_metric_before(void (*fn)(void))
+{
+    atomic_store_explicit(&before_text, fn, memory_order_release);
+}
+
+void
+ox__metric_look(void)
+{
+    void (*fn)(void) = atomic_load_explicit(&before_text, memory_order_acquire);
+    if (fn != NULL)
+        fn();
+}
+
 /* ---- summing ---- */
 
 static void

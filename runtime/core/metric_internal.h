@@ -49,6 +49,9 @@ const double *ox__metric_bounds(uint32_t id, uint32_t *n);
 /* Sums every thread's cells of `id` into `into`. False without memory (what was summed so far stays). */
 bool ox__metric_collect(uint32_t id, struct ox__cells *into);
 
+/* Lets gauges be set that are looked up, see ox_metric_before. */
+void ox__metric_look(void);
+
 static inline double
 ox__double_of(uint64_t bits)
 {

@@ -165,6 +165,7 @@ put_metric(struct ox_buf *out, enum ox_metric_id id)
 void
 ox_metric_text(struct ox_buf *out)
 {
+    ox__metric_look();
     for (int id = 0; id < OX_M__COUNT; id++)
         put_metric(out, (enum ox_metric_id)id);
 }

@@ -114,6 +114,7 @@ ox_runtime_start(const struct ox_runtime_options *options, struct ox_diag *diag)
         return ox_diag_set(diag, err, NULL, -1, "the runtime cannot start: %s", ox_err_text(err));
     }
     ox_metric_probe(OX_M_runtime_actors, actors_now, NULL);
+    ox__load_start();
     return OX_OK;
 }
 
@@ -232,6 +233,7 @@ ox_runtime_stop(void)
     if (rt == NULL)
         return;
     OX_ASSERT(ox__loop_now == NULL);
+    ox__load_stop();
     bool threads = rt->watchdog_runs || rt->opt.single_thread;
     if (threads)
         stop_actors(rt);
@@ -308,7 +310,7 @@ ox_runtime_step(void)
     uint32_t pick = (uint32_t)ox_random_below(&rt->random, choices);
     if (pick < actors) {
         ox__loop_now = loop;
-        ox__dispatch(loop, ox__ready_pick(loop, pick));
+        ox__dispatch(loop, rt->opt.fair_order ? ox__ready_pop(loop) : ox__ready_pick(loop, pick));
         ox__loop_now = NULL;
     } else if (pick < actors + jobs) {
         ox__lanes_run(pick - actors);

@@ -4,7 +4,7 @@
  *
  * Owns:    loops and their ready queues.
  * Threads: any pushes; a loop pops its own.
- * Bounds:  an actor is in at most one ready queue, once.
+ * Bounds:  an actor is in at most one ready queue, once; tenants have turns in proportion to their weights (share.h).
  * Fails:   NOMEM at start.
  *
  * A wake-up means "look", not "one message": uv_async coalesces. On its own thread a loop is kept from
@@ -49,37 +49,27 @@ ox__ready_push(struct ox_actor *actor)
 {
     struct ox__loop *loop = &ox__rt->loops[actor->home];
     ox__lock(&loop->ready_lock);
-    actor->ready_next = NULL;
-    if (loop->ready_tail != NULL)
-        loop->ready_tail->ready_next = actor;
-    else
-        loop->ready_head = actor;
-    loop->ready_tail = actor;
+    actor->ready_ns = ox_now_ns();
+    ox__share_push(&loop->ready, actor->cause.tenant, actor, 0);
     atomic_fetch_add_explicit(&loop->ready_n, 1, memory_order_relaxed);
     ox__unlock(&loop->ready_lock);
     ox__loop_wake(loop);
 }
 
+static struct ox_actor *
+picked(struct ox__loop *loop, struct ox_actor *actor)
+{
+    if (actor != NULL)
+        atomic_fetch_sub_explicit(&loop->ready_n, 1, memory_order_relaxed);
+    return actor;
+}
+
 struct ox_actor *
 ox__ready_pick(struct ox__loop *loop, uint32_t nth)
 {
+    uint32_t tenant;
     ox__lock(&loop->ready_lock);
-    struct ox_actor *before = NULL;
-    struct ox_actor *actor = loop->ready_head;
-    for (; nth > 0 && actor != NULL; nth--) {
-        before = actor;
-        actor = actor->ready_next;
-    }
-    if (actor != NULL) {
-        if (before != NULL)
-            before->ready_next = actor->ready_next;
-        else
-            loop->ready_head = actor->ready_next;
-        if (loop->ready_tail == actor)
-            loop->ready_tail = before;
-        actor->ready_next = NULL;
-        atomic_fetch_sub_explicit(&loop->ready_n, 1, memory_order_relaxed);
-    }
+    struct ox_actor *actor = picked(loop, ox__share_pick(&loop->ready, nth, &tenant));
     ox__unlock(&loop->ready_lock);
     return actor;
 }
@@ -87,7 +77,23 @@ ox__ready_pick(struct ox__loop *loop, uint32_t nth)
 struct ox_actor *
 ox__ready_pop(struct ox__loop *loop)
 {
-    return ox__ready_pick(loop, 0);
+    uint32_t tenant;
+    ox__lock(&loop->ready_lock);
+    struct ox_actor *actor = picked(loop, ox__share_pop(&loop->ready, &tenant, NULL));
+    ox__unlock(&loop->ready_lock);
+    return actor;
+}
+
+void
+ox__ready_charge(struct ox__loop *loop, const struct ox_actor *actor, uint32_t tenant, uint64_t cost_ns)
+{
+    uint32_t payer = tenant != 0 ? tenant : actor->cause.tenant;
+    ox__lock(&loop->ready_lock);
+    ox__share_spent(&loop->ready, actor->cause.tenant == 0, cost_ns);
+    ox__share_charge(&loop->ready, payer, cost_ns);
+    ox__unlock(&loop->ready_lock);
+    if (payer != 0)
+        OX_METRIC_ADD_L(OX_M_tenant_turn_ns, cost_ns, ox_str_of(ox_tenant_name(payer)));
 }
 
 static uint32_t
@@ -207,10 +213,13 @@ ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv)
     loop->index = index;
     pthread_mutex_init(&loop->ready_lock, NULL);
     pthread_mutex_init(&loop->timers_lock, NULL);
+    if (ox__share_init(&loop->ready, offsetof(struct ox_actor, ready_next)) != OX_OK)
+        return OX_E_NOMEM;
     if (!with_uv)
         return OX_OK;
     if (uv_loop_init(&loop->uv) != 0)
         return OX_E_NOMEM;
+    uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME); /* the loop's utilisation, see load.c */
     loop->uv.data = loop;
     if (uv_async_init(&loop->uv, &loop->wake, on_wake) != 0)
         return OX_E_NOMEM;
@@ -230,6 +239,8 @@ ox__loop_fini(struct ox__loop *loop)
     if (loop->uv_ready && uv_loop_close(&loop->uv) != 0)
         OX_LOG_ERROR("runtime", "a loop still had open handles at its end", OX_F_U64("loop", loop->index));
     ox__timers_fini(loop);
+    if (loop->ready.heap != NULL)
+        ox__share_fini(&loop->ready);
     pthread_mutex_destroy(&loop->ready_lock);
     pthread_mutex_destroy(&loop->timers_lock);
 }

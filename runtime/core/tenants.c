@@ -27,6 +27,7 @@ static struct tenant *buckets[BUCKETS]; /* under lock */
 static uint32_t tenants_n;              /* under lock */
 /* release when a tenant is complete, acquire by readers without the lock */
 static struct tenant *_Atomic by_index[OX_TENANTS_MAX];
+static _Atomic uint8_t weights[OX_TENANTS_MAX]; /* 0 = 1; relaxed: each is a number of its own */
 
 static struct tenant *
 add(const struct ox_tenant_id *id, struct tenant **bucket)
@@ -68,4 +69,21 @@ ox_tenant_name(uint32_t index)
         return "";
     struct tenant *tenant = atomic_load_explicit(&by_index[index], memory_order_acquire);
     return tenant != NULL ? tenant->id.name : "";
+}
+
+ox_err
+ox_tenant_set_weight(uint32_t index, uint32_t weight)
+{
+    if (index == 0 || index >= OX_TENANTS_MAX || weight == 0 || weight > OX_TENANT_WEIGHT_MAX)
+        return OX_E_INVALID;
+    atomic_store_explicit(&weights[index], (uint8_t)weight, memory_order_relaxed);
+    return OX_OK;
+}
+
+uint32_t
+ox_tenant_weight(uint32_t index)
+{
+    uint32_t weight =
+        index < OX_TENANTS_MAX ? atomic_load_explicit(&weights[index], memory_order_relaxed) : 0;
+    return weight != 0 ? weight : 1;
 }

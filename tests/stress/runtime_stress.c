@@ -20,8 +20,10 @@ enum { KIND_BALL = 1, KIND_SERVE, KIND_JOB, KIND_TICK, KIND_ECHO, KIND_ECHOED, K
 
 #define PLAYERS 16u
 #define ROUNDS  400u
+#define TENANTS 4u
 
 static ox_pid players[PLAYERS];
+static uint32_t tenants[TENANTS]; /* the first is nobody */
 static _Atomic uint32_t balls, jobs, ticks, echoes, dropped_jobs, downs;
 static _Atomic uint32_t finished;
 
@@ -87,6 +89,7 @@ serve(struct ox_actor *self, struct player *p)
         struct ox_msg *ball = ox_msg_new(KIND_BALL, NULL, 0, NULL);
         check(ball != NULL, "memory");
         ball->num = (uint64_t)p->me << 32 | p->sent;
+        ball->cause.tenant = tenants[p->me % TENANTS];
         while (ox_send(players[i], &ball) != OX_OK)
             check(false, "the mailbox is large enough");
     }
@@ -148,6 +151,17 @@ static const struct ox_actor_class player_class = {
     .on_start = player_start,
     .on_message = player_message,
     .mailbox_msgs_max = PLAYERS * ROUNDS + 16,
+    .turn_msgs_max = 16,
+};
+
+/* The same; its mailbox serves tenants by turns. No tenant may have more in it than what is free. */
+static const struct ox_actor_class fair_player_class = {
+    .name = "fair_player",
+    .state_size = sizeof(struct player),
+    .flags = OX_ACTOR_FAIR,
+    .on_start = player_start,
+    .on_message = player_message,
+    .mailbox_msgs_max = 2 * PLAYERS * ROUNDS + 16,
     .turn_msgs_max = 16,
 };
 
@@ -213,9 +227,15 @@ main(void)
     struct ox_diag diag;
     ox_log_set_level(OX_LOG_FATAL);
     check(ox_runtime_start(&options, &diag) == OX_OK, "start");
+    for (uint32_t i = 1; i < TENANTS; i++) {
+        struct ox_tenant_id id = {{(char)('a' + i)}};
+        tenants[i] = ox_tenant_index(&id);
+    }
     for (uint32_t i = 0; i < PLAYERS; i++) {
-        struct ox_spawn spec = {
-            .class = &player_class, .arg = (void *)(uintptr_t)i, .loop = i < 4 ? OX_LOOP(i % 2) : 0};
+        struct ox_spawn spec = {.class = i % 3 == 0 ? &fair_player_class : &player_class,
+                                .arg = (void *)(uintptr_t)i,
+                                .loop = i < 4 ? OX_LOOP(i % 2) : 0,
+                                .cause = {.tenant = tenants[i % TENANTS]}};
         check(ox_spawn_wait(&spec, &players[i], &diag) == OX_OK, "spawn");
     }
     for (uint32_t i = 0; i < CHAINS; i++) {
@@ -232,8 +252,8 @@ main(void)
         check(ox_ask(players[0], &msg, 20000, &reply) == OX_OK, "an answer from outside");
         ox_msg_free(reply);
     }
-    /* One more question each: whatever was sent before it has been handled then. */
-    for (uint32_t i = 0; i < PLAYERS; i++) {
+    /* More questions: whatever was sent before them is handled at last, also where tenants take turns. */
+    for (uint32_t i = 0; balls < PLAYERS * PLAYERS * ROUNDS; i = (i + 1) % PLAYERS) {
         struct ox_msg *msg = ox_msg_new(KIND_ECHO, NULL, 0, NULL);
         struct ox_msg *reply;
         check(ox_ask(players[i], &msg, 20000, &reply) == OX_OK, "an answer from outside");
