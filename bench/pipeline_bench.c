@@ -37,6 +37,7 @@ struct args {
 struct result {
     double node_s, engine_s; /* until stored */
     double settle_s;         /* merging everything */
+    uint32_t parts;          /* of the base table before that */
     double wall_s, node_mib, engine_mib;
     uint64_t records, bytes, refused;
 };
@@ -47,18 +48,30 @@ static const char *const tables[OX_SIGNAL__COUNT][4] = {
     [OX_SIGNAL_METRICS] = {"otel_metrics", "otel_metric_series", "otel_metrics_5m", "otel_metrics_1h"},
 };
 
-/* The engine's CPU seconds until each table of the signal is one part per partition. */
-static double
-merge_all(const struct bench_server *s, struct ox_storage *st, enum ox_signal signal)
+static void
+each_table(struct ox_storage *st, enum ox_signal signal, const char *fmt)
 {
-    char sql[96];
-    double before = bench_cpu_s(s->engine);
-    bench_query(st, "SYSTEM START MERGES");
+    char sql[128];
     for (size_t i = 0; i < OX_COUNT(tables[signal]) && tables[signal][i] != NULL; i++) {
-        snprintf(sql, sizeof(sql), "OPTIMIZE TABLE %s FINAL", tables[signal][i]);
+        snprintf(sql, sizeof(sql), fmt, tables[signal][i]);
         bench_query(st, sql);
     }
-    return bench_cpu_s(s->engine) - before;
+}
+
+/* The engine's CPU seconds until each table of the signal is one part per partition, merged once: left to itself the
+ * engine would begin merges of its own choice at the same time and do some of the work twice. */
+static void
+merge_all(const struct bench_server *s, struct ox_storage *st, enum ox_signal signal, struct result *r)
+{
+    char sql[160];
+    snprintf(sql, sizeof(sql), "SELECT count() FROM system.parts WHERE active AND table = '%s'",
+             tables[signal][0]);
+    r->parts = (uint32_t)bench_query(st, sql);
+    each_table(st, signal, "ALTER TABLE %s MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1");
+    double before = bench_cpu_s(s->engine);
+    bench_query(st, "SYSTEM START MERGES");
+    each_table(st, signal, "OPTIMIZE TABLE %s FINAL");
+    r->settle_s = bench_cpu_s(s->engine) - before;
 }
 
 static void
@@ -84,7 +97,7 @@ run_pipeline(const struct args *a, struct result *r)
     r->engine_s = bench_cpu_s(s.engine) - engine0;
     r->node_mib = bench_peak_mib(s.node);
     r->engine_mib = bench_peak_mib(s.engine);
-    r->settle_s = merge_all(&s, st, a->signal);
+    merge_all(&s, st, a->signal, r);
     ox_storage_close(st);
     r->records = l.made;
     r->bytes = l.wire_bytes;
@@ -179,7 +192,7 @@ run_floor(const struct args *a, struct result *r)
     finish_and_insert(&f);
     r->wall_s = (double)(bench_now_ns() - t0) / 1e9;
     r->engine_s = bench_cpu_s(s.engine) - engine0;
-    r->settle_s = merge_all(&s, f.st, a->signal);
+    merge_all(&s, f.st, a->signal, r);
     ox_builder_free(f.builder);
     ox_encoded_fini(&f.encoded);
     ox_series_cache_free(f.cache);
@@ -201,8 +214,9 @@ report(const struct args *a, const struct result *p, const struct result *f, dou
         return floor;
     }
     double m = 1e6 / (double)p->records, whole = (p->node_s + p->engine_s + p->settle_s) * m;
-    printf("%-8s %9llu records, %6.1f MB of requests, %llu refusals\n", ox_signal_name(a->signal),
-           (unsigned long long)p->records, (double)p->bytes / 1e6, (unsigned long long)p->refused);
+    printf("%-8s %9llu records, %6.1f MB of requests, %llu refusals, %u parts (floor %u)\n",
+           ox_signal_name(a->signal), (unsigned long long)p->records, (double)p->bytes / 1e6,
+           (unsigned long long)p->refused, p->parts, f->parts);
     printf("  pipeline  node %5.2f  engine %5.2f  merges %5.2f  = %5.2f CPU s per million   (%.0f records/s "
            "with "
            "the client beside it, node peak %.0f MiB, engine %.0f MiB)\n",

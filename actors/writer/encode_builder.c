@@ -154,6 +154,13 @@ ox_builder_partition(const struct ox_builder *b)
     return b->partition;
 }
 
+bool
+ox_builder_takes(const struct ox_builder *b, const struct ox_batch *batch, uint32_t row)
+{
+    bool refused;
+    return ox__in_partition(b, row_time_ns(batch, row, &refused));
+}
+
 size_t
 ox_builder_rows(const struct ox_builder *b)
 {
@@ -214,6 +221,7 @@ ox_builder_add(struct ox_builder *b, const struct ox_batch *batch, const struct 
     ox__origin_forget(&b->origin);
     b->series.metric = OX__NONE;
     b->series.scope = OX__NONE;
+    b->named_metric = OX__NONE;
     if (b->signal == OX_SIGNAL_METRICS) {
         b->tenant_hash = ox__tenant_hash(&batch->tenant);
         if (b->ticket == 0)

@@ -12,6 +12,8 @@
 
 #include "encode_rows.h"
 
+#define AHEAD 32u /* lookups under way at once; a processor has room for some 10 to 40 misses */
+
 enum value_type { VALUE_NONE = 0, VALUE_INT = 1, VALUE_DOUBLE = 2 };
 
 /* The integer where a double does not hold it, else 0. 2^63 itself would overflow the way back. */
@@ -178,44 +180,71 @@ static void
 enter_metric(struct ox_builder *b, const struct ox_batch *batch, uint32_t metric)
 {
     const struct ox_metric *m = &batch->metrics[metric];
+    b->named_metric = metric;
     b->metric_points = ox__dict_get(&b->blocks[B_ROWS].cols[P_METRIC].dict, m->name);
     b->metric_histograms = ox__dict_get(&b->blocks[B_HISTOGRAMS].cols[H_METRIC].dict, m->name);
     b->metric_exemplars = ox__dict_get(&b->blocks[B_EXEMPLARS].cols[E_METRIC].dict, m->name);
 }
 
+/* A point that is wanted, and the series that it belongs to. */
+struct wanted {
+    uint32_t row;
+    uint64_t id;
+    uint64_t key;
+};
+
 static void
-put_point(struct ox_builder *b, const struct ox_batch *batch, const struct ox_point *p)
+put_point(struct ox_builder *b, const struct ox_batch *batch, const struct wanted *w)
 {
-    if (b->series.metric != p->metric)
+    const struct ox_point *p = &batch->points[w->row];
+    if (b->named_metric != p->metric)
         enter_metric(b, batch, p->metric);
-    uint64_t id = ox__series_id(&b->series, batch, p);
-    uint64_t key = ox__series_key(&b->series, id, b->tenant_hash, b->partition);
-    if (!ox__series_cache_seen(b->cache, key, b->ticket)) {
-        b->failed |= !note_key(b, key);
-        put_series(b, batch, p, id);
+    if (!ox__series_cache_seen(b->cache, w->key, b->ticket)) {
+        b->failed |= !note_key(b, w->key);
+        put_series(b, batch, p, w->id);
     }
     uint8_t type = batch->metrics[p->metric].type;
     if (type == OX_METRIC_GAUGE || type == OX_METRIC_SUM)
-        put_number(b, batch, p, id);
+        put_number(b, batch, p, w->id);
     else
-        put_histogram(b, batch, p, id);
+        put_histogram(b, batch, p, w->id);
     const struct ox_slice exemplars = ox_point_more(batch, p)->exemplars;
     for (uint32_t i = 0; i < exemplars.count; i++)
-        put_exemplar(b, batch, p, &batch->exemplars[exemplars.first + i], id);
+        put_exemplar(b, batch, p, &batch->exemplars[exemplars.first + i], w->id);
     b->rows++;
+}
+
+/* The series of the next points that are wanted, at most AHEAD of them; *row moves behind those looked at. The cache of
+ * series is larger than the processor's, so each lookup would wait for memory: begun here, it is over when needed. */
+static uint32_t
+look_ahead(struct ox_builder *b, const struct ox_batch *batch, const struct ox_rows *rows, uint32_t *row,
+           struct wanted ahead[AHEAD])
+{
+    uint32_t n = 0;
+    for (; *row < rows->first + rows->count && n < AHEAD; ++*row) {
+        const struct ox_point *p = &batch->points[*row];
+        if (p->reject != OX_REJECT_NONE || !ox__in_partition(b, p->time_ns) || !ox__kept(rows, *row))
+            continue;
+        struct wanted *w = &ahead[n++];
+        w->row = *row;
+        w->id = ox__series_id(&b->series, batch, p);
+        w->key = ox__series_key(&b->series, w->id, b->tenant_hash, b->partition);
+        ox__series_cache_soon(b->cache, w->key);
+    }
+    return n;
 }
 
 void
 ox__encode_points(struct ox_builder *b, const struct ox_batch *batch, const struct ox_rows *rows)
 {
+    struct wanted ahead[AHEAD];
+    uint32_t n, row = rows->first;
     if (!ox__block_reserve(&b->blocks[B_ROWS], rows->count)) {
         b->failed = true;
         return;
     }
-    for (uint32_t row = rows->first; row < rows->first + rows->count && !b->failed; row++) {
-        const struct ox_point *p = &batch->points[row];
-        if (p->reject != OX_REJECT_NONE || !ox__in_partition(b, p->time_ns) || !ox__kept(rows, row))
-            continue;
-        put_point(b, batch, p);
+    while ((n = look_ahead(b, batch, rows, &row, ahead)) > 0) {
+        for (uint32_t i = 0; i < n && !b->failed; i++)
+            put_point(b, batch, &ahead[i]);
     }
 }

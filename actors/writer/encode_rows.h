@@ -74,7 +74,8 @@ struct ox_builder {
     uint32_t ticket; /* of the block in the making, in the cache; 0 = none yet */
     struct ox__series_ctx series;
     uint64_t tenant_hash;                                        /* of the batch being added */
-    uint32_t metric_points, metric_histograms, metric_exemplars; /* entries of the current metric's name */
+    uint32_t metric_points, metric_histograms, metric_exemplars; /* entries of the name of the metric... */
+    uint32_t named_metric;                                       /* ...with this index in the batch */
     uint64_t *series_keys;
     size_t n_series_keys, cap_series_keys;
     bool failed;
@@ -131,6 +132,8 @@ uint64_t ox__tenant_hash(const struct ox_tenant_id *tenant);
 
 /* A ticket that no block had before. */
 uint32_t ox__series_cache_ticket(struct ox_series_cache *cache);
+/* The key will be asked for soon: what is known of it is fetched meanwhile. */
+void ox__series_cache_soon(const struct ox_series_cache *cache, uint64_t key);
 /* true: written, or in the block with this ticket. false: now it is in that block. */
 bool ox__series_cache_seen(struct ox_series_cache *cache, uint64_t key, uint32_t ticket);
 

@@ -19,9 +19,10 @@
 #define WAYS    8
 #define WRITTEN 0u
 
+/* Two cache lines: the keys, and what is known of them. */
 struct set {
-    uint64_t key[WAYS]; /* 0 = free */
-    uint32_t ticket[WAYS];
+    _Alignas(64) uint64_t key[WAYS]; /* 0 = free */
+    _Alignas(64) uint32_t ticket[WAYS];
     uint8_t used; /* bit per way: asked for since the hand passed */
     uint8_t hand;
 };
@@ -29,7 +30,8 @@ struct set {
 struct ox_series_cache {
     size_t n_sets; /* a power of two */
     uint32_t last_ticket;
-    struct set *sets;
+    void *memory;
+    struct set *sets; /* in it */
 };
 
 struct ox_series_cache *
@@ -41,11 +43,14 @@ ox_series_cache_new(size_t capacity)
     cache->n_sets = 1;
     while (cache->n_sets * WAYS < capacity && cache->n_sets < SIZE_MAX / 4 / sizeof(struct set))
         cache->n_sets *= 2;
-    cache->sets = calloc(cache->n_sets, sizeof(*cache->sets));
-    if (cache->sets == NULL) {
+    /* calloc, since what no series fell into yet then costs no memory; it does not align, so we do. */
+    cache->memory = calloc(cache->n_sets + 1, sizeof(*cache->sets));
+    if (cache->memory == NULL) {
         free(cache);
         return NULL;
     }
+    uintptr_t at = (uintptr_t)cache->memory, align = _Alignof(struct set);
+    cache->sets = (struct set *)((at + align - 1) / align * align);
     return cache;
 }
 
@@ -54,7 +59,7 @@ ox_series_cache_free(struct ox_series_cache *cache)
 {
     if (cache == NULL)
         return;
-    free(cache->sets);
+    free(cache->memory);
     free(cache);
 }
 
@@ -70,6 +75,14 @@ static struct set *
 set_of(struct ox_series_cache *cache, uint64_t key)
 {
     return &cache->sets[(key >> 32) & (cache->n_sets - 1)];
+}
+
+void
+ox__series_cache_soon(const struct ox_series_cache *cache, uint64_t key)
+{
+    const struct set *set = &cache->sets[(key >> 32) & (cache->n_sets - 1)];
+    __builtin_prefetch(set->key);
+    __builtin_prefetch(set->ticket, 1);
 }
 
 /* The way that holds key, or WAYS. */

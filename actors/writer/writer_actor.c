@@ -219,26 +219,37 @@ block_of(struct ox_actor *self, struct writer *w, uint32_t partition)
     return w->n_open++;
 }
 
+static void
+note_range(struct ox_pack *pack, const struct ox_contribution *c)
+{
+    if (c->from == c->to)
+        return;
+    if (ox_contributions_add(&pack->rows, *c) != OX_OK)
+        ox_panic("no memory for the accounts of a block");
+    pack->records += c->to - c->from;
+}
+
 /* Notes which records of the batch rows [first, next) put into the block. */
 static void
 note_rows(struct writer *w, struct ox_pack *pack, const struct ox_parcel *parcel, uint32_t first,
           uint32_t next)
 {
     struct ox_batch *batch = parcel->batch;
-    uint32_t partition = ox_builder_partition(pack->builder);
-    uint64_t added = 0;
+    uint64_t before = pack->records;
+    struct ox_contribution c = {.seq = batch->wal_seq, .tenant = parcel->permit.tenant->index};
     for (uint32_t row = first; row < next; row++) {
         uint32_t ordinal;
         if (*ox_batch_row(batch, row, &ordinal) != OX_REJECT_NONE ||
-            ox_encode_partition(batch, row) != partition)
+            !ox_builder_takes(pack->builder, batch, row))
             continue;
-        struct ox_contribution c = {batch->wal_seq, ordinal, ordinal + 1, parcel->permit.tenant->index};
-        if (ox_contributions_add(&pack->rows, c) != OX_OK)
-            ox_panic("no memory for the accounts of a block");
-        pack->records++;
-        added++;
+        if (ordinal != c.to) {
+            note_range(pack, &c);
+            c.from = ordinal;
+        }
+        c.to = ordinal + 1;
     }
-    atomic_fetch_add_explicit(&w->node->writer_records, added, memory_order_relaxed);
+    note_range(pack, &c);
+    atomic_fetch_add_explicit(&w->node->writer_records, pack->records - before, memory_order_relaxed);
 }
 
 static bool

@@ -67,6 +67,8 @@ void ox_builder_free(struct ox_builder *builder);
 /* Makes an empty builder (new or just finished) one of another partition; keeps its memory. */
 void ox_builder_set_partition(struct ox_builder *builder, uint32_t partition);
 uint32_t ox_builder_partition(const struct ox_builder *builder);
+/* Whether row `row` of the batch lies in the builder's partition. */
+bool ox_builder_takes(const struct ox_builder *builder, const struct ox_batch *batch, uint32_t row);
 
 /*
  * Adds those of `rows` that are not refused and lie in the builder's partition. batch: lend.
