@@ -1,236 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd/cmd_wal.c - `observex wal inspect`: what lies in the write-ahead log of a data directory, beside a running node
- * or without one.
- *
- * Segments, then entries, then findings; nothing is changed. An entry that is appended meanwhile may be missing.
+ * cmd/cmd_wal.c - `observex wal inspect`: `observex journal inspect` for the write-ahead log of a data directory.
  *
  * Owns:    nothing.
  * Threads: the main thread.
- * Bounds:  SEGMENTS_MAX segments are listed; one entry in memory at a time.
  * Fails:   OX_EXIT_FAILED when the directory cannot be read or bytes of it are damaged, OX_EXIT_USAGE.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "cmd/cmd.h"
-#include "ox/journal.h"
-#include "ox/wal_entry.h"
-
-#define SEGMENTS_MAX 65536u
-
-struct inspection {
-    struct ox_journal *journal;
-    struct ox_journal_report report;
-    uint64_t segment; /* only this one; 0 = all */
-    bool json;
-    bool first; /* of a JSON array */
-    uint64_t undecoded;
-};
-
-static void
-time_text(int64_t ns, char *out, size_t size)
-{
-    time_t s = (time_t)(ns / 1000000000);
-    struct tm tm;
-    char day[32];
-    if (ns <= 0 || gmtime_r(&s, &tm) == NULL || strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-        snprintf(out, size, "-");
-    else
-        snprintf(out, size, "%s.%09lldZ", day, (long long)(ns % 1000000000));
-}
-
-/* Prints one element of the array that is open, and gives it back. */
-static void
-emit(struct inspection *in, json_t *object)
-{
-    printf("%s\n    ", in->first ? "" : ",");
-    in->first = false;
-    (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-    json_decref(object);
-}
-
-static void
-begin(struct inspection *in, const char *name, const char *columns, bool first)
-{
-    in->first = true;
-    if (in->json)
-        printf("%s  \"%s\": [", first ? "{\n" : ",\n", name);
-    else
-        printf("%s%s\n", first ? "" : "\n", columns);
-}
-
-static void
-end(const struct inspection *in)
-{
-    if (in->json)
-        printf("\n  ]");
-}
-
-static void
-show_segment(struct inspection *in, const struct ox_journal_segment *s)
-{
-    char oldest[48], newest[48];
-    time_text(s->oldest_ns, oldest, sizeof(oldest));
-    time_text(s->newest_ns, newest, sizeof(newest));
-    if (!in->json) {
-        printf("%8llu %20llu %10llu %12llu  %-30s  %s\n", (unsigned long long)s->number,
-               (unsigned long long)s->first_seq, (unsigned long long)s->entries,
-               (unsigned long long)s->file_bytes, oldest, newest);
-        return;
-    }
-    emit(in, json_pack("{s:I,s:I,s:I,s:I,s:I,s:s,s:s}", "segment", (json_int_t)s->number, "first_seq",
-                       (json_int_t)s->first_seq, "end_seq", (json_int_t)s->end_seq, "entries",
-                       (json_int_t)s->entries, "bytes", (json_int_t)s->file_bytes, "oldest", oldest, "newest",
-                       newest));
-}
-
-static int
-show_segments(struct inspection *in)
-{
-    size_t n = ox_journal_segments(in->journal, NULL, 0);
-    n = n < SEGMENTS_MAX ? n : SEGMENTS_MAX;
-    struct ox_journal_segment *segs = calloc(n != 0 ? n : 1, sizeof(*segs));
-    if (segs == NULL)
-        return ox_complain("no memory for a list of %zu segments", n);
-    size_t now = ox_journal_segments(in->journal, segs, n);
-    begin(in, "segments",
-          " segment            first_seq    entries        bytes  oldest                          newest",
-          true);
-    for (size_t i = 0; i < n && i < now; i++) {
-        if (in->segment == 0 || segs[i].number == in->segment)
-            show_segment(in, &segs[i]);
-    }
-    end(in);
-    free(segs);
-    return OX_EXIT_OK;
-}
-
-static void
-show_entry(struct inspection *in, const struct ox_journal_entry *info, struct ox_str payload)
-{
-    struct ox_wal_entry e;
-    struct ox_diag diag;
-    char when[48];
-    time_text(info->timestamp_ns, when, sizeof(when));
-    if (ox_wal_entry_decode(payload, &e, &diag) != OX_OK) {
-        in->undecoded++;
-        if (in->json)
-            emit(in, json_pack("{s:I,s:I,s:s,s:I,s:s}", "seq", (json_int_t)info->seq, "segment",
-                               (json_int_t)info->segment, "time", when, "bytes", (json_int_t)info->len,
-                               "error", diag.text));
-        else
-            printf("%20llu %8llu  %-30s  %s\n", (unsigned long long)info->seq,
-                   (unsigned long long)info->segment, when, diag.text);
-        return;
-    }
-    uint32_t rejected = ox_ranges_count(&e.rejected, 0, e.n_records);
-    if (in->json)
-        emit(in, json_pack("{s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I}", "seq", (json_int_t)info->seq, "segment",
-                           (json_int_t)info->segment, "time", when, "tenant", e.tenant.name, "signal",
-                           ox_signal_name(e.signal), "records", (json_int_t)e.n_records, "rejected",
-                           (json_int_t)rejected, "policy_version", (json_int_t)e.policy_version, "bytes",
-                           (json_int_t)e.body.n));
-    else
-        printf("%20llu %8llu  %-30s  %-16s %-8s %8u %8u %10zu\n", (unsigned long long)info->seq,
-               (unsigned long long)info->segment, when, e.tenant.name, ox_signal_name(e.signal), e.n_records,
-               rejected, e.body.n);
-    ox_wal_entry_fini(&e);
-}
-
-static int
-show_entries(struct inspection *in)
-{
-    struct ox_journal_cursor *cursor = ox_journal_cursor_new(in->journal, 0);
-    struct ox_journal_entry info;
-    struct ox_str payload;
-    struct ox_diag diag;
-    ox_err err;
-    if (cursor == NULL)
-        return ox_complain("no memory to read the log");
-    begin(in, "entries",
-          "                 seq  segment  time                            tenant           signal    records "
-          "rejected      bytes",
-          false);
-    while ((err = ox_journal_cursor_next(cursor, &info, &payload, &diag)) != OX_E_END) {
-        if (err == OX_E_CORRUPT)
-            continue; /* among the findings */
-        if (err != OX_OK)
-            break;
-        if (in->segment == 0 || info.segment == in->segment)
-            show_entry(in, &info, payload);
-    }
-    end(in);
-    ox_journal_cursor_free(cursor);
-    return err == OX_E_END ? OX_EXIT_OK : ox_complain("%s", diag.text);
-}
-
-static void
-show_findings(struct inspection *in)
-{
-    const struct ox_journal_report *r = &in->report;
-    if (!in->json && r->n_findings == 0) {
-        printf("\n%llu entries in %llu segments, no damage\n", (unsigned long long)r->entries,
-               (unsigned long long)r->segments);
-        return;
-    }
-    begin(in, "findings", "finding          segment       offset        bytes  what", false);
-    for (uint32_t i = 0; i < r->n_findings; i++) {
-        const struct ox_journal_finding *f = &r->findings[i];
-        if (in->json)
-            emit(in, json_pack("{s:s,s:I,s:I,s:I,s:s}", "kind", ox_journal_finding_name(f->kind), "segment",
-                               (json_int_t)f->segment, "offset", (json_int_t)f->offset, "bytes",
-                               (json_int_t)f->bytes, "text", f->text));
-        else
-            printf("%-16s %7llu %12llu %12llu  %s\n", ox_journal_finding_name(f->kind),
-                   (unsigned long long)f->segment, (unsigned long long)f->offset,
-                   (unsigned long long)f->bytes, f->text);
-    }
-    end(in);
-    if (!in->json && r->findings_total > r->n_findings)
-        printf("and %llu more\n", (unsigned long long)(r->findings_total - r->n_findings));
-}
-
-static int
-inspect(struct inspection *in, const char *data)
-{
-    char dir[OX_DISK_PATH_MAX];
-    struct ox_diag diag;
-    struct ox_journal_options options = {.kind = OX_JOURNAL_WAL, .read_only = true};
-    if ((size_t)snprintf(dir, sizeof(dir), "%s/wal", data) >= sizeof(dir))
-        return ox_complain("the path %s is too long", data);
-    if (ox_journal_open(ox_disk_real(), dir, &options, &in->journal, &in->report, &diag) != OX_OK)
-        return ox_complain("%s", diag.text);
-    int code = show_segments(in);
-    if (code == OX_EXIT_OK)
-        code = show_entries(in);
-    if (code == OX_EXIT_OK)
-        show_findings(in);
-    if (in->json)
-        printf("\n}\n");
-    ox_journal_close(in->journal);
-    /* For scripts: a torn tail is what every crash leaves, damage is not. */
-    return code == OX_EXIT_OK && (in->report.damage_total > 0 || in->undecoded > 0) ? OX_EXIT_FAILED : code;
-}
+#include "cmd/journal.h"
 
 int
 ox_cmd_wal(int argc, char **argv)
 {
-    static struct inspection in; /* a report is too large for some stacks */
+    struct journal_request q = {0};
     const char *data = "./observex-data", *segment = NULL;
+    char dir[OX_DISK_PATH_MAX];
     const struct ox_flag flags[] = {
-        {"data", &data, NULL}, {"segment", &segment, NULL}, {"json", NULL, &in.json}};
+        {"data", &data, NULL}, {"segment", &segment, NULL}, {"json", NULL, &q.json}};
     if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 1) != OX_OK)
         return OX_EXIT_USAGE;
     if (argc != 2 || strcmp(argv[1], "inspect") != 0)
-        return ox_complain_usage("wal", "the only thing to do is `wal inspect`");
-    if (segment != NULL) {
-        char *rest;
-        in.segment = strtoull(segment, &rest, 10);
-        if (in.segment == 0 || *rest != '\0')
-            return ox_complain_usage("wal", "--segment takes a number from 1, not \"%s\"", segment);
-    }
-    return inspect(&in, data);
+        return ox_complain_usage("wal",
+                                 "the only thing to do is `wal inspect`; `observex journal` does more");
+    if (segment != NULL && !journal_number(segment, &q.segment))
+        return ox_complain_usage("wal", "--segment takes a number from 1, not \"%s\"", segment);
+    if ((size_t)snprintf(dir, sizeof(dir), "%s/wal", data) >= sizeof(dir))
+        return ox_complain("the path %s is too long", data);
+    return journal_inspect(&q, dir, OX_JOURNAL_WAL);
 }

@@ -44,8 +44,23 @@ OX_COMMAND(logs,   0, "logs [--service NAME] [--level LEVEL] [--q WORDS] [--trac
     "  --since 1h      how far to look back (1h; while following 1m)\n"
     "  --follow        keep showing what arrives, until Ctrl-C\n"
     "  --api URL, --data DIR, --key KEY   which ObserveX, and as whom\n")
+OX_COMMAND(journal, 0, "journal verify PATH... | journal inspect PATH [--segment N] | journal repair PATH... --originals FOLDER [--dry-run]  [--json]",
+    "Check, look into and repair the journals: the write-ahead log, the outbox, backlogs.\n"
+    "\n"
+    "  PATH      a journal's folder (DIR/wal, DIR/outbox), or a data directory for all of its journals\n"
+    "  verify    read every segment and every entry; say what is damaged: segment, offset, bytes, sequences, and\n"
+    "            whose it was as far as it can be read. Exit code 1 when there is any\n"
+    "  inspect   segments, entries and findings; --segment N only of this one\n"
+    "  repair    give misnamed segments their names, write a damaged copy of a header anew, put fillers where bytes\n"
+    "            are no entry. Nothing readable is changed, and the original of every file that is replaced is put into\n"
+    "            FOLDER first. Exit code 1 when something stays damaged\n"
+    "  --dry-run only say what a repair would do\n"
+    "\n"
+    "verify and inspect may be run beside a server and change nothing. repair takes the lock of the data directory and\n"
+    "refuses while a server has it. A server starts without a repair: it reports damage and goes on with what is whole.\n"
+    "Repair before the first start after the damage when segments were renamed: a start sets such files aside.\n")
 OX_COMMAND(wal,    0, "wal inspect [--data DIR] [--segment N] [--json]",
-    "Show what lies in the write-ahead log: segments, entries, damage.\n"
+    "Show what lies in the write-ahead log; the same as `observex journal inspect DIR/wal`.\n"
     "\n"
     "  --data DIR    the data directory (./observex-data); `observex serve` may be running on it\n"
     "  --segment N   only this segment\n"

@@ -85,6 +85,7 @@ struct ox_journal_report {
     uint64_t segments;
     uint64_t entries;       /* valid ones */
     uint64_t payload_bytes; /* of the valid ones */
+    uint64_t filled_bytes;  /* that an earlier repair found damaged and filled; what was there is lost */
     uint64_t damaged_bytes; /* in BAD_BYTES, GAP_IN_TAIL, UNREADABLE and files set aside */
     uint64_t findings_total;
     uint64_t damage_total; /* findings other than TORN_TAIL and ABORTED, found for the first time */
@@ -92,6 +93,11 @@ struct ox_journal_report {
     struct ox_journal_finding findings[OX_JOURNAL_FINDINGS_MAX];
 };
 
+/* "wal", "outbox", "backlog", "test"; "unknown" for other numbers. */
+const char *ox_journal_kind_name(uint32_t kind);
+/* Which journal the segments in `dir` belong to, as the first readable header says. NOT_FOUND: there is none; IO. */
+OX_MUST_USE ox_err ox_journal_kind_of(struct ox_disk *disk, const char *dir, enum ox_journal_kind *kind,
+                                      struct ox_diag *diag);
 /* "torn_tail", "bad_bytes", ... */
 const char *ox_journal_finding_name(enum ox_journal_finding_kind kind);
 

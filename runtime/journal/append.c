@@ -186,6 +186,7 @@ ox_journal_append(struct ox_journal *j, const struct iovec *parts, int n_parts, 
 {
     OX_CHECK_OBJ(j, OX__JOURNAL_MAGIC);
     uint64_t len = 0;
+    OX_ASSERT(timestamp_ns != OX__FILLER_NS);
     if (j->options.read_only)
         return OX_E_STATE;
     if (n_parts < 0 || n_parts > OX_JOURNAL_ENTRY_PARTS_MAX)

@@ -7,7 +7,7 @@
  *          outside of it. What is read is durable, hence never changes.
  * Bounds:  one chunk or the largest entry of memory per cursor.
  * Fails:   OX_E_NOT_FOUND, OX_E_CORRUPT, OX_E_END, OX_E_IO, OX_E_NOMEM.
- * Flow:    replay, the tail sampler's second look, `observex wal inspect` -> here -> scan.c.
+ * Flow:    replay, the tail sampler's second look, `observex journal inspect` -> here -> scan.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ read_entry(struct ox__scan *scan, uint64_t offset, struct ox_buf *payload, struc
     ox_err err = ox__scan_at(scan, offset, item, &found);
     if (err != OX_OK)
         return err;
-    if (!found)
+    if (!found || item->timestamp_ns == OX__FILLER_NS)
         return scan->unreadable > 0 ? OX_E_IO : OX_E_CORRUPT;
     ox_buf_reset(payload);
     ox_buf_append(payload, item->payload, item->len);

@@ -40,6 +40,9 @@
  * and the valid entries behind them are kept: giving up an entry that may have been acknowledged is worse
  * than storing one whose client never learned about it. Then the last segment is synced, and never written
  * again.
+ *
+ * A FILLER is an entry with the timestamp INT64_MIN and a payload of zeros. `observex journal repair` writes it over
+ * bytes that are no entry; whoever reads passes over it.
  */
 #include <errno.h>
 #include <stdio.h>

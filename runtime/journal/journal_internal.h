@@ -21,8 +21,13 @@
 #define OX__WRITE_IOV_MAX 1024
 /* What a scan reads at once. */
 #define OX__SCAN_CHUNK_BYTES (1u << 20)
+/* The unit in which a disk that refuses to read is tried again. */
+#define OX__SECTOR_BYTES 4096u
 /* Sequences left out where the numbering is in doubt; 64 bits have room for 16 million such gaps. */
 #define OX__SEQ_GAP (UINT64_C(1) << 40)
+
+/* Timestamp of a filler: an entry that stands where a repair found bytes that were none. No clock gives it. */
+#define OX__FILLER_NS INT64_MIN
 
 struct ox__seg {
     uint64_t number;
@@ -123,6 +128,7 @@ struct ox__scan {
     struct ox_buf window;
     uint64_t window_off;
     uint64_t unreadable; /* bytes that the disk refused; read as zero */
+    uint64_t filled;     /* bytes of fillers passed over */
 };
 
 enum ox__scan_result { OX__SCAN_ENTRY, OX__SCAN_BAD, OX__SCAN_END, OX__SCAN_FAILED };
@@ -141,12 +147,15 @@ struct ox__scan_item {
 void ox__scan_init(struct ox__scan *s, struct ox_disk *disk, int fd, const struct ox__seg *seg, uint64_t from,
                    uint64_t end);
 void ox__scan_fini(struct ox__scan *s);
-/* FAILED: out of memory. Otherwise moves behind what it reports. */
+/* FAILED: out of memory. Otherwise moves behind what it reports; fillers are passed over. */
 enum ox__scan_result ox__scan_next(struct ox__scan *s, struct ox__scan_item *item);
-/* Whether a whole entry lies at `offset`. */
+/* Whether a whole entry, or a filler, lies at `offset`. */
 OX_MUST_USE ox_err ox__scan_at(struct ox__scan *s, uint64_t offset, struct ox__scan_item *item, bool *found);
 
 /* recover.c */
+
+/* Copies [from, to) to the beginning of another file; what the disk refuses to read becomes zeros. */
+OX_MUST_USE ox_err ox__copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to);
 OX_MUST_USE ox_err ox__recover(struct ox_journal *j, struct ox_journal_report *report, struct ox_diag *diag);
 
 /* For calls whose failure changes nothing that anybody relies on; the caller says why. */

@@ -144,15 +144,28 @@ set_aside_file(struct recovery *r, uint64_t number)
     r->damaged_files++;
 }
 
-static ox_err
-copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to)
+/* A refusal that does not come again costs nothing; one that stays costs its sector. */
+static void
+read_lenient(struct ox_disk *disk, int fd, uint8_t *to, size_t n, uint64_t off)
+{
+    if (ox_disk_read_all(disk, fd, to, n, off) == OX_OK)
+        return;
+    for (size_t at = 0; at < n; at += OX__SECTOR_BYTES) {
+        size_t part = n - at < OX__SECTOR_BYTES ? n - at : OX__SECTOR_BYTES;
+        memset(to + at, 0, part);
+        if (ox_disk_read_all(disk, fd, to + at, part, off + at) != OX_OK)
+            memset(to + at, 0, part);
+    }
+}
+
+ox_err
+ox__copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to)
 {
     uint8_t *piece = malloc(COPY_BYTES);
     ox_err err = piece != NULL ? OX_OK : OX_E_NOMEM;
     for (uint64_t off = from; off < to && err == OX_OK;) {
-        size_t n = to - off < COPY_BYTES ? (size_t)(to - off) : COPY_BYTES, done;
-        memset(piece, 0, n);
-        ox__ignore(ox_disk_pread(disk, from_fd, piece, n, off, &done)); /* unreadable: zeros in its place */
+        size_t n = to - off < COPY_BYTES ? (size_t)(to - off) : COPY_BYTES;
+        read_lenient(disk, from_fd, piece, n, off);
         err = ox_disk_write_all(disk, to_fd, piece, n, off - from);
         off += n;
     }
@@ -178,7 +191,7 @@ keep_bytes(struct recovery *r, int fd, const struct ox__seg *seg, uint64_t from,
         ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_EXCLUSIVE, 0600, &copy) != OX_OK)
         return false;
     r->damaged_files++;
-    ox__ignore(copy_bytes(disk, fd, copy, from, to));
+    ox__ignore(ox__copy_bytes(disk, fd, copy, from, to));
     ox_disk_close(disk, copy);
     return false;
 }
@@ -236,6 +249,7 @@ check_entries(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, b
         else
             judge_bad(r, fd, seg, &item, limit_known, item.bad_to < limit);
     }
+    r->report->filled_bytes += scan.filled;
     if (scan.unreadable > 0)
         finding(r, OX_JOURNAL_UNREADABLE, seg, OX_JOURNAL_HEADER_BYTES, 0,
                 "segment %llu: the disk refused to read %llu bytes", (unsigned long long)seg->number,

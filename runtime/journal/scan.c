@@ -16,9 +16,6 @@
 #include "ox/crc32c.h"
 #include "runtime/journal/journal_internal.h"
 
-/* The unit in which a disk that refuses to read is tried again. */
-#define SECTOR_BYTES 4096u
-
 void
 ox__scan_init(struct ox__scan *s, struct ox_disk *disk, int fd, const struct ox__seg *seg, uint64_t from,
               uint64_t end)
@@ -44,7 +41,7 @@ static void
 read_pieces(struct ox__scan *s, uint8_t *to, size_t n, uint64_t off)
 {
     while (n > 0) {
-        size_t step = SECTOR_BYTES - (size_t)(off % SECTOR_BYTES);
+        size_t step = OX__SECTOR_BYTES - (size_t)(off % OX__SECTOR_BYTES);
         step = step < n ? step : n;
         if (ox_disk_read_all(s->disk, s->fd, to, step, off) != OX_OK) {
             memset(to, 0, step);
@@ -168,12 +165,16 @@ enum ox__scan_result
 ox__scan_next(struct ox__scan *s, struct ox__scan_item *item)
 {
     bool found;
-    if (s->pos >= s->end)
-        return OX__SCAN_END;
-    if (ox__scan_at(s, s->pos, item, &found) != OX_OK)
-        return OX__SCAN_FAILED;
-    if (!found)
-        return skip_damage(s, item);
-    s->pos += OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
-    return OX__SCAN_ENTRY;
+    while (s->pos < s->end) {
+        if (ox__scan_at(s, s->pos, item, &found) != OX_OK)
+            return OX__SCAN_FAILED;
+        if (!found)
+            return skip_damage(s, item);
+        uint64_t bytes = OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
+        s->pos += bytes;
+        if (item->timestamp_ns != OX__FILLER_NS)
+            return OX__SCAN_ENTRY;
+        s->filled += bytes;
+    }
+    return OX__SCAN_END;
 }

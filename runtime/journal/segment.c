@@ -268,3 +268,64 @@ ox__segment_next(struct ox_journal *j, uint64_t entry_bytes)
     errno = cause;
     return err;
 }
+
+/* ---- whose segments these are ---- */
+
+const char *
+ox_journal_kind_name(uint32_t kind)
+{
+    switch (kind) {
+    case OX_JOURNAL_WAL:
+        return "wal";
+    case OX_JOURNAL_OUTBOX:
+        return "outbox";
+    case OX_JOURNAL_BACKLOG:
+        return "backlog";
+    case OX_JOURNAL_TEST:
+        return "test";
+    default:
+        return "unknown";
+    }
+}
+
+struct kind_search {
+    struct ox_disk *disk;
+    const char *dir;
+    bool found;
+    uint32_t kind;
+};
+
+/* Listing callback: stops at the first header that can be read. */
+static bool
+look_at_header(void *arg, const char *name)
+{
+    struct kind_search *s = arg;
+    char path[OX_DISK_PATH_MAX];
+    uint8_t block[OX_JOURNAL_HEADER_BYTES] = {0};
+    struct ox__seg seg;
+    uint64_t number;
+    int fd;
+    if (!ox__segment_name(name, "seg", &number) && !ox__segment_name(name, "moved", &number))
+        return true;
+    int n = snprintf(path, sizeof(path), "%s/%s", s->dir, name);
+    if (n <= 0 || (size_t)n >= sizeof(path) || ox_disk_open(s->disk, path, OX_DISK_READ, 0, &fd) != OX_OK)
+        return true;
+    if (ox_disk_read_all(s->disk, fd, block, sizeof(block), 0) == OX_OK)
+        s->found = ox__segment_header_decode(block, &seg, &s->kind) == OX_OK;
+    ox_disk_close(s->disk, fd);
+    return !s->found;
+}
+
+ox_err
+ox_journal_kind_of(struct ox_disk *disk, const char *dir, enum ox_journal_kind *kind, struct ox_diag *diag)
+{
+    struct kind_search s = {.disk = disk, .dir = dir};
+    ox_err err = ox_disk_list(disk, dir, look_at_header, &s);
+    if (err != OX_OK)
+        return ox_diag_set(diag, err, "dir", -1, "%s cannot be listed: %s", dir, strerror(errno));
+    if (!s.found)
+        return ox_diag_set(diag, OX_E_NOT_FOUND, "dir", -1,
+                           "%s holds no segment of a journal whose header can be read", dir);
+    *kind = (enum ox_journal_kind)s.kind;
+    return OX_OK;
+}
