@@ -8,7 +8,7 @@
  *          gateway refuses); BYTES_MAX of blocks in memory, the others are read back from the journal; inserts
  *          in flight.
  * Fails:   storage that is down, busy or slow is tried again for ever, 100 ms doubling to 30 s; a block that
- *          storage refuses REFUSALS_MAX times is kept as a file and counted.
+ *          storage refuses REFUSALS_MAX times is taken apart (outbox_split.c).
  * Flow:    writer -outbox_put-> here -(lane)-> durable -disposed-> wal, -outboxed-> writer;
  *          -(dirty)-> storage -> noted (lane) -stored-> wal.
  */
@@ -76,13 +76,11 @@ take_recovered(struct ox__outbox *o, const struct ox_recovery *rec)
         block->index = p->index;
         block->table = (enum ox_table)p->table;
         block->rows = p->rows;
+        block->recovered = true;
         o->blocks++;
         o->rows += p->rows;
         ox__outbox_push(o, block);
     }
-    if (rec->n_blocks > 0)
-        OX_LOG_INFO("outbox", "blocks of the previous run are sent again", OX_F_U64("blocks", rec->n_blocks),
-                    OX_F_U64("rows", o->rows));
     return OX_OK;
 }
 
@@ -124,6 +122,11 @@ outbox_stop(struct ox_actor *self, enum ox_exit reason)
         o->put_head = p->next;
         ox_pack_free(p);
     }
+    while (o->marks != NULL) {
+        struct ox_outbox_mark *mark = o->marks;
+        o->marks = mark->next;
+        free(mark);
+    }
     free(o->stored);
 }
 
@@ -141,6 +144,9 @@ on_outbox_tick(struct ox_actor *self, struct ox__outbox *o, uint64_t what)
             ox__outbox_tick(self, OX__OUTBOX_NOTE_MS, TICK_NOTE, &o->note_timer);
         else
             ox__outbox_commit(self, o, true);
+        break;
+    case TICK_CHECK:
+        ox__outbox_check(self, o);
         break;
     case TICK_PUBLISH:
         ox__outbox_publish(o);
@@ -172,6 +178,9 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_outbox_migrated:
         ox__on_outbox_migrated(self, o, msg);
+        break;
+    case OX_K_outbox_checked:
+        ox__on_outbox_checked(self, o, msg);
         break;
     case OX_K_outbox_tick:
         on_outbox_tick(self, o, msg->num);

@@ -60,6 +60,10 @@ ox__outbox_commit(struct ox_actor *self, struct ox__outbox *o, bool note)
         o->n_put = 0;
     }
     if (n_stored > 0) {
+        group->disk = o->node->disk;
+        group->refused_dir = o->refused_dir;
+        group->marks = o->marks;
+        o->marks = NULL;
         group->stored = o->stored;
         group->n_stored = n_stored;
         o->noting = n_stored;
@@ -198,6 +202,12 @@ ox__on_outbox_committed(struct ox_actor *self, struct ox__outbox *o, struct ox_m
         account_stored(self, o, group);
     for (uint32_t i = 0; group->stored_err != OX_OK && i < group->n_stored; i++)
         ox__outbox_note(self, o, group->stored[i]);
+    while (group->stored_err != OX_OK && group->marks != NULL) { /* their blocks are not noted yet */
+        struct ox_outbox_mark *mark = group->marks;
+        group->marks = mark->next;
+        mark->next = o->marks;
+        o->marks = mark;
+    }
     ox__outbox_publish(o);
     if (again == NULL)
         ox__outbox_commit(self, o, false);

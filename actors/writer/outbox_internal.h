@@ -13,6 +13,8 @@
 #include "ox/spine.h"
 
 struct ox_storage;
+struct ox_disk;
+struct ox_outbox_split; /* outbox_split.h */
 
 /* "ox-<nonce of the run>-<block id>-<table>": what storage recognises a repeated block by. Made once, when the block is
  * written to the outbox, and read back from there. */
@@ -30,12 +32,22 @@ struct ox_outbound {
     uint32_t tries;      /* refusals */
     uint32_t unreadable; /* reads that gave damaged bytes */
     bool zstd;
-    bool held; /* bytes are kept in memory, and counted; else they are read for each try */
+    bool held;        /* bytes are kept in memory, and counted; else they are read for each try */
+    bool recovered;   /* from the previous run: may be in storage already, as a whole or split */
+    uint64_t arrived; /* recovered: rows of it that storage held at the start */
+    bool marked;      /* recovered: a previous run had begun to split it */
     struct ox_buf bytes;
     char token[OX_OUTBOX_TOKEN_BYTES]; /* known with the bytes */
+    struct ox_outbox_split *split;     /* refused for its content and being taken apart; else NULL */
     struct ox_outbound *next;
 };
 void ox__outbound_free(struct ox_outbound *block);
+
+/* The marker of a split block that is settled: it goes once the block is noted as stored. */
+struct ox_outbox_mark {
+    char token[OX_OUTBOX_TOKEN_BYTES];
+    struct ox_outbox_mark *next;
+};
 
 /* Blocks and notes that become durable together. */
 struct ox_outbox_group {
@@ -49,6 +61,9 @@ struct ox_outbox_group {
     uint32_t n_stored;
     uint64_t stored_seq;
     ox_err stored_err;
+    struct ox_outbox_mark *marks; /* of blocks among the stored ones; removed behind a durable note */
+    struct ox_disk *disk;
+    const char *refused_dir;
     double seconds;
     ox_err err;
 };
@@ -63,14 +78,44 @@ struct ox_outbox_send {
     struct ox_journal *journal;
     const char *refused_dir;
     struct ox_outbound *block;
-    bool give_up; /* a refusal is final: keep the block apart */
-    bool unread;  /* the journal did not give the block's bytes back: damaged or not there */
+    bool take_apart; /* a refusal is final: the block is split into what storage takes and what it does not */
+    uint32_t dropped; /* rows that are kept apart instead of stored */
+    bool unread;      /* the journal did not give the block's bytes back: damaged or not there */
     double seconds;
     ox_err err;
     struct ox_diag diag;
 };
 void ox__outbox_send_free(void *send);
 void ox__outbox_send_job(void *send);
+/* Keeps the block as a file below refused_dir, the reason and the numbers of its rows concerned beside it, durably. */
+OX_MUST_USE ox_err ox__outbox_keep_block(struct ox_outbox_send *send, const char *reason, const char *rows);
+/* Whether rows of the table are records of their own (series and exemplars are not), and of which signal. */
+bool ox__outbox_is_record(enum ox_table table);
+const char *ox__outbox_signal_name(enum ox_table table);
+
+/* outbox_check.c. How many rows of each block storage holds. rows: out, n of them. Blocks. */
+OX_MUST_USE ox_err ox__outbox_arrived(struct ox_storage *storage, enum ox_table table, const uint64_t *ids,
+                                      size_t n, uint64_t *rows, struct ox_diag *diag);
+struct ox_outbox_checked {
+    struct ox_outbound *block; /* in its queue; not touched by the job */
+    uint64_t block_id;
+    enum ox_table table;
+    uint32_t rows;
+    uint64_t arrived;
+    bool marked; /* the previous run had begun to split it */
+};
+struct ox_outbox_check {
+    struct ox_node *node;
+    const char *refused_dir;
+    struct ox_outbox_checked *items;
+    size_t n;
+    ox_err err;
+    struct ox_diag diag;
+};
+void ox__outbox_check_free(void *check);
+void ox__outbox_check_job(void *check);
+/* outbox_split.c. Removes the marker of a block that is noted as stored. */
+void ox__outbox_split_unmark(struct ox_disk *disk, const char *dir, const char *token);
 
 struct ox_outbox_migration {
     struct ox_storage *storage;
@@ -81,7 +126,7 @@ struct ox_outbox_migration {
 void ox__outbox_migrate_job(void *migration);
 
 /* What a tick of the actor is for. */
-enum ox__outbox_tick { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_PUBLISH };
+enum ox__outbox_tick { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_CHECK, TICK_PUBLISH };
 
 #define OX__OUTBOX_NOTE_MS  200 /* stored ids gather so long before they cost an fdatasync of their own */
 #define OX__OUTBOX_RETRY_MS 100 /* after a want of memory, room or threads */
@@ -104,9 +149,16 @@ struct ox__outbox {
     uint64_t bytes;        /* of blocks in memory */
     uint64_t *stored;
     uint32_t n_stored, cap_stored;
-    uint32_t noting; /* ids in the commit that runs */
+    uint32_t noting;              /* ids in the commit that runs */
+    struct ox_outbox_mark *marks; /* of blocks among `stored` */
     bool migrated, migrating;
     uint32_t migrate_failures; /* in a row */
+    bool checked, checking;    /* what arrived of the previous run's blocks is known */
+    uint32_t check_failures;
+    /* A block that is being split, and how many others of its table were sent since: a bound, so that its parts' tokens
+     * stay in the tables' deduplication window. */
+    uint64_t splitting[OX_TABLE__COUNT]; /* block id + 1; 0 = none */
+    uint32_t beside[OX_TABLE__COUNT];
     /* Each table backs off by itself: a block that storage cannot take must not hold the other tables back. */
     uint32_t failures[OX_TABLE__COUNT]; /* in a row */
     uint64_t retry_at_ns[OX_TABLE__COUNT];
@@ -134,7 +186,15 @@ struct ox_outbound *ox__outbox_pop(struct ox__outbox *o, enum ox_table table);
 void ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o);
 /* Brings the schema up to date, unless that is done or under way. */
 void ox__outbox_migrate(struct ox_actor *self, struct ox__outbox *o);
+/* How long to wait after so many failures in a row, and while the endpoint's breaker is open. */
+uint64_t ox__outbox_wait_ms(struct ox__outbox *o, uint32_t failures);
 void ox__on_outbox_sent(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 void ox__on_outbox_migrated(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+
+/* outbox_check.c. Asks storage what arrived of the previous run's blocks, unless that is known or under way. */
+void ox__outbox_check(struct ox_actor *self, struct ox__outbox *o);
+void ox__on_outbox_checked(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+/* observex_outbox_blocks_checked_total */
+void ox__outbox_count_found(enum ox_table table, const char *found);
 
 #endif

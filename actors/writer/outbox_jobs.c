@@ -7,7 +7,7 @@
  * Threads: dirty threads; commits one at a time on the outbox's lane, inserts beside one another.
  * Fails:   each job carries its error back.
  */
-#include "actors/writer/outbox_internal.h"
+#include "actors/writer/outbox_split.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,6 +25,7 @@ ox__outbound_free(struct ox_outbound *block)
     if (block == NULL)
         return;
     ox_buf_fini(&block->bytes);
+    ox__outbox_split_free(block->split);
     free(block);
 }
 
@@ -36,6 +37,11 @@ ox__outbox_group_free(void *arg)
         struct ox_pack *pack = group->packs;
         group->packs = pack->next;
         ox_pack_free(pack);
+    }
+    while (group->marks != NULL) {
+        struct ox_outbox_mark *mark = group->marks;
+        group->marks = mark->next;
+        free(mark);
     }
     free(group->seqs);
     free(group->stored);
@@ -146,6 +152,8 @@ ox__outbox_commit_job(void *arg)
     group->err = ox_journal_commit(group->journal, &durable_seq);
     if (group->err != OX_OK)
         fail_from(group, durable_seq, group->err);
+    for (struct ox_outbox_mark *m = group->marks; m != NULL && group->stored_err == OX_OK; m = m->next)
+        ox__outbox_split_unmark(group->disk, group->refused_dir, m->token);
     while (builders != NULL && i > 0)
         ox_outbox_builder_fini(&builders[--i]);
     free(builders);
@@ -180,38 +188,113 @@ load_bytes(struct ox_outbox_send *send)
     return err;
 }
 
-/* What storage will never take is kept as a file, with the reason beside it; nothing of it is lost. */
 static ox_err
-keep_refused(struct ox_outbox_send *send)
+write_file(struct ox_disk *disk, const char *path, struct ox_str bytes)
+{
+    int fd;
+    ox_err err = ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_TRUNCATE, 0600, &fd);
+    if (err != OX_OK)
+        return err;
+    err = ox_disk_write_all(disk, fd, bytes.p, bytes.n, 0);
+    if (err == OX_OK)
+        err = ox_disk_fdatasync(disk, fd);
+    ox_disk_close(disk, fd);
+    return err;
+}
+
+ox_err
+ox__outbox_keep_block(struct ox_outbox_send *send, const char *reason, const char *rows)
 {
     struct ox_disk *disk = send->node->disk;
     const struct ox_outbound *block = send->block;
-    char path[OX_DISK_PATH_MAX], why[1024];
-    int fd;
-    ox_err err = ox_disk_ensure_dir(disk, send->refused_dir);
+    char path[OX_DISK_PATH_MAX];
+    struct ox_buf why = {0};
     snprintf(path, sizeof(path), "%s/%016" PRIx64 ".%s.native%s", send->refused_dir, block->block_id,
              ox_table_name(block->table), block->zstd ? ".zst" : "");
+    ox_buf_printf(&why,
+                  "table %s\nrows %u\nnot stored %s\ncolumns see the file's own header (Native format)\n"
+                  "reason %s\n",
+                  ox_table_name(block->table), block->rows, rows, reason);
+    ox_err err = why.failed ? OX_E_NOMEM : ox_disk_ensure_dir(disk, send->refused_dir);
     if (err == OX_OK)
-        err = ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_TRUNCATE, 0600, &fd);
-    if (err != OX_OK)
-        return err;
-    err = ox_disk_write_all(disk, fd, block->bytes.data, block->bytes.len, 0);
-    if (err == OX_OK)
-        err = ox_disk_fdatasync(disk, fd);
-    ox_disk_close(disk, fd);
+        err = write_file(disk, path, ox_buf_str(&block->bytes));
     strncat(path, ".txt", sizeof(path) - strlen(path) - 1);
     if (err == OX_OK)
-        err = ox_disk_open(disk, path, OX_DISK_WRITE | OX_DISK_CREATE | OX_DISK_TRUNCATE, 0600, &fd);
-    if (err != OX_OK)
-        return err;
-    int n =
-        snprintf(why, sizeof(why), "table %s\nrows %u\ncolumns %s\nreason %s\n", ox_table_name(block->table),
-                 block->rows, "see the file's own header (Native format)", send->diag.text);
-    err = ox_disk_write_all(disk, fd, why, (size_t)n, 0);
-    if (err == OX_OK)
-        err = ox_disk_fdatasync(disk, fd);
-    ox_disk_close(disk, fd);
+        err = write_file(disk, path, ox_buf_str(&why));
+    ox_buf_fini(&why);
     return err == OX_OK ? ox_disk_fsync_dir(disk, send->refused_dir) : err;
+}
+
+static enum ox_signal
+signal_of(enum ox_table table)
+{
+    static const enum ox_signal signals[OX_TABLE__COUNT] = {
+        [OX_TABLE_TRACES] = OX_SIGNAL_TRACES,  [OX_TABLE_LOGS] = OX_SIGNAL_LOGS,
+        [OX_TABLE_POINTS] = OX_SIGNAL_METRICS, [OX_TABLE_HISTOGRAMS] = OX_SIGNAL_METRICS,
+        [OX_TABLE_SERIES] = OX_SIGNAL_METRICS, [OX_TABLE_EXEMPLARS] = OX_SIGNAL_METRICS,
+    };
+    return signals[table];
+}
+
+bool
+ox__outbox_is_record(enum ox_table table)
+{
+    return table != OX_TABLE_SERIES && table != OX_TABLE_EXEMPLARS;
+}
+
+const char *
+ox__outbox_signal_name(enum ox_table table)
+{
+    return ox_signal_name(signal_of(table));
+}
+
+static ox_err
+insert_whole(struct ox_outbox_send *send)
+{
+    const struct ox_outbound *block = send->block;
+    struct ox_storage_insert insert = {
+        .table = ox_table_name(block->table),
+        .columns = ox_table_columns(block->table),
+        .token = block->token,
+        .data = block->bytes.data,
+        .len = block->bytes.len,
+        .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
+        .timeout_ms = (unsigned)send->node->config->storage_insert_timeout_ms,
+    };
+    return ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
+}
+
+/* What was there when we started is there once, or somebody must hear of it. */
+static void
+count_again(const struct ox_outbox_send *send)
+{
+    const struct ox_outbound *block = send->block;
+    uint64_t rows = 0, want = block->rows - send->dropped;
+    struct ox_diag diag;
+    if (ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &diag) != OX_OK ||
+        rows == want || ox_schema_tables[block->table].idempotent)
+        return;
+    ox__outbox_count_found(block->table, "wrong");
+    OX_LOG_ERROR("outbox", "a block of the previous run was sent again, and its rows are not there once",
+                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
+                 OX_F_U64("rows", want), OX_F_U64("rows_in_storage", rows));
+}
+
+static void
+insert(struct ox_outbox_send *send)
+{
+    struct ox_outbound *block = send->block;
+    if (block->split == NULL) {
+        send->err = insert_whole(send);
+        if (send->err != OX_E_STORAGE_REFUSED || !send->take_apart)
+            return;
+        block->split = ox__outbox_split_new(send->diag.text);
+        if (block->split == NULL) {
+            send->err = OX_E_NOMEM;
+            return;
+        }
+    }
+    ox__outbox_split_run(send);
 }
 
 void
@@ -227,21 +310,13 @@ ox__outbox_send_job(void *arg)
             ox_err_info(send->err)->class != OX_CLASS_busy && ox_err_info(send->err)->class != OX_CLASS_io;
         return;
     }
-    struct ox_storage_insert insert = {
-        .table = ox_table_name(block->table),
-        .columns = ox_table_columns(block->table),
-        .token = block->token,
-        .data = block->bytes.data,
-        .len = block->bytes.len,
-        .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
-        .timeout_ms = (unsigned)send->node->config->storage_insert_timeout_ms,
-    };
-    send->err = ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
-    if (send->err == OX_E_STORAGE_REFUSED && send->give_up) {
-        ox_err err = keep_refused(send);
-        if (err != OX_OK) /* not kept: then it is not given up either */
-            send->err = err;
-    }
+    if (block->recovered &&
+        block->split == NULL) /* begun by an earlier run: it is never sent as a whole again */
+        send->err = ox__outbox_split_resume(send, &block->split);
+    if (send->err == OX_OK)
+        insert(send);
+    if (send->err == OX_OK && block->arrived > 0)
+        count_again(send);
     send->seconds = (double)(ox_clock_monotonic_ns(send->node->clock) - start_ns) / 1e9;
 }
 

@@ -10,7 +10,8 @@
  * A line: {"time":"RFC 3339","time_ns":"…","tenant":"…","signal":"traces","reason":"name","detail":"…",
  * "wal":"…","ordinal":3,"request":{OTLP/JSON of a request with this one record, its resource and scope}}. The
  * value of "request" can be posted to /v1/… again as it is. A record that is not UTF-8 also has "wire", its
- * bytes in base64. `observex dlq` reads them (cmd/cmd_dlq.c).
+ * bytes in base64. A row that storage refused (reason "refused_by_storage") has "table", "block", "row" and "columns", its
+ * columns, instead of "wal", "ordinal" and "request". `observex dlq` reads them (cmd/cmd_dlq.c).
  */
 #ifndef OX_DEAD_LETTER_H
 #define OX_DEAD_LETTER_H

@@ -47,7 +47,7 @@ struct ox_node {
     struct ox_storage *storage;
     struct ox_keystore *keys;
     struct ox_tenants *tenants;
-    struct ox_dead_letter *dead_letters; /* used on its own lane only */
+    struct ox_dead_letter *dead_letters; /* any thread that may block */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
     struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */

@@ -15,6 +15,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "ox/buf.h"
+
 #define HEAD_MAX 65536
 #define SLOW_MS  300
 
@@ -25,11 +27,15 @@ static struct {
     char stuck[64];
     struct fake_counts counts;
     struct {
-        uint64_t token, bytes;
+        uint64_t token, bytes, block_id;
+        uint32_t records;
     } tokens[FAKE_TOKENS_MAX];
+    uint32_t hang_after;
+    bool any_poison;
     size_t n_tokens;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static uint8_t seen[FAKE_IDS_MAX];
+static bool poison[FAKE_IDS_MAX];
 
 struct exchange {
     int fd;
@@ -39,16 +45,50 @@ struct exchange {
     size_t body_len, body_have;
 };
 
-static void
+/* The next record's id at or behind *p; false at the end. */
+static bool
+next_id(const char **p, const char *end, unsigned long *id)
+{
+    const char *at;
+    while ((at = memmem(*p, (size_t)(end - *p), "uid=", 4)) != NULL && end - at >= 12) {
+        *p = at + 4;
+        *id = strtoul(at + 4, NULL, 10);
+        if (at[11] == ';' && *id < FAKE_IDS_MAX)
+            return true;
+    }
+    return false;
+}
+
+static uint32_t
 count_ids(const char *p, size_t n)
 {
-    const char *end = p + n, *at;
-    while ((at = memmem(p, (size_t)(end - p), "uid=", 4)) != NULL && end - at >= 12) {
-        unsigned long id = strtoul(at + 4, NULL, 10);
-        if (at[11] == ';' && id < FAKE_IDS_MAX && seen[id] < UINT8_MAX)
-            seen[id]++;
-        p = at + 4;
+    const char *end = p + n;
+    unsigned long id;
+    uint32_t records = 0;
+    for (; next_id(&p, end, &id); records++)
+        seen[id] += seen[id] < UINT8_MAX;
+    return records;
+}
+
+/* Under the lock. */
+static bool
+is_poisoned(const char *p, size_t n)
+{
+    const char *end = p + n;
+    unsigned long id;
+    while (fake.any_poison && next_id(&p, end, &id)) {
+        if (poison[id])
+            return true;
     }
+    return false;
+}
+
+/* Under the lock: one block more was decided. */
+static void
+step(void)
+{
+    if (fake.hang_after > 0 && --fake.hang_after == 0)
+        fake.mode = FAKE_HANG;
 }
 
 /* Under the lock: the block becomes part of the table unless its token is there. */
@@ -70,9 +110,11 @@ take_block(const struct exchange *x)
     }
     OX_ASSERT(fake.n_tokens < FAKE_TOKENS_MAX);
     fake.tokens[fake.n_tokens].token = key;
-    fake.tokens[fake.n_tokens++].bytes = bytes;
+    fake.tokens[fake.n_tokens].bytes = bytes;
+    const char *id = strchr(token + sizeof("insert_deduplication_token=ox-"), '-');
+    fake.tokens[fake.n_tokens].block_id = id != NULL ? strtoull(id + 1, NULL, 16) : 0;
+    fake.tokens[fake.n_tokens++].records = count_ids(x->body, x->body_len);
     fake.counts.blocks++;
-    count_ids(x->body, x->body_len);
 }
 
 static bool
@@ -148,6 +190,40 @@ read_body(struct exchange *x, size_t upto)
     return true;
 }
 
+/* "SELECT block_id, count() ... IN (1,2,3) ...": a line for each that is there. */
+static bool
+answer_block_ids(const struct exchange *x)
+{
+    char head[128];
+    struct ox_buf text = {0};
+    x->body[x->body_len] = '\0';
+    char *p = strstr(x->body, "IN (");
+    p = p != NULL ? p + 4 : x->body + x->body_len;
+    pthread_mutex_lock(&fake.lock);
+    fake.counts.asked++;
+    while (*p >= '0' && *p <= '9') {
+        uint64_t id = strtoull(p, &p, 10), records = 0;
+        for (size_t i = 0; i < fake.n_tokens; i++)
+            records += fake.tokens[i].block_id == id ? fake.tokens[i].records : 0;
+        if (records > 0)
+            ox_buf_printf(&text, "%llu\t%llu\n", (unsigned long long)id, (unsigned long long)records);
+        p += *p == ',';
+    }
+    pthread_mutex_unlock(&fake.lock);
+    snprintf(head, sizeof(head), "HTTP/1.1 200 Scripted\r\nContent-Length: %zu\r\n\r\n", text.len);
+    ox_buf_append(&text, "", 1);
+    bool ok = say(x->fd, head) && say(x->fd, (char *)text.data);
+    ox_buf_fini(&text);
+    return ok;
+}
+
+static bool
+looks_at_it(enum fake_mode mode)
+{
+    return mode == FAKE_OK || mode == FAKE_SLOW || mode == FAKE_CUT_AFTER || mode == FAKE_HALF_ANSWER ||
+           mode == FAKE_LATE;
+}
+
 static bool
 insert(struct exchange *x)
 {
@@ -157,19 +233,30 @@ insert(struct exchange *x)
     fake.counts.inserts++;
     snprintf(stuck, sizeof(stuck), "INTO %s ", fake.stuck);
     bool refused = fake.stuck[0] != '\0' && strstr(x->head, stuck) != NULL;
-    if (!refused &&
-        (mode == FAKE_OK || mode == FAKE_SLOW || mode == FAKE_CUT_AFTER || mode == FAKE_HALF_ANSWER))
+    bool poisoned = looks_at_it(mode) && is_poisoned(x->body, x->body_len);
+    fake.counts.poisoned += poisoned;
+    if (mode == FAKE_LATE && !poisoned) {
+        pthread_mutex_unlock(&fake.lock);
+        poll(NULL, 0, FAKE_LATE_MS);
+        pthread_mutex_lock(&fake.lock);
+    }
+    if (!refused && !poisoned && looks_at_it(mode))
         take_block(x);
+    if (looks_at_it(mode))
+        step();
     while (mode == FAKE_HANG && fake.mode == FAKE_HANG)
         pthread_cond_wait(&fake.changed, &fake.lock);
     pthread_mutex_unlock(&fake.lock);
     if (refused)
         return answer(x->fd, 500, 241);
+    if (poisoned)
+        return answer(x->fd, 500, 469);
     switch (mode) {
     case FAKE_SLOW:
         poll(NULL, 0, SLOW_MS);
         return answer(x->fd, 200, 0);
     case FAKE_OK:
+    case FAKE_LATE:
         return answer(x->fd, 200, 0);
     case FAKE_UNAVAILABLE:
         return answer(x->fd, 503, 0);
@@ -200,7 +287,10 @@ exchange(struct exchange *x)
     }
     if (!read_body(x, x->body_len))
         return false;
-    return is_insert ? insert(x) : answer(x->fd, 200, 0);
+    if (is_insert)
+        return insert(x);
+    return strncmp(x->body, "SELECT block_id, count()", 24) == 0 ? answer_block_ids(x)
+                                                                 : answer(x->fd, 200, 0);
 }
 
 static void *
@@ -263,6 +353,26 @@ fake_stuck_table(const char *table)
 {
     pthread_mutex_lock(&fake.lock);
     snprintf(fake.stuck, sizeof(fake.stuck), "%s", table != NULL ? table : "");
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void
+fake_poison(uint32_t id)
+{
+    pthread_mutex_lock(&fake.lock);
+    if (id == UINT32_MAX)
+        memset(poison, 0, sizeof(poison));
+    else
+        poison[id] = true;
+    fake.any_poison = id != UINT32_MAX;
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void
+fake_hang_after(uint32_t n)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.hang_after = n;
     pthread_mutex_unlock(&fake.lock);
 }
 

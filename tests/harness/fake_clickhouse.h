@@ -8,7 +8,8 @@
  *
  * It speaks as much of ClickHouse's HTTP protocol as the storage client needs. Records are told by "uid=0000000;"
  * anywhere in an uncompressed block (writer.compression_level 0). A token that was taken before adds nothing, as in a
- * table with a deduplication window; if its bytes differ, that is counted.
+ * table with a deduplication window; if its bytes differ, that is counted. A part of a block has the block's token, a slash
+ * and its rows. It says how many records it holds of a block, by the block's id in the token.
  */
 #ifndef OX_TESTS_FAKE_CLICKHOUSE_H
 #define OX_TESTS_FAKE_CLICKHOUSE_H
@@ -28,8 +29,10 @@ enum fake_mode {
     FAKE_CUT_BODY,    /* closes in the middle of the request's body */
     FAKE_CUT_AFTER,   /* takes the block, then closes without an answer */
     FAKE_HALF_ANSWER, /* takes the block, closes in the middle of the answer */
-    FAKE_HANG         /* takes nothing and answers nothing until the mode changes, then closes */
+    FAKE_HANG,        /* takes nothing and answers nothing until the mode changes, then closes */
+    FAKE_LATE         /* takes the block FAKE_LATE_MS after it came: behind a client's time-out of a second */
 };
+#define FAKE_LATE_MS 2500
 
 /* Listens on a free port of 127.0.0.1; returns it. */
 uint16_t fake_start(void);
@@ -39,12 +42,20 @@ void fake_stuck_table(const char *table);
 /* How often the record `id` stands in what was taken. */
 unsigned fake_seen(uint32_t id);
 
+/* A block with the record `id` is refused (exception 469, VIOLATED_CONSTRAINT), whatever the mode but those that do not
+ * look at it. UINT32_MAX: no record is poison any more. */
+void fake_poison(uint32_t id);
+/* After `n` more blocks were taken or refused for poison, the mode becomes FAKE_HANG. 0 = never. */
+void fake_hang_after(uint32_t n);
+
 struct fake_counts {
     uint64_t inserts;   /* received whole */
     uint64_t blocks;    /* taken: different tokens */
     uint64_t repeats;   /* of a token that was taken before */
     uint64_t different; /* repeats with other bytes */
     uint64_t tokenless;
+    uint64_t poisoned; /* refused for poison */
+    uint64_t asked;    /* for block ids */
 };
 struct fake_counts fake_counts(void);
 

@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 char spine_dir[64];
-pid_t spine_heart, spine_node;
+pid_t spine_heart, spine_node, spine_engine;
 uint16_t spine_http_port, spine_api_port;
 uint8_t spine_acked[SPINE_REQUESTS_MAX];
 uint32_t spine_n_requests;
-bool spine_mounted;
+bool spine_mounted, spine_error_logs;
 static char ready_path[128], storage_url[64];
 static time_t began_s;
 
@@ -53,6 +53,7 @@ spine_read_ready(pid_t not_this)
     bool fresh = pid > 0 && pid != not_this && json_integer_value(json_object_get(o, "pid")) == spine_heart;
     if (fresh) {
         spine_node = pid;
+        spine_engine = (pid_t)json_integer_value(json_object_get(o, "engine_pid"));
         spine_http_port = port_of(o, "otlp_http");
         spine_api_port = port_of(o, "api");
     }
@@ -159,8 +160,9 @@ spine_send_request(uint32_t n, size_t pad, char *retry_after, size_t cap)
     ox_buf_init(&body);
     ox_buf_printf(&body, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[");
     for (uint32_t i = 0; i < SPINE_PER_REQUEST; i++) {
-        ox_buf_printf(&body, "%s{\"timeUnixNano\":\"%lld000000000\",\"body\":{\"stringValue\":\"uid=%07u;",
-                      i > 0 ? "," : "", (long long)began_s, n * SPINE_PER_REQUEST + i);
+        ox_buf_printf(&body, "%s{%s\"timeUnixNano\":\"%lld000000000\",\"body\":{\"stringValue\":\"uid=%07u;",
+                      i > 0 ? "," : "", spine_error_logs ? "\"severityNumber\":17," : "", (long long)began_s,
+                      n * SPINE_PER_REQUEST + i);
         memset(ox_buf_reserve(&body, pad), 'x', pad);
         body.len += pad;
         ox_buf_append_cstr(&body, "\"}}");
@@ -274,4 +276,11 @@ spine_api(const char *method, const char *path, char *body, size_t cap)
         snprintf(body, cap, "%.*s", (int)r.body.len, r.body.len != 0 ? (char *)r.body.data : "");
     ox_client_response_fini(&r);
     return status;
+}
+
+void
+spine_embedded(const char *libchdb)
+{
+    setenv("OBSERVE_X_LIBCHDB", libchdb, 0); /* what the environment names goes first */
+    strcpy(storage_url, "embedded");
 }

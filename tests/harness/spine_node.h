@@ -24,12 +24,13 @@
 #define SPINE_REQUESTS_MAX 4096
 
 extern char spine_dir[64];
-extern pid_t spine_heart, spine_node;
+extern pid_t spine_heart, spine_node, spine_engine; /* engine: 0 unless embedded */
 extern uint16_t spine_http_port, spine_api_port;
 extern uint8_t
     spine_acked[SPINE_REQUESTS_MAX]; /* by request: ids [n * SPINE_PER_REQUEST, +SPINE_PER_REQUEST) */
 extern uint32_t spine_n_requests;
-extern bool spine_mounted; /* a file system of its own lies at spine_dir */
+extern bool spine_error_logs; /* records are of severity ERROR: the view behind otel_logs counts them */
+extern bool spine_mounted;    /* a file system of its own lies at spine_dir */
 
 int64_t spine_now_ms(void);
 
@@ -41,6 +42,8 @@ int64_t spine_now_ms(void);
         cr_assert(condition, "never: %s", #condition);                                                       \
     } while (0)
 
+/* After spine_setup: the embedded engine instead of the scripted endpoint. */
+void spine_embedded(const char *libchdb);
 /* A fresh directory and the scripted endpoint; at the end of the test, removes and ends everything. */
 void spine_setup(void);
 void spine_teardown(void);

@@ -5,7 +5,6 @@
  * Method:  `observex serve` with storage.url at tests/harness/fake_clickhouse.c, a fresh directory and free ports per
  *          test. Each log record carries an id of its own; the endpoint counts ids per token.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,36 +44,6 @@ Test(spine, answers_lost_after_the_block_was_taken)
         fake_set(FAKE_OK);
         spine_check_all();
     }
-    cr_assert_eq(spine_stop(), 0);
-}
-
-static unsigned
-refused_files(void)
-{
-    char path[128];
-    unsigned n = 0;
-    snprintf(path, sizeof(path), "%s/dlq/blocks", spine_dir);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
-        n += strstr(e->d_name, ".native") != NULL && strstr(e->d_name, ".txt") == NULL;
-    if (d != NULL)
-        closedir(d);
-    return n;
-}
-
-Test(spine, a_block_refused_for_its_content_is_kept_and_counted)
-{
-    spine_start(NULL);
-    fake_set(FAKE_REFUSE);
-    cr_assert_eq(spine_send_next(0), 200);
-    eventually(refused_files() == 1);
-    eventually(spine_metric("\nobservex_outbox_refused_blocks_total ") == 1);
-    fake_set(FAKE_OK);
-    spine_acked[0] = false; /* kept, counted, not stored */
-    for (int i = 0; i < 5; i++)
-        cr_assert_eq(spine_send_next(0), 200);
-    spine_check_all();
-    cr_assert_eq(fake_seen(0), 0);
     cr_assert_eq(spine_stop(), 0);
 }
 

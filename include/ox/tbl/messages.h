@@ -35,6 +35,7 @@ OX_MESSAGE(outboxed,      "struct ox_pack",         "outbox",                   
 OX_MESSAGE(outbox_committed, "struct ox_outbox_group", "the outbox lane",          "outbox",  "owed, never")
 OX_MESSAGE(outbox_sent,   "struct ox_outbox_send",  "a dirty thread",              "outbox",  "owed, never")
 OX_MESSAGE(outbox_tick,   "num",                    "outbox (timer)",              "outbox",  "owed, never")
+OX_MESSAGE(outbox_checked, "struct ox_outbox_check", "a dirty thread",            "outbox",  "owed, never")
 OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",       "outbox",  "owed, never")
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
 /* clang-format on */
