@@ -18,6 +18,8 @@ static const char *
 remedy_of(const char *reason)
 {
     enum ox_reject why;
+    if (strcmp(reason, "refused_by_storage") == 0)
+        return "what storage says; the row is complete below, and cannot be replayed";
     return ox_reject_of_name(reason, &why) ? ox_reject_remedy(why) : "see the reason";
 }
 
@@ -29,10 +31,12 @@ line(const char *name, const char *value)
     putchar('\n');
 }
 
+/* The request, or the row that storage refused. */
 static json_t *
-request_json(const struct ox_dead_letter_record *r)
+record_json(const struct ox_dead_letter_record *r)
 {
-    return json_loadb(r->request.p != NULL ? r->request.p : "", r->request.n, 0, NULL);
+    struct ox_str s = r->columns.n > 0 ? r->columns : r->request;
+    return json_loadb(s.p != NULL ? s.p : "", s.n, 0, NULL);
 }
 
 static void
@@ -62,8 +66,8 @@ show_text(const struct ox_dead_letter_record *r, enum ox_replay_state state)
     line("replayed", ox_replay_state_name(state));
     if (r->wire)
         line("note", "U+FFFD stands in the request where bytes were no UTF-8; `wire` of the line has them");
-    json_t *request = request_json(r);
-    fputs("request    ", stdout);
+    json_t *request = record_json(r);
+    fputs(r->columns.n > 0 ? "columns    " : "request    ", stdout);
     if (request == NULL ||
         json_dumpf(request, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII) != 0)
         fputs("cannot be read", stdout);
@@ -75,13 +79,14 @@ static void
 show_json(const struct ox_dead_letter_record *r, enum ox_replay_state state)
 {
     char when[24];
-    json_t *request = r->damaged ? NULL : request_json(r);
+    json_t *request = r->damaged ? NULL : record_json(r);
     dlq_emit(json_pack("{s:I,s:s,s:s,s:I,s:b,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:o}", "n",
                        (json_int_t)r->number, "id", r->id, "file", r->file, "offset", (json_int_t)r->offset,
                        "damaged", r->damaged, "time", dlq_time(r->time_ns, when), "tenant", r->tenant,
                        "signal", r->signal, "reason", r->reason, "detail", r->detail, "right",
                        r->damaged ? "" : remedy_of(r->reason), "replayed", ox_replay_state_name(state),
-                       "not_utf8", r->wire, "request", request != NULL ? request : json_null()));
+                       "not_utf8", r->wire, r->columns.n > 0 ? "columns" : "request",
+                       request != NULL ? request : json_null()));
 }
 
 /* All records that `word` names; *n of them. */

@@ -26,6 +26,7 @@
 #define CHUNK_BYTES  (256u << 10)
 /* Where the head of a line ends: no JSON string can hold an unescaped quote, so the first place is the right one. */
 #define REQUEST_MEMBER ",\"request\":"
+#define COLUMNS_MEMBER ",\"columns\":"
 #define WIRE_MEMBER    ",\"wire\":\""
 
 struct ox_dead_letter_reader {
@@ -333,12 +334,30 @@ request_of(struct ox_str line, size_t at, bool *wire)
     return rest;
 }
 
+/* Where the head ends and the record begins; NULL: it is no line of ours. A key within the record may have the other
+ * member's name, so the first one is it. */
+static const char *
+head_end(struct ox_str line, bool *columns)
+{
+    const char *request = memmem(line.p, line.n, REQUEST_MEMBER, strlen(REQUEST_MEMBER));
+    const char *row = memmem(line.p, line.n, COLUMNS_MEMBER, strlen(COLUMNS_MEMBER));
+    *columns = row != NULL && (request == NULL || row < request);
+    return *columns ? row : request;
+}
+
+static bool
+is_object(struct ox_str s)
+{
+    return s.n >= 2 && s.p[0] == '{' && s.p[s.n - 1] == '}';
+}
+
 /* Fills what the head of the line says; false: it is not one of ours. */
 static bool
 parse(struct ox_dead_letter_reader *r, struct ox_dead_letter_record *out)
 {
     struct ox_buf head;
-    const char *at = memmem(out->line.p, out->line.n, REQUEST_MEMBER, strlen(REQUEST_MEMBER));
+    bool columns;
+    const char *at = head_end(out->line, &columns);
     json_decref(r->head);
     r->head = NULL;
     if (at == NULL || out->line.p[out->line.n - 1] != '}')
@@ -358,9 +377,11 @@ parse(struct ox_dead_letter_reader *r, struct ox_dead_letter_record *out)
     out->detail = text_at(r->head, "detail");
     out->wal = number_at(r->head, "wal");
     out->ordinal = (uint32_t)json_integer_value(json_object_get(r->head, "ordinal"));
-    out->request = request_of(out->line, (size_t)(at - out->line.p) + strlen(REQUEST_MEMBER), &out->wire);
-    return out->time_ns != 0 && out->tenant[0] != '\0' && out->signal[0] != '\0' && out->request.n >= 2 &&
-           out->request.p[0] == '{' && out->request.p[out->request.n - 1] == '}';
+    size_t member = (size_t)(at - out->line.p) + strlen(columns ? COLUMNS_MEMBER : REQUEST_MEMBER);
+    struct ox_str *record = columns ? &out->columns : &out->request;
+    *record = columns ? (struct ox_str){out->line.p + member, out->line.n - member - 1}
+                      : request_of(out->line, member, &out->wire);
+    return out->time_ns != 0 && out->tenant[0] != '\0' && out->signal[0] != '\0' && is_object(*record);
 }
 
 static void

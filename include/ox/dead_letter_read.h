@@ -39,7 +39,9 @@ struct ox_dead_letter_record {
     uint64_t wal;
     uint32_t ordinal;
     struct ox_str request; /* OTLP/JSON as it stands in the line */
-    bool wire;             /* its bytes were no UTF-8: `request` has U+FFFD in their place */
+    struct ox_str
+        columns; /* of a row that storage refused: JSON; `request` is empty then, nothing can be replayed */
+    bool wire;   /* its bytes were no UTF-8: `request` has U+FFFD in their place */
 };
 
 struct ox_dead_letter_file {

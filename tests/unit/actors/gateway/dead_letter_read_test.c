@@ -114,6 +114,28 @@ Test(dead_letter_read, a_record_has_all_its_fields)
     fault_disk_free(d);
 }
 
+Test(dead_letter_read, a_row_that_storage_refused_has_columns)
+{
+    struct fault_disk *d = fault_disk_new(1);
+    struct ox_dead_letter_record r;
+    struct ox_diag diag;
+    static const char line[] =
+        "{\"time\":\"t\",\"time_ns\":\"9\",\"tenant\":\"b\",\"signal\":\"logs\",\"reason\":\"refused_by_"
+        "storage\","
+        "\"detail\":\"Code: "
+        "469\",\"table\":\"otel_logs\",\"block\":\"7\",\"row\":3,\"columns\":{\"a\":{\"b\":\"1\","
+        "\"request\":\"x\"}}}\n";
+    fault_disk_poke(d, CURRENT, line, strlen(line));
+    struct ox_dead_letter_reader *reader = open_reader(d);
+    cr_assert_eq(ox_dead_letter_reader_next(reader, &r, &diag), OX_OK);
+    cr_expect(!r.damaged && r.time_ns == 9 && r.request.n == 0 && !r.wire);
+    cr_expect(ox_str_eq(r.columns, OX_STR("{\"a\":{\"b\":\"1\",\"request\":\"x\"}}")));
+    cr_expect_str_eq(r.reason, "refused_by_storage");
+    cr_expect_str_eq(r.detail, "Code: 469");
+    ox_dead_letter_reader_close(reader);
+    fault_disk_free(d);
+}
+
 Test(dead_letter_read, lines_come_oldest_first_over_all_files)
 {
     struct fault_disk *d = fault_disk_new(1);
