@@ -48,6 +48,7 @@ bench_post_open(struct bench_post *c, const char *host)
     if (strncmp(host, "http://", 7) == 0)
         host += 7;
     snprintf(c->host, sizeof(c->host), "%s", host);
+    c->key[0] = '\0';
     connect_to(c);
 }
 
@@ -131,13 +132,14 @@ exchange(struct bench_post *c, struct iovec *iov, int n)
 struct bench_reply
 bench_post_send(struct bench_post *c, enum ox_signal signal, enum ox_encoding encoding, struct ox_str body)
 {
-    char head[256];
+    char head[512];
     const char *coding = encoding != OX_ENCODING_IDENTITY ? ox_encoding_name(encoding) : NULL;
     int n = snprintf(head, sizeof(head),
                      "POST /v1/%s HTTP/1.1\r\nhost: %s\r\ncontent-type: application/x-protobuf\r\n%s%s%s"
-                     "content-length: %zu\r\n\r\n",
+                     "%s%s%scontent-length: %zu\r\n\r\n",
                      ox_signal_name(signal), c->host, coding != NULL ? "content-encoding: " : "",
-                     coding != NULL ? coding : "", coding != NULL ? "\r\n" : "", body.n);
+                     coding != NULL ? coding : "", coding != NULL ? "\r\n" : "",
+                     c->key[0] != '\0' ? "x-api-key: " : "", c->key, c->key[0] != '\0' ? "\r\n" : "", body.n);
     struct iovec iov[2] = {{head, (size_t)n}, {(void *)(uintptr_t)body.p, body.n}};
     return exchange(c, iov, 2);
 }

@@ -16,6 +16,7 @@
 struct bench_post {
     int fd;
     char host[64];
+    char key[160]; /* sent as x-api-key unless empty; filled after opening */
 };
 
 struct bench_reply {

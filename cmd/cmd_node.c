@@ -99,6 +99,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
         .tenant_records_max =
             (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
         .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
+        .bodies = &node->bodies,
+        .clock = node->clock,
     };
     node->tenants = ox_tenants_new(&tl);
     if (node->tenants == NULL)

@@ -100,15 +100,30 @@ ox_buf_printf(struct ox_buf *buf, const char *fmt, ...)
     buf->len += (size_t)need;
 }
 
+/* A race lets a little more through, never past the limit of the whole. */
+static bool
+over_part(const struct ox_account *acc, uint64_t before, uint64_t n)
+{
+    const struct ox_account *whole = acc->whole;
+    if (whole == NULL || whole->limit_bytes == 0 || before == 0)
+        return false;
+    uint64_t used = atomic_load_explicit(&whole->used_bytes, memory_order_relaxed);
+    uint64_t free_bytes = used < whole->limit_bytes ? whole->limit_bytes - used : 0;
+    return before + n > OX_ACCOUNT_PART * free_bytes;
+}
+
 ox_err
 ox_account_take(struct ox_account *acc, uint64_t n)
 {
     if (acc == NULL)
         return OX_OK;
+    if (ox_account_take(acc->whole, n) != OX_OK)
+        return OX_E_NOMEM;
     /* relaxed: the counter orders nothing; it only has to add up. */
     uint64_t before = atomic_fetch_add_explicit(&acc->used_bytes, n, memory_order_relaxed);
-    if (acc->limit_bytes != 0 && before + n > acc->limit_bytes) {
+    if ((acc->limit_bytes != 0 && before + n > acc->limit_bytes) || over_part(acc, before, n)) {
         atomic_fetch_sub_explicit(&acc->used_bytes, n, memory_order_relaxed);
+        ox_account_give(acc->whole, n);
         return OX_E_NOMEM;
     }
     return OX_OK;
@@ -121,6 +136,7 @@ ox_account_give(struct ox_account *acc, uint64_t n)
         return;
     uint64_t before = atomic_fetch_sub_explicit(&acc->used_bytes, n, memory_order_relaxed);
     OX_ASSERT(before >= n);
+    ox_account_give(acc->whole, n);
 }
 
 struct ox_body *

@@ -56,6 +56,22 @@ check_room(struct ox_node *node, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* Room that is left, and this tenant's part of it: what can be refused is refused before its body is read. */
+static ox_err
+check_part(struct ox_node *node, struct ox_tenant *tenant, struct ox_diag *diag)
+{
+    uint32_t wal = atomic_load_explicit(&node->wal_fill, memory_order_relaxed);
+    uint32_t outbox = atomic_load_explicit(&node->outbox_fill, memory_order_relaxed);
+    ox_err err = ox_permit_look(node->tenants, tenant, diag);
+    if (err == OX_OK && !ox_tenants_may_fill(node->tenants, tenant, wal > outbox ? wal : outbox, FILL_REFUSE))
+        err = ox_diag_set(
+            diag, OX_E_QUOTA, wal > outbox ? "wal.total_bytes" : "outbox.total_bytes", -1,
+            "storage takes less than arrives, and of what waits for it tenant %s has sent more than "
+            "its part; retry later",
+            tenant->id.name);
+    return err;
+}
+
 static ox_err
 identify(struct ox_node *node, struct ox_http_request *req, struct ox_diag *diag)
 {
@@ -70,6 +86,7 @@ identify(struct ox_node *node, struct ox_http_request *req, struct ox_diag *diag
         return ox_diag_set(diag, err, "tenant.max", -1,
                            "the node serves as many tenants as it may; retry later");
     req->user = tenant;
+    ox_http_request_account(req, &tenant->bodies);
     return OX_OK;
 }
 
@@ -122,6 +139,8 @@ check_headers(struct ox_gateway_port *port, struct ox_http_request *req, struct 
         err = identify(port->node, req, diag);
     if (err == OX_OK)
         err = check_room(port->node, diag);
+    if (err == OX_OK)
+        err = check_part(port->node, req->user, diag);
     return err;
 }
 
@@ -291,6 +310,12 @@ on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg
         ox__gateway_reply_error(gw->port->node, req, OX_E_NOMEM, NULL);
         return;
     }
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (check_part(gw->port->node, in->tenant, &diag) != OX_OK) { /* it may have waited for long */
+        refuse(gw->port->node, in, OX_E_QUOTA, &diag);
+        return;
+    }
     if (ox__intake_is_heavy(in)) {
         ox_err err =
             ox_dirty_submit(self, NULL, ox__intake_prepare, in, OX_K_prepared, ox__intake_free, NULL);
@@ -412,7 +437,7 @@ gateway_stop(struct ox_actor *self, enum ox_exit reason)
 const struct ox_actor_class ox_gateway_class = {
     .name = "gateway",
     .state_size = sizeof(struct gateway),
-    .flags = OX_ACTOR_PINNED,
+    .flags = OX_ACTOR_PINNED | OX_ACTOR_FAIR, /* no tenant's requests wait behind all of another's */
     .on_start = gateway_start,
     .on_message = gateway_message,
     .on_stop = gateway_stop,

@@ -62,7 +62,7 @@ decoded_body(struct ox_intake *in, struct ox_body **out)
         *out = ox_body_hold(req->body);
         return OX_OK;
     }
-    return ox_decompress(encoding, req->body->data, req->body->len, in->body_bytes_max, &in->node->bodies,
+    return ox_decompress(encoding, req->body->data, req->body->len, in->body_bytes_max, &in->tenant->bodies,
                          out, &in->diag);
 }
 
@@ -73,14 +73,14 @@ grpc_body(struct ox_intake *in, struct ox_body **out)
     struct ox_body *body = NULL;
     struct ox_str message;
     ox_err err =
-        ox_grpc_request_message(in->req, in->body_bytes_max, &in->node->bodies, &body, &message, &in->diag);
+        ox_grpc_request_message(in->req, in->body_bytes_max, &in->tenant->bodies, &body, &message, &in->diag);
     if (err != OX_OK)
         return err;
     if ((const uint8_t *)message.p == body->data && message.n == body->len) {
         *out = body;
         return OX_OK;
     }
-    *out = ox_body_new(message.n, &in->node->bodies);
+    *out = ox_body_new(message.n, &in->tenant->bodies);
     if (*out != NULL) {
         memcpy((*out)->data, message.p, message.n);
         (*out)->len = message.n;
@@ -97,7 +97,7 @@ json_body(struct ox_intake *in, struct ox_body **out)
     if (err != OX_OK)
         return err;
     struct ox_str text = {(const char *)json->data, json->len};
-    err = ox_otlp_from_json(in->signal, text, in->limits, &in->node->bodies, out, &in->diag);
+    err = ox_otlp_from_json(in->signal, text, in->limits, &in->tenant->bodies, out, &in->diag);
     ox_body_drop(json);
     return err;
 }

@@ -22,6 +22,7 @@ struct ox_tenants {
     uint32_t *index; /* open addressing, index_cap a power of two; value = entry + 1, 0 = empty */
     uint32_t index_cap;
     _Atomic uint64_t records_in_flight;
+    _Atomic uint64_t recent; /* of all tenants */
 };
 
 static uint32_t
@@ -40,6 +41,8 @@ ox_tenants_new(const struct ox_tenants_limits *limits)
     if (dir == NULL)
         return NULL;
     dir->limits = *limits;
+    if (dir->limits.clock == NULL)
+        dir->limits.clock = ox_clock_real();
     dir->index_cap = index_capacity(limits->tenants_max);
     dir->entries = calloc(limits->tenants_max, sizeof(*dir->entries));
     dir->index = calloc(dir->index_cap, sizeof(*dir->index));
@@ -91,6 +94,7 @@ insert(struct ox_tenants *dir, const struct ox_tenant_id *id, struct ox_tenant *
         return OX_E_NOMEM;
     tenant->id = *id;
     tenant->index = dir->n;
+    tenant->bodies.whole = dir->limits.bodies;
     dir->entries[dir->n++] = tenant;
     dir->index[slot] = dir->n;
     *out = tenant;
@@ -130,29 +134,89 @@ ox_tenants_count(struct ox_tenants *dir)
     return n;
 }
 
+/* ---- what was admitted of late ---- */
+
+/* One word, so that it changes in one step: the count below, the period in which it was true above. */
+#define PERIOD_NS   8000000000ull /* a count is halved as often as this: some seconds of the past matter */
+#define COUNT_BITS  40
+#define COUNT_MAX   ((1ull << COUNT_BITS) - 1)
+#define PERIOD_MASK ((1ull << (64 - COUNT_BITS)) - 1)
+
+static uint64_t
+period_now(const struct ox_tenants *dir)
+{
+    return (ox_clock_monotonic_ns(dir->limits.clock) / PERIOD_NS) & PERIOD_MASK;
+}
+
+static uint64_t
+count_at(uint64_t word, uint64_t period)
+{
+    uint64_t passed = (period - (word >> COUNT_BITS)) & PERIOD_MASK;
+    return passed < COUNT_BITS ? (word & COUNT_MAX) >> passed : 0;
+}
+
+static void
+recent_add(_Atomic uint64_t *recent, uint64_t period, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(recent, memory_order_relaxed), count;
+    do {
+        count = count_at(old, period) + n;
+        count = count < COUNT_MAX ? count : COUNT_MAX;
+    } while (!atomic_compare_exchange_weak_explicit(recent, &old, period << COUNT_BITS | count,
+                                                    memory_order_relaxed, memory_order_relaxed));
+}
+
+bool
+ox_tenants_may_fill(struct ox_tenants *dir, const struct ox_tenant *tenant, uint32_t fill, uint32_t full)
+{
+    if (fill + OX_FILL_SHARED <= full)
+        return true;
+    if (fill >= full)
+        return false;
+    uint64_t period = period_now(dir);
+    uint64_t all = count_at(atomic_load_explicit(&dir->recent, memory_order_relaxed), period);
+    uint64_t own = count_at(atomic_load_explicit(&tenant->recent, memory_order_relaxed), period);
+    /* own / all <= 1/2 where sharing begins, falling to 0 at the end */
+    return own * 2 * OX_FILL_SHARED <= all * (full - fill);
+}
+
+/* ---- permits ---- */
+
 /* The counters order nothing (relaxed): they are bounds, and a race lets one more request in at most. */
+ox_err
+ox_permit_look(struct ox_tenants *dir, const struct ox_tenant *tenant, struct ox_diag *diag)
+{
+    const struct ox_tenants_limits *lim = &dir->limits;
+    uint64_t node = atomic_load_explicit(&dir->records_in_flight, memory_order_relaxed);
+    uint64_t own = atomic_load_explicit(&tenant->records_in_flight, memory_order_relaxed);
+    uint32_t requests = atomic_load_explicit(&tenant->requests_in_flight, memory_order_relaxed);
+    if (node >= lim->node_records_max)
+        return ox_diag_set(diag, OX_E_OVERLOAD, "gateway.records_in_flight", -1,
+                           "%llu records are in flight on this node, the bound is %llu; retry later",
+                           (unsigned long long)node, (unsigned long long)lim->node_records_max);
+    if (own >= lim->tenant_records_max)
+        return ox_diag_set(diag, OX_E_QUOTA, "tenant.records_in_flight", -1,
+                           "tenant %s has %llu records in flight, the bound is %llu; retry later",
+                           tenant->id.name, (unsigned long long)own,
+                           (unsigned long long)lim->tenant_records_max);
+    if (requests >= lim->tenant_requests_max)
+        return ox_diag_set(diag, OX_E_QUOTA, "tenant.requests_in_flight", -1,
+                           "tenant %s has %u requests in flight, the bound is %u; retry later",
+                           tenant->id.name, requests, lim->tenant_requests_max);
+    return OX_OK;
+}
+
 ox_err
 ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records, bool forced,
                struct ox_permit *out, struct ox_diag *diag)
 {
-    const struct ox_tenants_limits *lim = &dir->limits;
     if (!forced) {
-        uint64_t node = atomic_load_explicit(&dir->records_in_flight, memory_order_relaxed);
-        uint64_t own = atomic_load_explicit(&tenant->records_in_flight, memory_order_relaxed);
-        uint32_t requests = atomic_load_explicit(&tenant->requests_in_flight, memory_order_relaxed);
-        if (node >= lim->node_records_max)
-            return ox_diag_set(diag, OX_E_OVERLOAD, "gateway.records_in_flight", -1,
-                               "%llu records are in flight on this node, the bound is %llu; retry later",
-                               (unsigned long long)node, (unsigned long long)lim->node_records_max);
-        if (own >= lim->tenant_records_max)
-            return ox_diag_set(diag, OX_E_QUOTA, "tenant.records_in_flight", -1,
-                               "tenant %s has %llu records in flight, the bound is %llu; retry later",
-                               tenant->id.name, (unsigned long long)own,
-                               (unsigned long long)lim->tenant_records_max);
-        if (requests >= lim->tenant_requests_max)
-            return ox_diag_set(diag, OX_E_QUOTA, "tenant.requests_in_flight", -1,
-                               "tenant %s has %u requests in flight, the bound is %u; retry later",
-                               tenant->id.name, requests, lim->tenant_requests_max);
+        ox_err err = ox_permit_look(dir, tenant, diag);
+        if (err != OX_OK)
+            return err;
+        uint64_t period = period_now(dir);
+        recent_add(&dir->recent, period, records);
+        recent_add(&tenant->recent, period, records);
     }
     atomic_fetch_add_explicit(&dir->records_in_flight, records, memory_order_relaxed);
     atomic_fetch_add_explicit(&tenant->records_in_flight, records, memory_order_relaxed);

@@ -42,7 +42,6 @@ struct wal {
     struct ox_lane *lane;
     /* requests for the next group */
     struct ox_append *waiting_head, *waiting_tail;
-    uint32_t n_waiting;
     struct ox_recent *recent;
     struct ox_append *joiners; /* repeats of requests that wait for their commit */
     bool committing;
@@ -235,14 +234,14 @@ commit_next(struct ox_actor *self, struct wal *w)
     group->journal = w->journal;
     group->clock = w->node->clock;
     group->node = w->node;
-    group->head = w->waiting_head;
-    group->n = w->n_waiting;
+    group->n = ox__wal_group_take(&w->waiting_head, &group->head);
     ox_err err = ox_dirty_submit(self, w->lane, ox__wal_commit_job, group, OX_K_wal_committed,
                                  ox__wal_group_free, NULL);
     if (err != OX_OK) /* the lane has one place for us and we are one */
         ox_panic("the log's lane refused a commit: %s", ox_err_text(err));
-    w->waiting_head = w->waiting_tail = NULL;
-    w->n_waiting = 0;
+    w->waiting_tail = w->waiting_head;
+    while (w->waiting_tail != NULL && w->waiting_tail->next != NULL)
+        w->waiting_tail = w->waiting_tail->next;
     w->committing = true;
 }
 
@@ -346,7 +345,6 @@ on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     else
         w->waiting_head = append;
     w->waiting_tail = append;
-    w->n_waiting++;
     if (w->node->config->wal_ack == OX_ACK_INTERVAL)
         answer_early(append);
     commit_soon(self, w);

@@ -12,7 +12,7 @@
 #include "ox/ledger.h"
 #include "ox/spine.h"
 
-/* One group commit: everything that waited when the previous one ended. */
+/* One group commit: what waited when the previous one ended, see wal_group.c. */
 struct ox_wal_group {
     struct ox_journal *journal;
     const struct ox_clock *clock;
@@ -23,6 +23,12 @@ struct ox_wal_group {
     double seconds;
     ox_err err;
 };
+
+/* Of the requests in one group; one may overshoot. A disk that syncs this in 20 ms is busy by bytes, not by syncs. */
+#define OX_WAL_GROUP_BYTES (4u << 20)
+/* Moves the next group from the list of those that wait (in the order of arrival, which each tenant's keep) to a list
+ * of its own; returns how many. waiting: steal, what is left stays. */
+uint32_t ox__wal_group_take(struct ox_append **waiting, struct ox_append **group);
 
 /* Segments to remove: one of each journal at most. 0 = none. */
 struct ox_wal_release {

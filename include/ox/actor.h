@@ -288,7 +288,7 @@ struct ox_lane; /* a thread of its own with its own queue */
 /* A lane for jobs that must not queue behind others (the journal's fdatasync). name: copied; queue_max jobs
  * may wait. Lives until the runtime stops. Any thread. */
 OX_MUST_USE ox_err ox_lane_new(const char *name, uint32_t queue_max, struct ox_lane **lane);
-/* Runs fn(arg) on a dirty thread (lane NULL: the common pool), in order per lane; afterwards the actor gets a
+/* Runs fn(arg) on a dirty thread (lane NULL: the common pool, where tenants take turns), in order per lane; afterwards the actor gets a
  * message (kind, *ref, data = arg, drop). When the actor ended meanwhile, drop(arg) runs on the dirty thread
  * instead. arg: take on OK. OVERLOAD: the queue is full or pending_max reached. fn must not panic: on a
  * dirty thread a failed assertion ends the process. ref may be NULL. Own. */

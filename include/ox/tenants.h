@@ -17,14 +17,19 @@
 #include <stdatomic.h>
 
 #include "ox/base.h"
+#include "ox/buf.h"
+#include "ox/clock.h"
 
 struct ox_tenant {
     struct ox_tenant_id id;
     uint32_t index; /* position in the directory: small, dense, stable for the life of the process */
     _Atomic uint64_t records_in_flight;
     _Atomic uint32_t requests_in_flight;
-    uint32_t parked;        /* parcels that the tenant's actor could not take yet; the wal actor's alone */
-    _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
+    struct ox_account bodies; /* request bytes in memory: a part of the node's */
+    uint64_t grouped;         /* bytes in the group that the wal actor is making; its alone */
+    _Atomic uint64_t recent;  /* admitted records, halved again and again: see ox_tenants_may_fill */
+    uint32_t parked;          /* parcels that the tenant's actor could not take yet; the wal actor's alone */
+    _Atomic uint64_t actor;   /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
     /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends
      * `quarantine_changed`. Relaxed: a late reader admits or diverts one request more or less. */
     _Atomic uint32_t quarantined;
@@ -42,6 +47,8 @@ struct ox_tenants_limits {
     uint64_t node_records_max;   /* a request that finds room may overshoot by its own size */
     uint64_t tenant_records_max; /* likewise */
     uint32_t tenant_requests_max;
+    struct ox_account *bodies;    /* lend, for the life of the directory; NULL = none */
+    const struct ox_clock *clock; /* lend; NULL = the real one */
 };
 
 struct ox_tenants;
@@ -73,6 +80,17 @@ struct ox_permit {
  */
 OX_MUST_USE ox_err ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records,
                                   bool forced, struct ox_permit *out, struct ox_diag *diag);
+/* What ox_permit_take would say now, for a record or two; takes nothing. */
+OX_MUST_USE ox_err ox_permit_look(struct ox_tenants *dir, const struct ox_tenant *tenant,
+                                  struct ox_diag *diag);
+/*
+ * Whether a tenant may send more while a journal is filled to `fill` permille and takes nothing past `full`. The last
+ * OX_FILL_SHARED permille before that are for those who send little: the fuller, the smaller the part of what all
+ * tenants sent of late that one may have. Sent of late is what was admitted, half of it forgotten every few seconds.
+ */
+#define OX_FILL_SHARED 150
+bool ox_tenants_may_fill(struct ox_tenants *dir, const struct ox_tenant *tenant, uint32_t fill,
+                         uint32_t full);
 /* Gives it back and zeroes it. */
 void ox_permit_give(struct ox_permit *permit);
 /* Records in flight on this node. */

@@ -5,7 +5,8 @@
  *
  * Owns:    jobs that wait or run; their arg, until the completion was delivered.
  * Threads: submit from any loop; jobs run on the lane's threads.
- * Bounds:  dirty_queue_max, a lane's queue_max; LANES_MAX lanes.
+ * Bounds:  dirty_queue_max, a lane's queue_max; LANES_MAX lanes. The pool's jobs begin by turns among tenants
+ *          (ox/share.h), a lane's in order.
  * Fails:   OVERLOAD, NOMEM, UNAVAILABLE while stopping.
  */
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct job {
     void (*drop)(void *arg);
     ox_pid owner;
     uint64_t ref;
+    uint32_t tenant; /* whose turn it takes; 0 = nobody's */
 };
 
 struct ox_lane {
@@ -30,7 +32,7 @@ struct ox_lane {
     pthread_mutex_t lock;
     pthread_cond_t work;
     /* under lock */
-    struct job *head, *tail;
+    struct ox_share jobs; /* of the pool by tenant; a lane keeps the order of nobody */
     uint32_t n, max;
     bool stop;
     /* start and stop only */
@@ -59,14 +61,18 @@ job_run(struct ox_lane *lane, struct job *job)
 static struct job *
 job_take(struct ox_lane *lane)
 {
-    struct job *job = lane->head;
-    if (job == NULL)
-        return NULL;
-    lane->head = job->next;
-    if (lane->head == NULL)
-        lane->tail = NULL;
-    lane->n--;
+    uint32_t tenant;
+    struct job *job = ox_share_pop(&lane->jobs, &tenant, NULL);
+    lane->n -= job != NULL;
     return job;
+}
+
+/* Under lane->lock. */
+static void
+charge(struct ox_lane *lane, uint32_t tenant, uint64_t ns)
+{
+    ox_share_spent(&lane->jobs, tenant == 0, ns);
+    ox_share_charge(&lane->jobs, tenant, ns);
 }
 
 static void *
@@ -77,9 +83,12 @@ lane_main(void *arg)
     for (;;) {
         struct job *job = lane->stop ? NULL : job_take(lane);
         if (job != NULL) {
+            uint32_t tenant = job->tenant;
+            uint64_t began = ox_now_ns();
             ox__unlock(&lane->lock);
             job_run(lane, job);
             ox__lock(&lane->lock);
+            charge(lane, tenant, ox_now_ns() - began);
         } else if (lane->stop) {
             break;
         } else {
@@ -104,6 +113,8 @@ lane_stop(struct ox_lane *lane)
             job->drop(job->arg);
         free(job);
     }
+    if (lane->jobs.heap != NULL)
+        ox_share_fini(&lane->jobs);
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->work);
     free(lane);
@@ -144,7 +155,9 @@ lane_new(const char *name, uint32_t queue_max, uint32_t threads, struct ox_lane 
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->work, NULL);
     lane->max = queue_max;
-    ox_err err = lane_threads(lane, threads);
+    ox_err err = ox_share_init(&lane->jobs, offsetof(struct job, next));
+    if (err == OX_OK)
+        err = lane_threads(lane, threads);
     if (err == OX_OK)
         err = lane_add(lane);
     if (err != OX_OK)
@@ -167,11 +180,7 @@ enqueue(struct ox_lane *lane, struct job *job)
     ox__lock(&lane->lock);
     ox_err err = lane->stop ? OX_E_UNAVAILABLE : lane->n >= lane->max ? OX_E_OVERLOAD : OX_OK;
     if (err == OX_OK) {
-        if (lane->tail != NULL)
-            lane->tail->next = job;
-        else
-            lane->head = job;
-        lane->tail = job;
+        ox_share_push(&lane->jobs, job->tenant, job, 0);
         lane->n++;
         pthread_cond_signal(&lane->work);
     }
@@ -199,7 +208,9 @@ ox_dirty_submit(struct ox_actor *self, struct ox_lane *lane, void (*fn)(void *ar
         free(job);
         return err;
     }
-    *job = (struct job){NULL, fn, arg, drop, self->pid, own_ref};
+    *job = (struct job){.fn = fn, .arg = arg, .drop = drop, .owner = self->pid, .ref = own_ref};
+    if (lane == NULL) /* who serves tenants by turns has its jobs done so as well */
+        job->tenant = self->fair != NULL ? msg->cause.tenant : self->cause.tenant;
     if (ref != NULL)
         *ref = own_ref;
     err = enqueue(lane != NULL ? lane : ox__rt->pool, job);
@@ -242,7 +253,9 @@ ox__lanes_run(uint32_t nth)
         if (lanes[i]->n == 0 || nth-- > 0)
             continue;
         struct job *job = job_take(lanes[i]);
+        uint32_t tenant = job->tenant;
         job_run(lanes[i], job);
+        charge(lanes[i], tenant, 1);
         return;
     }
 }

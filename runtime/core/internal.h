@@ -24,7 +24,7 @@
 #include "ox/metric.h"
 #include "ox/random.h"
 #include "ox/runtime.h"
-#include "runtime/core/share.h"
+#include "ox/share.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -119,7 +119,7 @@ struct ox_actor {
     /* under slot->lock */
     enum ox__run run;
     struct ox_msg *head, *tail;
-    struct ox__share *fair; /* OX_ACTOR_FAIR: ordinary messages wait here instead */
+    struct ox_share *fair; /* OX_ACTOR_FAIR: ordinary messages wait here instead */
     uint32_t msgs, controls;
     uint64_t bytes;
     struct ox__pends pends;
@@ -192,7 +192,7 @@ struct ox__loop {
     bool busy_active; /* own thread */
 
     pthread_mutex_t ready_lock;
-    struct ox__share ready; /* actors, by the tenant of their own cause */
+    struct ox_share ready; /* actors, by the tenant of their own cause */
     /* relaxed: a hint for placing actors; the queue itself is under the lock */
     _Atomic uint32_t ready_n;
     _Atomic uint64_t longest_ns; /* turn; relaxed: written by the loop, read by whoever scrapes */

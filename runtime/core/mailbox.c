@@ -45,8 +45,8 @@ is_ordinary(const struct ox_msg *msg)
 static bool
 over_share(const struct ox_actor *actor, const struct ox_msg *msg)
 {
-    const struct ox__flow *flow =
-        msg->cause.tenant != 0 ? ox__share_flow(actor->fair, msg->cause.tenant) : NULL;
+    const struct ox_flow *flow =
+        msg->cause.tenant != 0 ? ox_share_flow(actor->fair, msg->cause.tenant) : NULL;
     if (flow == NULL || flow->n == 0)
         return false;
     return flow->n >= actor->limits.mailbox_msgs_max - actor->msgs ||
@@ -79,7 +79,7 @@ ox__mailbox_init(struct ox_actor *actor)
     actor->fair = calloc(1, sizeof(*actor->fair));
     if (actor->fair == NULL)
         return OX_E_NOMEM;
-    if (ox__share_init(actor->fair, offsetof(struct ox_msg, next)) == OX_OK)
+    if (ox_share_init(actor->fair, offsetof(struct ox_msg, next)) == OX_OK)
         return OX_OK;
     free(actor->fair);
     actor->fair = NULL;
@@ -90,7 +90,7 @@ void
 ox__mailbox_fini(struct ox_actor *actor)
 {
     if (actor->fair != NULL)
-        ox__share_fini(actor->fair);
+        ox_share_fini(actor->fair);
     free(actor->fair);
     actor->fair = NULL;
 }
@@ -106,8 +106,8 @@ ox__mailbox_charge(struct ox_actor *actor, uint32_t tenant, uint64_t cost_ns)
 {
     if (actor->fair == NULL)
         return;
-    ox__share_spent(actor->fair, tenant == 0, cost_ns);
-    ox__share_charge(actor->fair, tenant, cost_ns);
+    ox_share_spent(actor->fair, tenant == 0, cost_ns);
+    ox_share_charge(actor->fair, tenant, cost_ns);
 }
 
 static void
@@ -125,7 +125,7 @@ void
 ox__mailbox_push(struct ox_actor *actor, struct ox_msg *msg)
 {
     if (actor->fair != NULL && is_ordinary(msg))
-        ox__share_push(actor->fair, msg->cause.tenant, msg, msg->bytes);
+        ox_share_push(actor->fair, msg->cause.tenant, msg, msg->bytes);
     else
         queue_push(actor, msg);
     if (is_ordinary(msg)) {
@@ -165,7 +165,7 @@ take_head(struct ox_actor *actor)
     uint32_t tenant;
     struct ox_msg *msg = actor->head;
     if (msg == NULL) {
-        msg = actor->fair != NULL ? ox__share_pop(actor->fair, &tenant, bytes_of) : NULL;
+        msg = actor->fair != NULL ? ox_share_pop(actor->fair, &tenant, bytes_of) : NULL;
     } else {
         actor->head = msg->next;
         if (actor->head == NULL)

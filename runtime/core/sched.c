@@ -50,7 +50,7 @@ ox__ready_push(struct ox_actor *actor)
     struct ox__loop *loop = &ox__rt->loops[actor->home];
     ox__lock(&loop->ready_lock);
     actor->ready_ns = ox_now_ns();
-    ox__share_push(&loop->ready, actor->cause.tenant, actor, 0);
+    ox_share_push(&loop->ready, actor->cause.tenant, actor, 0);
     atomic_fetch_add_explicit(&loop->ready_n, 1, memory_order_relaxed);
     ox__unlock(&loop->ready_lock);
     ox__loop_wake(loop);
@@ -69,7 +69,7 @@ ox__ready_pick(struct ox__loop *loop, uint32_t nth)
 {
     uint32_t tenant;
     ox__lock(&loop->ready_lock);
-    struct ox_actor *actor = picked(loop, ox__share_pick(&loop->ready, nth, &tenant));
+    struct ox_actor *actor = picked(loop, ox_share_pick(&loop->ready, nth, &tenant));
     ox__unlock(&loop->ready_lock);
     return actor;
 }
@@ -79,7 +79,7 @@ ox__ready_pop(struct ox__loop *loop)
 {
     uint32_t tenant;
     ox__lock(&loop->ready_lock);
-    struct ox_actor *actor = picked(loop, ox__share_pop(&loop->ready, &tenant, NULL));
+    struct ox_actor *actor = picked(loop, ox_share_pop(&loop->ready, &tenant, NULL));
     ox__unlock(&loop->ready_lock);
     return actor;
 }
@@ -89,8 +89,8 @@ ox__ready_charge(struct ox__loop *loop, const struct ox_actor *actor, uint32_t t
 {
     uint32_t payer = tenant != 0 ? tenant : actor->cause.tenant;
     ox__lock(&loop->ready_lock);
-    ox__share_spent(&loop->ready, actor->cause.tenant == 0, cost_ns);
-    ox__share_charge(&loop->ready, payer, cost_ns);
+    ox_share_spent(&loop->ready, actor->cause.tenant == 0, cost_ns);
+    ox_share_charge(&loop->ready, payer, cost_ns);
     ox__unlock(&loop->ready_lock);
     if (payer != 0)
         OX_METRIC_ADD_L(OX_M_tenant_turn_ns, cost_ns, ox_str_of(ox_tenant_name(payer)));
@@ -213,7 +213,7 @@ ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv)
     loop->index = index;
     pthread_mutex_init(&loop->ready_lock, NULL);
     pthread_mutex_init(&loop->timers_lock, NULL);
-    if (ox__share_init(&loop->ready, offsetof(struct ox_actor, ready_next)) != OX_OK)
+    if (ox_share_init(&loop->ready, offsetof(struct ox_actor, ready_next)) != OX_OK)
         return OX_E_NOMEM;
     if (!with_uv)
         return OX_OK;
@@ -240,7 +240,7 @@ ox__loop_fini(struct ox__loop *loop)
         OX_LOG_ERROR("runtime", "a loop still had open handles at its end", OX_F_U64("loop", loop->index));
     ox__timers_fini(loop);
     if (loop->ready.heap != NULL)
-        ox__share_fini(&loop->ready);
+        ox_share_fini(&loop->ready);
     pthread_mutex_destroy(&loop->ready_lock);
     pthread_mutex_destroy(&loop->timers_lock);
 }

@@ -7,7 +7,7 @@
  * Bounds:  flows that say nothing (empty, not in debt) are swept out when their number has doubled.
  * Fails:   NOMEM at init; later the tenant without a flow shares that of nobody.
  */
-#include "runtime/core/share.h"
+#include "ox/share.h"
 
 #include <stdlib.h>
 
@@ -27,13 +27,13 @@
 #define DEBT_MAX 100000000ull
 
 static void **
-link_of(const struct ox__share *share, void *item)
+link_of(const struct ox_share *share, void *item)
 {
     return (void **)((char *)item + share->link);
 }
 
 ox_err
-ox__share_init(struct ox__share *share, size_t link)
+ox_share_init(struct ox_share *share, size_t link)
 {
     memset(share, 0, sizeof(*share));
     share->link = link;
@@ -45,17 +45,17 @@ ox__share_init(struct ox__share *share, size_t link)
     share->buckets_n = BUCKETS_MIN;
     if (share->heap != NULL && share->buckets != NULL)
         return OX_OK;
-    ox__share_fini(share);
+    ox_share_fini(share);
     return OX_E_NOMEM;
 }
 
 void
-ox__share_fini(struct ox__share *share)
+ox_share_fini(struct ox_share *share)
 {
     OX_ASSERT(share->n == 0);
     for (uint32_t i = 0; share->buckets != NULL && i < share->buckets_n; i++) {
         while (share->buckets[i] != NULL) {
-            struct ox__flow *flow = share->buckets[i];
+            struct ox_flow *flow = share->buckets[i];
             share->buckets[i] = flow->next;
             free(flow);
         }
@@ -70,20 +70,20 @@ ox__share_fini(struct ox__share *share)
 /* ---- the heap ---- */
 
 static bool
-before(const struct ox__flow *a, const struct ox__flow *b)
+before(const struct ox_flow *a, const struct ox_flow *b)
 {
     return a->used != b->used ? a->used < b->used : a->order < b->order;
 }
 
 static void
-put(struct ox__share *share, uint32_t at, struct ox__flow *flow)
+put(struct ox_share *share, uint32_t at, struct ox_flow *flow)
 {
     share->heap[at] = flow;
     flow->at = at;
 }
 
 static void
-rise(struct ox__share *share, struct ox__flow *flow)
+rise(struct ox_share *share, struct ox_flow *flow)
 {
     uint32_t at = flow->at;
     while (at > 0 && before(flow, share->heap[(at - 1) / 2])) {
@@ -94,7 +94,7 @@ rise(struct ox__share *share, struct ox__flow *flow)
 }
 
 static void
-sink(struct ox__share *share, struct ox__flow *flow)
+sink(struct ox_share *share, struct ox_flow *flow)
 {
     uint32_t at = flow->at;
     for (;;) {
@@ -112,16 +112,16 @@ sink(struct ox__share *share, struct ox__flow *flow)
 }
 
 static void
-heap_add(struct ox__share *share, struct ox__flow *flow)
+heap_add(struct ox_share *share, struct ox_flow *flow)
 {
     flow->at = share->heap_n++;
     rise(share, flow);
 }
 
 static void
-heap_remove(struct ox__share *share, struct ox__flow *flow)
+heap_remove(struct ox_share *share, struct ox_flow *flow)
 {
-    struct ox__flow *last = share->heap[--share->heap_n];
+    struct ox_flow *last = share->heap[--share->heap_n];
     if (last != flow) {
         last->at = flow->at;
         rise(share, last);
@@ -132,35 +132,35 @@ heap_remove(struct ox__share *share, struct ox__flow *flow)
 
 /* ---- flows ---- */
 
-static struct ox__flow **
-bucket(const struct ox__share *share, uint32_t tenant)
+static struct ox_flow **
+bucket(const struct ox_share *share, uint32_t tenant)
 {
     return &share->buckets[tenant & (share->buckets_n - 1)]; /* indices are dense: no need to mix them */
 }
 
-static struct ox__flow *
-find(const struct ox__share *share, uint32_t tenant)
+static struct ox_flow *
+find(const struct ox_share *share, uint32_t tenant)
 {
-    struct ox__flow *flow = *bucket(share, tenant);
+    struct ox_flow *flow = *bucket(share, tenant);
     while (flow != NULL && flow->tenant != tenant)
         flow = flow->next;
     return flow;
 }
 
-const struct ox__flow *
-ox__share_flow(const struct ox__share *share, uint32_t tenant)
+const struct ox_flow *
+ox_share_flow(const struct ox_share *share, uint32_t tenant)
 {
     return tenant == 0 ? &share->nobody : find(share, tenant);
 }
 
 /* Flows that are empty and owe nothing are as good as new ones. */
 static void
-sweep(struct ox__share *share)
+sweep(struct ox_share *share)
 {
     for (uint32_t i = 0; i < share->buckets_n; i++) {
-        struct ox__flow **at = &share->buckets[i];
+        struct ox_flow **at = &share->buckets[i];
         while (*at != NULL) {
-            struct ox__flow *flow = *at;
+            struct ox_flow *flow = *at;
             if (flow->n > 0 || flow->used > share->clock) {
                 at = &flow->next;
                 continue;
@@ -174,11 +174,11 @@ sweep(struct ox__share *share)
 }
 
 static bool
-grow_heap(struct ox__share *share)
+grow_heap(struct ox_share *share)
 {
     if (share->flows_n < share->heap_cap)
         return true;
-    struct ox__flow **heap = realloc(share->heap, (size_t)share->heap_cap * 2 * sizeof(struct ox__flow *));
+    struct ox_flow **heap = realloc(share->heap, (size_t)share->heap_cap * 2 * sizeof(struct ox_flow *));
     if (heap == NULL)
         return false;
     share->heap = heap;
@@ -188,15 +188,15 @@ grow_heap(struct ox__share *share)
 
 /* More buckets are only faster: without memory it stays as it is. */
 static void
-grow_buckets(struct ox__share *share)
+grow_buckets(struct ox_share *share)
 {
     uint32_t n = share->buckets_n * 2;
-    struct ox__flow **buckets = share->flows_n < share->buckets_n ? NULL : calloc(n, sizeof(*buckets));
+    struct ox_flow **buckets = share->flows_n < share->buckets_n ? NULL : calloc(n, sizeof(*buckets));
     if (buckets == NULL)
         return;
     for (uint32_t i = 0; i < share->buckets_n; i++) {
         while (share->buckets[i] != NULL) {
-            struct ox__flow *flow = share->buckets[i];
+            struct ox_flow *flow = share->buckets[i];
             share->buckets[i] = flow->next;
             flow->next = buckets[flow->tenant & (n - 1)];
             buckets[flow->tenant & (n - 1)] = flow;
@@ -208,10 +208,10 @@ grow_buckets(struct ox__share *share)
 }
 
 /* The tenant's flow, made when it is new; that of nobody when there is no memory. */
-static struct ox__flow *
-flow_of(struct ox__share *share, uint32_t tenant)
+static struct ox_flow *
+flow_of(struct ox_share *share, uint32_t tenant)
 {
-    struct ox__flow *flow = tenant == 0 ? &share->nobody : find(share, tenant);
+    struct ox_flow *flow = tenant == 0 ? &share->nobody : find(share, tenant);
     if (OX_LIKELY(flow != NULL))
         return flow;
     if (share->flows_n >= share->sweep_at)
@@ -233,9 +233,9 @@ flow_of(struct ox__share *share, uint32_t tenant)
 /* ---- items ---- */
 
 void
-ox__share_push(struct ox__share *share, uint32_t tenant, void *item, uint64_t bytes)
+ox_share_push(struct ox_share *share, uint32_t tenant, void *item, uint64_t bytes)
 {
-    struct ox__flow *flow = flow_of(share, tenant);
+    struct ox_flow *flow = flow_of(share, tenant);
     *link_of(share, item) = NULL;
     if (flow->tail != NULL)
         *link_of(share, flow->tail) = item;
@@ -255,7 +255,7 @@ ox__share_push(struct ox__share *share, uint32_t tenant, void *item, uint64_t by
 }
 
 static void
-taken(struct ox__share *share, struct ox__flow *flow, uint64_t bytes)
+taken(struct ox_share *share, struct ox_flow *flow, uint64_t bytes)
 {
     flow->n--;
     flow->bytes -= bytes;
@@ -265,19 +265,19 @@ taken(struct ox__share *share, struct ox__flow *flow, uint64_t bytes)
         heap_remove(share, flow);
 }
 
-static struct ox__flow *
-next_flow(const struct ox__share *share)
+static struct ox_flow *
+next_flow(const struct ox_share *share)
 {
     bool nobody = share->nobody.n > 0;
     if (share->heap_n == 0)
-        return nobody ? (struct ox__flow *)&share->nobody : NULL;
-    return nobody && share->balance <= 0 ? (struct ox__flow *)&share->nobody : share->heap[0];
+        return nobody ? (struct ox_flow *)&share->nobody : NULL;
+    return nobody && share->balance <= 0 ? (struct ox_flow *)&share->nobody : share->heap[0];
 }
 
 void *
-ox__share_pop(struct ox__share *share, uint32_t *tenant, uint64_t (*bytes_of)(const void *item))
+ox_share_pop(struct ox_share *share, uint32_t *tenant, uint64_t (*bytes_of)(const void *item))
 {
-    struct ox__flow *flow = next_flow(share);
+    struct ox_flow *flow = next_flow(share);
     if (flow == NULL)
         return NULL;
     void *item = flow->head;
@@ -293,9 +293,9 @@ ox__share_pop(struct ox__share *share, uint32_t *tenant, uint64_t (*bytes_of)(co
 }
 
 void *
-ox__share_pick(struct ox__share *share, uint32_t nth, uint32_t *tenant)
+ox_share_pick(struct ox_share *share, uint32_t nth, uint32_t *tenant)
 {
-    struct ox__flow *flow = &share->nobody;
+    struct ox_flow *flow = &share->nobody;
     if (nth >= share->n)
         return NULL;
     for (uint32_t i = 0; nth >= flow->n; i++) {
@@ -320,9 +320,9 @@ ox__share_pick(struct ox__share *share, uint32_t nth, uint32_t *tenant)
 }
 
 void
-ox__share_charge(struct ox__share *share, uint32_t tenant, uint64_t cost)
+ox_share_charge(struct ox_share *share, uint32_t tenant, uint64_t cost)
 {
-    struct ox__flow *flow = tenant == 0 || cost == 0 ? &share->nobody : flow_of(share, tenant);
+    struct ox_flow *flow = tenant == 0 || cost == 0 ? &share->nobody : flow_of(share, tenant);
     if (flow == &share->nobody)
         return;
     if (flow->used < share->clock)
@@ -338,7 +338,7 @@ ox__share_charge(struct ox__share *share, uint32_t tenant, uint64_t cost)
 }
 
 void
-ox__share_spent(struct ox__share *share, bool nobody, uint64_t cost)
+ox_share_spent(struct ox_share *share, bool nobody, uint64_t cost)
 {
     int64_t step = cost < BALANCE_MAX ? (int64_t)cost : BALANCE_MAX;
     int64_t balance = share->balance + (nobody ? step : -step);

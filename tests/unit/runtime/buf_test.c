@@ -51,3 +51,19 @@ Test(buf, bodies_are_charged_to_their_account)
     ox_body_drop(b);
     cr_assert_eq(atomic_load(&acc.used_bytes), 0);
 }
+
+Test(buf, a_part_takes_no_more_than_it_leaves_to_others)
+{
+    struct ox_account whole = {.limit_bytes = 1000};
+    struct ox_account a = {.whole = &whole}, b = {.whole = &whole, .limit_bytes = 100};
+    cr_assert_eq(ox_account_take(&a, 900), OX_OK, "the first piece may be as large as the whole");
+    cr_assert_eq(ox_account_take(&a, 1), OX_E_NOMEM);
+    cr_assert_eq(ox_account_take(&b, 101), OX_E_NOMEM);
+    cr_assert_eq(ox_account_take(&b, 100), OX_OK);
+    cr_assert_eq(ox_account_take(&b, 1), OX_E_NOMEM);
+    cr_assert_eq(atomic_load(&whole.used_bytes), 1000, "what is refused is not charged");
+    ox_account_give(&a, 900);
+    ox_account_give(&b, 100);
+    cr_assert_eq(atomic_load(&whole.used_bytes), 0);
+    cr_assert_eq(atomic_load(&a.used_bytes), 0);
+}

@@ -6,7 +6,7 @@
  */
 #include "kit.h"
 #include "ox/random.h"
-#include "runtime/core/share.h"
+#include "ox/share.h"
 
 enum { KIND_WORK = 1, KIND_FLOOD };
 
@@ -261,16 +261,16 @@ struct item {
 };
 
 static void
-flat_share(struct ox__share *share)
+flat_share(struct ox_share *share)
 {
-    cr_assert_eq(ox__share_init(share, offsetof(struct item, next)), OX_OK);
+    cr_assert_eq(ox_share_init(share, offsetof(struct item, next)), OX_OK);
 }
 
 Test(share, every_item_comes_out_once_in_the_order_of_its_tenant)
 {
     static struct item items[20000];
     static uint32_t last[512];
-    struct ox__share share;
+    struct ox_share share;
     flat_share(&share);
     struct ox_random random;
     ox_random_seed(&random, 77);
@@ -278,11 +278,11 @@ Test(share, every_item_comes_out_once_in_the_order_of_its_tenant)
     while (popped < OX_COUNT(items)) {
         if (pushed < OX_COUNT(items) && ox_random_below(&random, 5) < 3) {
             items[pushed] = (struct item){(uint32_t)ox_random_below(&random, 500), pushed + 1, NULL};
-            ox__share_push(&share, items[pushed].tenant, &items[pushed], 0);
+            ox_share_push(&share, items[pushed].tenant, &items[pushed], 0);
             pushed++;
             continue;
         }
-        struct item *item = ox__share_pop(&share, &tenant_index, NULL);
+        struct item *item = ox_share_pop(&share, &tenant_index, NULL);
         cr_assert_eq(item == NULL, pushed == popped);
         if (item == NULL)
             continue;
@@ -290,66 +290,109 @@ Test(share, every_item_comes_out_once_in_the_order_of_its_tenant)
         cr_assert_gt(item->serial, last[item->tenant]);
         last[item->tenant] = item->serial;
         popped++;
-        ox__share_spent(&share, tenant_index == 0, 1000);
-        ox__share_charge(&share, tenant_index, ox_random_below(&random, 5000));
+        ox_share_spent(&share, tenant_index == 0, 1000);
+        ox_share_charge(&share, tenant_index, ox_random_below(&random, 5000));
     }
     cr_assert_eq(share.n, 0);
-    ox__share_fini(&share);
+    ox_share_fini(&share);
 }
 
 Test(share, a_seeded_choice_reaches_every_item)
 {
     struct item items[12];
     for (uint32_t nth = 0; nth < OX_COUNT(items); nth++) {
-        struct ox__share share;
+        struct ox_share share;
         uint32_t seen = 0, tenant_index;
         flat_share(&share);
         for (uint32_t i = 0; i < OX_COUNT(items); i++) {
             items[i] = (struct item){i % 4, i, NULL};
-            ox__share_push(&share, i % 4, &items[i], 0);
+            ox_share_push(&share, i % 4, &items[i], 0);
         }
-        for (struct item *item; (item = ox__share_pick(&share, nth % share.n, &tenant_index)) != NULL;) {
+        for (struct item *item; (item = ox_share_pick(&share, nth % share.n, &tenant_index)) != NULL;) {
             cr_assert_eq(seen & 1u << item->serial, 0);
             seen |= 1u << item->serial;
             if (share.n == 0)
                 break;
         }
         cr_assert_eq(seen, (1u << OX_COUNT(items)) - 1);
-        cr_assert_null(ox__share_pop(&share, &tenant_index, NULL));
-        ox__share_fini(&share);
+        cr_assert_null(ox_share_pop(&share, &tenant_index, NULL));
+        ox_share_fini(&share);
     }
 }
 
 Test(share, flows_that_say_nothing_are_swept_out)
 {
-    struct ox__share share;
+    struct ox_share share;
     struct item item = {0};
     uint32_t tenant_index;
     flat_share(&share);
     for (uint32_t i = 1; i <= 50000; i++) {
-        ox__share_push(&share, i, &item, 0);
-        cr_assert_eq(ox__share_pop(&share, &tenant_index, NULL), &item);
-        ox__share_charge(&share, i, 100);
+        ox_share_push(&share, i, &item, 0);
+        cr_assert_eq(ox_share_pop(&share, &tenant_index, NULL), &item);
+        ox_share_charge(&share, i, 100);
     }
     cr_assert_lt(share.flows_n, 50000 / 2, "%u flows for one tenant that waits", share.flows_n);
-    ox__share_fini(&share);
+    ox_share_fini(&share);
 }
 
 Test(share, a_debt_is_bounded)
 {
-    struct ox__share share;
+    struct ox_share share;
     struct item a = {.tenant = 1}, b = {.tenant = 2};
     uint32_t tenant_index, turns = 0;
     flat_share(&share);
-    ox__share_push(&share, 1, &a, 0);
-    ox__share_push(&share, 2, &b, 0);
-    ox__share_charge(&share, 1, 3600ull * 1000000000); /* an hour of somebody else's loop */
-    while (ox__share_pop(&share, &tenant_index, NULL) == &b) {
-        ox__share_charge(&share, 2, 1000000);
-        ox__share_push(&share, 2, &b, 0);
+    ox_share_push(&share, 1, &a, 0);
+    ox_share_push(&share, 2, &b, 0);
+    ox_share_charge(&share, 1, 3600ull * 1000000000); /* an hour of somebody else's loop */
+    while (ox_share_pop(&share, &tenant_index, NULL) == &b) {
+        ox_share_charge(&share, 2, 1000000);
+        ox_share_push(&share, 2, &b, 0);
         cr_assert_lt(++turns, 200, "tenant 1 is never served");
     }
     cr_assert_gt(turns, 50, "the debt was forgotten");
-    cr_assert_eq(ox__share_pop(&share, &tenant_index, NULL), &b);
-    ox__share_fini(&share);
+    cr_assert_eq(ox_share_pop(&share, &tenant_index, NULL), &b);
+    ox_share_fini(&share);
+}
+
+/* ---- the pool of dirty threads ---- */
+
+enum { KIND_SUBMIT = 10, KIND_DONE };
+
+static void
+job(void *arg)
+{
+    order[order_n++] = (uint32_t)(uintptr_t)arg;
+}
+
+static void
+submit(struct ox_actor *self, struct ox_msg *msg)
+{
+    if (msg->kind != KIND_SUBMIT)
+        return;
+    void *arg = (void *)(uintptr_t)msg->cause.tenant; /* never freed: it is a number */
+    cr_assert_eq(ox_dirty_submit(self, NULL, job, arg, KIND_DONE, NULL, NULL), OX_OK);
+}
+
+static const struct ox_actor_class submitter = {
+    .name = "submitter", .on_message = submit, .flags = OX_ACTOR_FAIR, .mailbox_msgs_max = 1000};
+
+Test(fair, jobs_of_a_shared_actor_begin_by_turns)
+{
+    kit_start_with((struct ox_runtime_options){.seed = 12, .dirty_threads = 1});
+    uint32_t a = tenant("a"), b = tenant("b");
+    ox_pid gate = kit_spawn(&submitter, NULL);
+    for (int i = 0; i < 40; i++)
+        cr_assert_eq(send_for(gate, KIND_SUBMIT, i < 36 ? a : b, 0), OX_OK);
+    uint32_t msgs = 1;
+    uint64_t bytes;
+    order_n = 0;
+    while (msgs > 0 && ox_runtime_step()) /* some jobs run meanwhile, as the seed has it */
+        cr_assert_eq(ox_mailbox_depth(gate, &msgs, &bytes), OX_OK);
+    kit_settle();
+    cr_assert_eq(order_n, 40);
+    uint32_t last_b = 0;
+    for (uint32_t i = 0; i < order_n; i++)
+        last_b = order[i] == b ? i : last_b;
+    cr_assert_lt(last_b, 24, "the last job of b came at %u of 40", last_b);
+    ox_runtime_stop();
 }
