@@ -171,6 +171,7 @@ judge_id(const struct chaos_verify *v, const struct view *w, uint64_t i, struct 
         *fate = CHAOS_LOST;
     }
     out->unanswered_stored += seen > 0 && *fate == CHAOS_UNKNOWN;
+    out->damaged += seen == 0 && *fate == CHAOS_DAMAGED;
     out->refused_stored += seen > 0 && *fate == CHAOS_REFUSED;
 }
 
