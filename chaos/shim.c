@@ -23,12 +23,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -363,6 +365,32 @@ after_name(uint64_t id, long result, const char *path)
     return after(id, result, st.st_ino);
 }
 
+/* Whether each write to the file is synced before it returns: O_SYNC, O_DSYNC, or the attribute S. */
+static bool
+writes_through(int fd)
+{
+    int attributes = 0;
+    long flags = RAW(SYS_fcntl, fd, F_GETFL);
+    return (flags >= 0 && (flags & O_DSYNC)) ||
+           (RAW(SYS_ioctl, fd, FS_IOC_GETFLAGS, &attributes) == 0 && (attributes & FS_SYNC_FL));
+}
+
+static long
+after_write(int fd, uint64_t id, long result)
+{
+    struct stat st;
+    int why = errno;
+    after(id, result, 0);
+    if (id != 0 && result > 0 && writes_through(fd) && RAW(SYS_fstat, fd, &st) == 0) {
+        struct shim_record r = {.kind = SHIM_R_SYNC, .id = new_id(), .ino = st.st_ino};
+        struct shim_record s = {.kind = SHIM_R_SYNCED, .id = r.id};
+        put(&r, NULL, NULL, NULL);
+        put(&s, NULL, NULL, NULL);
+    }
+    errno = why;
+    return result;
+}
+
 /* ---- graves: a removed file lives on under the number of its removal until the removal is durable ---- */
 
 static void
@@ -473,7 +501,7 @@ write(int fd, const void *p, size_t n)
     if (can == 0 && n > 0)
         return -1;
     uint64_t id = before_write(fd, off, can);
-    return after(id, RAW(SYS_write, fd, p, can), 0);
+    return after_write(fd, id, RAW(SYS_write, fd, p, can));
 }
 
 EXPORT ssize_t
@@ -488,7 +516,7 @@ pwrite(int fd, const void *p, size_t n, off_t off)
     if (can == 0 && n > 0)
         return -1;
     uint64_t id = before_write(fd, (uint64_t)off, can);
-    return after(id, RAW(SYS_pwrite64, fd, p, can, off), 0);
+    return after_write(fd, id, RAW(SYS_pwrite64, fd, p, can, off));
 }
 
 EXPORT ssize_t
@@ -516,7 +544,7 @@ write_parts(int fd, const struct iovec *v, int n, uint64_t off, bool at)
         return -1;
     uint64_t id = before_write(fd, off, can);
     if (can == all)
-        return after(id, at ? RAW(SYS_pwritev, fd, v, n, off, 0) : RAW(SYS_writev, fd, v, n), 0);
+        return after_write(fd, id, at ? RAW(SYS_pwritev, fd, v, n, off, 0) : RAW(SYS_writev, fd, v, n));
     size_t done = 0;
     long r = 0;
     for (int i = 0; i < n && done < can; i++) {
@@ -527,7 +555,7 @@ write_parts(int fd, const struct iovec *v, int n, uint64_t off, bool at)
             break;
         done += (size_t)r;
     }
-    return after(id, done > 0 ? (long)done : r, 0);
+    return after_write(fd, id, done > 0 ? (long)done : r);
 }
 
 EXPORT ssize_t
