@@ -19,11 +19,13 @@
 #define SPANS_PER_TRACE 8u
 
 static const struct {
-    const char *table, *key, *time;
+    const char *table, *key, *time, *ours;
 } signals[OX_SIGNAL__COUNT] = {
-    [OX_SIGNAL_TRACES] = {"otel_traces", "reinterpretAsUInt64(reverse(span_id))", "start_time"},
-    [OX_SIGNAL_LOGS] = {"otel_logs", "reinterpretAsUInt64(reverse(span_id))", "time"},
-    [OX_SIGNAL_METRICS] = {"otel_metrics", "toUInt64(value)", "time"},
+    [OX_SIGNAL_TRACES] = {"otel_traces", "reinterpretAsUInt64(reverse(span_id))", "start_time",
+                          "service_name = 'chaos'"},
+    [OX_SIGNAL_LOGS] = {"otel_logs", "reinterpretAsUInt64(reverse(span_id))", "time",
+                        "service_name = 'chaos'"},
+    [OX_SIGNAL_METRICS] = {"otel_metrics", "toUInt64(value)", "time", "metric_name = 'chaos.key'"},
 };
 
 const char *
@@ -36,6 +38,12 @@ const char *
 chaos_time_sql(enum ox_signal signal)
 {
     return signals[signal].time;
+}
+
+const char *
+chaos_ours_sql(enum ox_signal signal)
+{
+    return signals[signal].ours;
 }
 
 const char *

@@ -22,9 +22,10 @@ void chaos_body(const struct chaos_lane *lane, uint64_t first, uint32_t n, uint6
 /* Appends the keys (u64 each) that stand in a request to `out`; false when it is no such request. */
 bool chaos_body_keys(enum ox_signal signal, struct ox_str body, struct ox_buf *out);
 
-/* How a table shows the key, its time column, and the table of a signal. */
+/* How a table shows the key, its time column, what finds our rows in its sort key, and the table of a signal. */
 const char *chaos_key_sql(enum ox_signal signal);
 const char *chaos_time_sql(enum ox_signal signal);
+const char *chaos_ours_sql(enum ox_signal signal);
 const char *chaos_table(enum ox_signal signal);
 
 #endif

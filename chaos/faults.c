@@ -6,9 +6,17 @@
  * Threads: main; the load goes on meanwhile.
  * Fails:   false with server.why when the server does not come back.
  */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
+#include "chaos/damage.h"
+#include "chaos/power.h"
 #include "chaos/run.h"
+
+#define FULL_BYTES (2u << 20)
+#define JUMP_S     1200
 
 static bool
 strike_kill_node(struct chaos_run *run)
@@ -68,6 +76,227 @@ static bool
 strike_stop_node(struct chaos_run *run)
 {
     return freeze(run, run->server.node);
+}
+
+/* ---- journals at rest ---- */
+
+/* Dead, and no client waits for an answer any more. */
+static struct chaos_damage
+lay_out(struct chaos_run *run)
+{
+    chaos_server_kill(&run->server);
+    chaos_load_pause(&run->load);
+    return (struct chaos_damage){.data = run->server.data, .ids = &run->ids, .rnd = &run->rnd};
+}
+
+static bool
+strike_torn_tail(struct chaos_run *run)
+{
+    struct chaos_damage d = lay_out(run);
+    chaos_damage_tail(&d);
+    printf("  torn: %s\n", d.what);
+    bool ok = chaos_server_start(&run->server);
+    chaos_load_resume(&run->load);
+    return ok;
+}
+
+static long
+log_size(const struct chaos_run *run)
+{
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/serve.log", run->dir);
+    return stat(path, &st) == 0 ? (long)st.st_size : 0;
+}
+
+/* Damage has to be told with its segment. */
+static bool
+is_told(struct chaos_run *run, long from, uint64_t segment)
+{
+    char path[300], line[2048], want[64];
+    bool told = false;
+    snprintf(path, sizeof(path), "%s/serve.log", run->dir);
+    snprintf(want, sizeof(want), "\"segment\":%llu,", (unsigned long long)segment);
+    FILE *f = fopen(path, "re");
+    if (f != NULL && fseek(f, from, SEEK_SET) == 0) {
+        while (!told && fgets(line, sizeof(line), f) != NULL)
+            told = strstr(line, "\"journal finding\"") != NULL && strstr(line, want) != NULL &&
+                   strstr(line, "\"level\":\"error\"") != NULL;
+    }
+    if (f != NULL)
+        fclose(f);
+    if (!told)
+        snprintf(run->server.why, sizeof(run->server.why), "%s says nothing of the damage in segment %llu",
+                 path, (unsigned long long)segment);
+    return told;
+}
+
+static bool
+strike_bit_flip(struct chaos_run *run)
+{
+    long from = log_size(run);
+    chaos_server_signal(&run->server, run->server.engine, SIGSTOP);
+    chaos_nap_ms(run->scenario.down_ms);
+    struct chaos_damage d = lay_out(run);
+    bool done = chaos_damage_flip(&d);
+    printf("  flip: %s\n", done ? d.what : "no sealed segment holds an entry");
+    run->totals.hits += done;
+    bool ok = chaos_server_start(&run->server) && (!done || is_told(run, from, d.segment));
+    chaos_load_resume(&run->load);
+    return ok;
+}
+
+/* ---- with the shim ---- */
+
+static bool
+strike_power_loss(struct chaos_run *run)
+{
+    struct chaos_power p = {.data = run->server.data,
+                            .shim = run->server.shim_dir,
+                            .strict = run->scenario.names_strict,
+                            .rnd = run->scenario.survivors ? &run->rnd : NULL};
+    chaos_server_kill(&run->server);
+    if (!chaos_power_cut(&p)) {
+        snprintf(run->server.why, sizeof(run->server.why), "%s", p.why);
+        return false;
+    }
+    printf("  power: forgotten %llu writes, %llu bytes, %llu names; kept %llu; %llu written back by age; "
+           "%llu removed "
+           "files could not be brought back\n",
+           (unsigned long long)p.writes_forgotten, (unsigned long long)p.bytes_forgotten,
+           (unsigned long long)p.names_forgotten, (unsigned long long)p.kept, (unsigned long long)p.aged,
+           (unsigned long long)p.files_gone);
+    run->totals.hits += p.writes_forgotten + p.names_forgotten;
+    return chaos_server_start(&run->server);
+}
+
+struct trouble {
+    uint32_t who, where, what, percent, delay_us;
+    int32_t error;
+};
+
+/* Lasts for `down` ms. */
+static bool
+trouble(struct chaos_run *run, struct trouble t)
+{
+    struct shim_control *c = run->server.shim;
+    atomic_store(&c->who, t.who);
+    atomic_store(&c->where, t.where);
+    atomic_store(&c->what, t.what);
+    atomic_store(&c->delay_us, t.delay_us);
+    atomic_store(&c->error, t.error);
+    uint64_t before = atomic_load(&c->fired);
+    atomic_store(&c->percent, t.percent);
+    chaos_nap_ms(run->scenario.down_ms);
+    atomic_store(&c->percent, 0);
+    run->totals.hits += atomic_load(&c->fired) - before;
+    return true;
+}
+
+static bool
+strike_disk_slow(struct chaos_run *run)
+{
+    return trouble(run, (struct trouble){SHIM_NODE | SHIM_ENGINE, SHIM_WAL | SHIM_OUTBOX | SHIM_STORE,
+                                         SHIM_WRITE | SHIM_SYNC, 33, 40000, 0});
+}
+
+static bool
+strike_sync_fails(struct chaos_run *run)
+{
+    return trouble(run, (struct trouble){SHIM_NODE, SHIM_WAL | SHIM_OUTBOX, SHIM_SYNC, 50, 0, EIO});
+}
+
+static bool
+strike_write_fails(struct chaos_run *run)
+{
+    return trouble(run, (struct trouble){SHIM_NODE, SHIM_WAL | SHIM_OUTBOX, SHIM_WRITE, 50, 0, EIO});
+}
+
+static bool
+strike_store_fails(struct chaos_run *run)
+{
+    return trouble(run, (struct trouble){SHIM_ENGINE, SHIM_STORE, SHIM_WRITE | SHIM_SYNC, 50, 0, EIO});
+}
+
+static bool
+strike_disk_full(struct chaos_run *run)
+{
+    uint64_t before = atomic_load(&run->server.shim->refused_growth);
+    atomic_store(&run->server.shim->room, (int64_t)ox_random_below(&run->rnd, FULL_BYTES));
+    chaos_nap_ms(run->scenario.down_ms);
+    atomic_store(&run->server.shim->room, -1);
+    run->totals.hits += atomic_load(&run->server.shim->refused_growth) - before;
+    return true;
+}
+
+static bool
+strike_clock_jump(struct chaos_run *run)
+{
+    struct shim_control *c = run->server.shim;
+    atomic_store(&c->clock_ns,
+                 ((int64_t)ox_random_below(&run->rnd, 2 * JUMP_S) - JUMP_S) * INT64_C(1000000000));
+    atomic_store(&c->who_clock, SHIM_NODE);
+    chaos_nap_ms(run->scenario.down_ms);
+    atomic_store(&c->who_clock, 0);
+    return true;
+}
+
+/* ---- with the proxy ---- */
+
+static bool
+bad_network(struct chaos_run *run, enum chaos_proxy_mode mode, uint32_t percent)
+{
+    struct chaos_proxy *p = &run->server.proxy;
+    uint64_t before = atomic_load(&p->struck);
+    atomic_store(&p->seed, ox_random_u64(&run->rnd));
+    atomic_store(&p->percent, percent);
+    atomic_store(&p->mode, (int)mode);
+    chaos_nap_ms(run->scenario.down_ms);
+    atomic_store(&p->mode, CHAOS_PROXY_PASS);
+    run->totals.hits += atomic_load(&p->struck) - before;
+    return true;
+}
+
+static bool
+strike_reply_lost(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_LOSE_REPLY, 33);
+}
+
+static bool
+strike_request_cut(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_CUT_BODY, 33);
+}
+
+static bool
+strike_network_slow(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_SLOW, 100);
+}
+
+static bool
+strike_storage_down(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_DOWN, 100);
+}
+
+static bool
+strike_storage_hang(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_HANG, 100);
+}
+
+static bool
+strike_storage_cut(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_LOSE_REPLY, 50);
+}
+
+static bool
+strike_insert_cut(struct chaos_run *run)
+{
+    return bad_network(run, CHAOS_PROXY_CUT_BODY, 50);
 }
 
 bool

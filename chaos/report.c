@@ -55,20 +55,24 @@ put_text(const struct chaos_run *run, FILE *f)
             run->scenario.name, N(run->seed), run->scenario.about, t->rounds, N(t->seconds),
             t->full_verifications);
     put_faults(run, f);
+    fprintf(f,
+            "records: acknowledged %llu, refused %llu, unanswered %llu (of these stored %llu, of the refused "
+            "%llu)\n"
+            "requests: %llu without an answer, %llu sent again, %llu partly rejected\n",
+            N(t->acked), N(t->refused), N(t->unknown), N(t->unanswered_stored), N(t->refused_stored),
+            N(t->broken), N(t->retried), N(t->partial));
     fprintf(
         f,
-        "records: acknowledged %llu, refused %llu, unanswered %llu (of these stored %llu, of the refused "
-        "%llu)\n"
-        "requests: %llu without an answer, %llu sent again, %llu partly rejected\n"
         "lost %llu, doubled %llu, misplaced %llu, damaged by harm outside the promise %llu, delayed %llu\n"
         "views that disagree %llu, counters that do not add up %llu\n"
-        "acknowledged again after p50 %u ms, p99 %u ms, max %u ms; slowest answer %llu ms; everything stored "
-        "at "
-        "most %llu ms after the load paused\n",
-        N(t->acked), N(t->refused), N(t->unknown), N(t->unanswered_stored), N(t->refused_stored),
-        N(t->broken), N(t->retried), N(t->partial), N(t->lost), N(t->doubled), N(t->misplaced), N(t->damaged),
-        N(t->delayed), N(t->views), N(t->counters), r.p50, r.p99, r.max, N(t->answer_max_ms),
-        N(t->settle_max_ms));
+        "hit by the faults, where that is counted: %llu calls, changes, connections or entries\n",
+        N(t->lost), N(t->doubled), N(t->misplaced), N(t->damaged), N(t->delayed), N(t->views), N(t->counters),
+        N(t->hits));
+    fprintf(f,
+            "acknowledged again after p50 %u ms, p99 %u ms, max %u ms; slowest answer %llu ms; everything "
+            "stored at "
+            "most %llu ms after the load paused\n",
+            r.p50, r.p99, r.max, N(t->answer_max_ms), N(t->settle_max_ms));
 #undef N
     if (run->failure[0] != '\0')
         fprintf(f, "STOPPED: %s\n", run->failure);
@@ -105,6 +109,7 @@ as_json(const struct chaos_run *run)
     set(j, "misplaced", t->misplaced);
     set(j, "damaged", t->damaged);
     set(j, "delayed", t->delayed);
+    set(j, "hits", t->hits);
     set(j, "views", t->views);
     set(j, "counters", t->counters);
     set(j, "requests_broken", t->broken);

@@ -50,6 +50,7 @@ path_of(const struct chaos_run *run, const char *name, char *out, size_t n)
     X(counters)                                                                                              \
     X(delayed)                                                                                               \
     X(damaged)                                                                                               \
+    X(hits)                                                                                                  \
     X(retried)                                                                                               \
     X(broken)                                                                                                \
     X(partial)                                                                                               \
@@ -192,6 +193,7 @@ verify_everything(struct chaos_run *run, const struct chaos_verify *v)
     run->totals.full_verifications++;
     run->totals.unanswered_stored = all.unanswered_stored;
     run->totals.refused_stored = all.refused_stored;
+    run->totals.damaged = all.damaged;
     add_verdict(run, &all);
     printf("  round %u: everything: %llu ids, %llu rows, settled in %llu ms\n", run->round,
            (unsigned long long)all.checked, (unsigned long long)all.rows, (unsigned long long)all.settle_ms);
@@ -287,7 +289,8 @@ chaos_run_begin(struct chaos_run *run, bool resume)
         if (system(cmd) != 0 || mkdir(run->dir, 0755) != 0)
             return give_up(run, "%s cannot be made: %s", run->dir, strerror(errno));
     }
-    return chaos_server_start(&run->server) || give_up(run, "%s", run->server.why);
+    return (chaos_server_prepare(&run->server) && chaos_server_start(&run->server)) ||
+           give_up(run, "%s", run->server.why);
 }
 
 static bool
@@ -301,7 +304,7 @@ void
 chaos_run_end(struct chaos_run *run, bool keep)
 {
     char cmd[600];
-    chaos_server_stop(&run->server);
+    chaos_server_fini(&run->server);
     snprintf(cmd, sizeof(cmd), "rm -rf '%s/data'", run->dir);
     if (!keep && system(cmd) != 0)
         fprintf(stderr, "chaos: %s/data stays behind\n", run->dir);

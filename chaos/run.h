@@ -20,6 +20,8 @@ struct chaos_totals {
     uint64_t lost, doubled, misplaced, views, counters, delayed, damaged;
     uint64_t unanswered_stored, refused_stored; /* as of the last verification of everything */
     uint64_t retried, broken, partial;          /* requests */
+    uint64_t
+        hits; /* calls, connections, changes or entries that the faults have hit, where that can be counted */
     uint64_t answer_max_ms, settle_max_ms;
     uint64_t seconds;
     uint32_t struck[CHAOS_FAULT__COUNT];
@@ -42,7 +44,7 @@ struct chaos_run {
     uint32_t *recovery_ms; /* of each round */
     uint32_t n_recovery;
     struct ox_buf findings;
-    char failure[600]; /* why the run could not go on; empty = it did */
+    char failure[1400]; /* why the run could not go on; empty = it did */
 };
 
 /* Injects run->fault; returns when it is over and the server has been told to live. Defined in faults.c. */

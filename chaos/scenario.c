@@ -74,10 +74,43 @@ add_config(struct chaos_scenario *s, const char *text)
 }
 
 static bool
+set_proxy(struct chaos_scenario *s, const char *text)
+{
+    static const char *const names[] = {"none", "client", "storage"};
+    for (size_t i = 0; i < OX_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            s->proxy = (enum chaos_proxied)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
 one_of(const char *text, const char *no, const char *yes, bool *out)
 {
     *out = strcmp(text, yes) == 0;
     return *out || strcmp(text, no) == 0;
+}
+
+static bool
+take_choice(struct chaos_scenario *s, const char *word, const char *rest)
+{
+    const struct {
+        const char *word, *no, *yes;
+        bool *to;
+    } choices[] = {
+        {"retry", "no", "yes", &s->retry},
+        {"refusals", "none", "some", &s->refusals_allowed},
+        {"shim", "no", "yes", &s->shim},
+        {"names", "ordered", "strict", &s->names_strict},
+        {"survivors", "none", "some", &s->survivors},
+    };
+    for (size_t i = 0; i < OX_COUNT(choices); i++) {
+        if (strcmp(word, choices[i].word) == 0)
+            return one_of(rest, choices[i].no, choices[i].yes, choices[i].to);
+    }
+    return false;
 }
 
 /* False for an unknown word as for a bad value. */
@@ -108,11 +141,9 @@ take(struct chaos_scenario *s, const char *word, const char *rest)
         return add_fault(s, rest);
     if (strcmp(word, "config") == 0)
         return add_config(s, rest);
-    if (strcmp(word, "retry") == 0)
-        return one_of(rest, "no", "yes", &s->retry);
-    if (strcmp(word, "refusals") == 0)
-        return one_of(rest, "none", "some", &s->refusals_allowed);
-    return false;
+    if (strcmp(word, "proxy") == 0)
+        return set_proxy(s, rest);
+    return take_choice(s, word, rest);
 }
 
 static bool
@@ -130,6 +161,24 @@ read_lines(struct chaos_scenario *s, FILE *f, const char *path)
         if (!take(s, p, rest)) {
             fprintf(stderr, "chaos: %s:%d: `%s %s`: chaos/scenario.h says which words and values there are\n",
                     path, number, p, rest);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Each fault finds what it works with. */
+static bool
+has_needs(const struct chaos_scenario *s, const char *path)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct chaos_fault_text *t = &chaos_fault_texts[s->faults[i].fault];
+        bool ok = t->needs[0] == '\0' || (strcmp(t->needs, "shim") == 0 && s->shim) ||
+                  (strcmp(t->needs, "proxy client") == 0 && s->proxy == CHAOS_PROXY_CLIENT) ||
+                  (strcmp(t->needs, "proxy storage") == 0 && s->proxy == CHAOS_PROXY_STORAGE);
+        if (!ok) {
+            fprintf(stderr, "chaos: %s: the fault %s needs the line `%s%s`\n", path, t->name, t->needs,
+                    strcmp(t->needs, "shim") == 0 ? " yes" : "");
             return false;
         }
     }
@@ -159,6 +208,8 @@ chaos_scenario_read(struct chaos_scenario *s, const char *dir, const char *name)
     }
     bool ok = read_lines(s, f, path);
     fclose(f);
+    if (ok && !has_needs(s, path))
+        return false;
     if (ok && s->n_faults == 0)
         fprintf(stderr, "chaos: %s names no fault (`chaos --list-faults` shows them)\n", path);
     return ok && s->n_faults > 0;

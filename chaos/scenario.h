@@ -15,6 +15,10 @@
  *   config KEY VALUE          configuration of the server (observex config list)
  *   retry yes|no              a request without an answer is sent again, the same bytes
  *   refusals none|some        none: an answer that refuses a record fails the round
+ *   shim yes|no               heart, node and engine run with the shim preloaded
+ *   proxy none|client|storage between the clients and the server, or between node and engine
+ *   names ordered|strict      what a power loss does to names, see power.h
+ *   survivors none|some       whether a power loss spares some of what was not synced
  *   full-every N              rounds between two verifications of everything
  *
  * Owns:    nothing.
@@ -53,6 +57,8 @@ struct chaos_scenario {
     char config[CHAOS_CONFIG_MAX][2][96]; /* key, value */
     uint32_t n_config;
     bool retry, refusals_allowed;
+    bool shim, names_strict, survivors;
+    enum chaos_proxied { CHAOS_PROXY_NONE, CHAOS_PROXY_CLIENT, CHAOS_PROXY_STORAGE } proxy;
 };
 
 /* Reads DIR/NAME.scn; on failure says file, line and what would be right on stderr. */

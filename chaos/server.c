@@ -17,10 +17,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chaos/power.h"
 #include "ox/clock.h"
 #include "ox/storage.h"
 
@@ -81,7 +84,7 @@ chaos_server_refresh(struct chaos_server *s)
         return false;
     s->node = (pid_t)json_integer_value(json_object_get(j, "node_pid"));
     s->engine = (pid_t)json_integer_value(json_object_get(j, "engine_pid"));
-    s->real_port = port_of(j, "otlp_http");
+    atomic_store(&s->real_port, port_of(j, "otlp_http"));
     s->api_port = port_of(j, "api");
     json_decref(j);
     return true;
@@ -132,6 +135,12 @@ build_args(const struct chaos_server *s, const char *ready, struct args *a)
         arg_config(a, (int)i, s->scenario->config[i][0], s->scenario->config[i][1]);
 }
 
+static void
+control_path(const struct chaos_server *s, char *out, size_t n)
+{
+    snprintf(out, n, "%s/control", s->shim_dir);
+}
+
 /* Between fork and exec. Never returns. */
 OX_NORETURN static void
 become(const struct chaos_server *s, struct args *a)
@@ -142,10 +151,12 @@ become(const struct chaos_server *s, struct args *a)
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
-    if (s->preload != NULL) {
-        setenv("OX_SHIM_CONTROL", s->shim_control, 1);
-        setenv("OX_SHIM_DATA", s->data, 1);
-        setenv("LD_PRELOAD", s->preload, 1);
+    if (s->shim != NULL) {
+        char control[300];
+        control_path(s, control, sizeof(control));
+        setenv(SHIM_CONTROL, control, 1);
+        setenv(SHIM_DATA, s->data, 1);
+        setenv("LD_PRELOAD", s->shim_file, 1);
     }
     execv(s->exe, a->v);
     _exit(127);
@@ -181,6 +192,94 @@ read_key(struct chaos_server *s, uint32_t tenant)
     return ok;
 }
 
+/* The proxy takes the place of the engine's socket; a new node connects to it. */
+static bool
+interpose(struct chaos_server *s)
+{
+    char path[300], behind[300];
+    pid_t node = s->node;
+    snprintf(path, sizeof(path), "%s/engine.sock", s->data);
+    snprintf(behind, sizeof(behind), "%s/behind.sock", s->data);
+    chaos_proxy_close(&s->proxy);
+    if (rename(path, behind) != 0 || !chaos_proxy_open_unix(&s->proxy, path, behind)) {
+        snprintf(s->why, sizeof(s->why), "a proxy at %s: %s", path, strerror(errno));
+        return false;
+    }
+    chaos_server_signal(s, node, SIGKILL);
+    return chaos_server_replaced(s, &s->node, node);
+}
+
+/* The shim lies beside this program. */
+static bool
+find_shim(struct chaos_server *s)
+{
+    ssize_t n = readlink("/proc/self/exe", s->shim_file, sizeof(s->shim_file) - 1);
+    s->shim_file[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(s->shim_file, '/');
+    size_t room = slash != NULL ? sizeof(s->shim_file) - (size_t)(slash + 1 - s->shim_file) : 0;
+    if (slash == NULL || snprintf(slash + 1, room, "libchaos_shim.so") >= (int)room)
+        return false;
+    return access(s->shim_file, R_OK) == 0;
+}
+
+static bool
+loses_power(const struct chaos_scenario *s)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        if (s->faults[i].fault == CHAOS_power_loss)
+            return true;
+    }
+    return false;
+}
+
+static bool
+prepare_shim(struct chaos_server *s)
+{
+    char path[300];
+    snprintf(s->shim_dir, sizeof(s->shim_dir), "%s/shim", s->dir);
+    mkdir(s->shim_dir, 0700);
+    chaos_power_forget(s->shim_dir);
+    control_path(s, path, sizeof(path));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool ok = find_shim(s) && fd >= 0 && ftruncate(fd, sizeof(*s->shim)) == 0;
+    void *p = ok ? mmap(NULL, sizeof(*s->shim), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (fd >= 0)
+        close(fd);
+    if (p == MAP_FAILED) {
+        snprintf(s->why, sizeof(s->why), "the shim: %s or %s: %s", s->shim_file, path, strerror(errno));
+        return false;
+    }
+    s->shim = p;
+    memset(s->shim, 0, sizeof(*s->shim));
+    atomic_store(&s->shim->room, -1);
+    atomic_store(&s->shim->track, !loses_power(s->scenario) ? 0 : s->scenario->names_strict ? 2 : 1);
+    s->shim->magic = SHIM_MAGIC;
+    return true;
+}
+
+bool
+chaos_server_prepare(struct chaos_server *s)
+{
+    if (s->scenario->shim && !prepare_shim(s))
+        return false;
+    if (s->scenario->proxy != CHAOS_PROXY_CLIENT)
+        return true;
+    s->proxy_port = chaos_proxy_open_tcp(&s->proxy, &s->real_port);
+    if (s->proxy_port == 0)
+        snprintf(s->why, sizeof(s->why), "the proxy gets no port: %s", strerror(errno));
+    return s->proxy_port != 0;
+}
+
+void
+chaos_server_fini(struct chaos_server *s)
+{
+    chaos_server_stop(s);
+    chaos_proxy_close(&s->proxy);
+    if (s->shim != NULL)
+        munmap(s->shim, sizeof(*s->shim));
+    s->shim = NULL;
+}
+
 bool
 chaos_server_start(struct chaos_server *s)
 {
@@ -199,7 +298,9 @@ chaos_server_start(struct chaos_server *s)
         if (!read_key(s, i))
             return false;
     }
-    atomic_store(&s->otlp_port, s->real_port);
+    if (s->scenario->proxy == CHAOS_PROXY_STORAGE && !interpose(s))
+        return false;
+    atomic_store(&s->otlp_port, s->proxy_port != 0 ? s->proxy_port : atomic_load(&s->real_port));
     return true;
 }
 
@@ -300,7 +401,8 @@ chaos_server_storage(struct chaos_server *s)
     char url[320], path[320], key[128] = "";
     struct ox_storage *st = NULL;
     struct ox_diag diag;
-    snprintf(url, sizeof(url), "unix:%s/engine.sock", s->data);
+    snprintf(url, sizeof(url), "unix:%s/%s.sock", s->data,
+             s->scenario->proxy == CHAOS_PROXY_STORAGE ? "behind" : "engine");
     snprintf(path, sizeof(path), "%s/secret", s->data);
     FILE *f = fopen(path, "re");
     if (f == NULL)

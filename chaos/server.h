@@ -13,7 +13,9 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "chaos/proxy.h"
 #include "chaos/scenario.h"
+#include "chaos/shim.h"
 
 #define CHAOS_START_S 120
 #define CHAOS_KEY_MAX 160
@@ -25,14 +27,16 @@ struct chaos_server {
     const struct chaos_scenario *scenario; /* its configuration */
     char dir[256];                         /* of the run: ready.json, serve.log */
     char data[264];
-    const char *preload;      /* LD_PRELOAD of heart, node and engine; NULL = none */
-    const char *shim_control; /* its control file */
+    struct shim_control *shim; /* mapped; NULL = no shim is preloaded */
+    char shim_dir[272], shim_file[512];
+    struct chaos_proxy proxy;
+    uint16_t proxy_port; /* of the proxy before the clients; 0 = none */
     pid_t heart, node, engine;
     _Atomic uint16_t otlp_port; /* where the load goes */
-    uint16_t real_port;         /* the server's own */
+    _Atomic uint16_t real_port; /* the server's own */
     uint16_t api_port;
     char keys[CHAOS_TENANTS_MAX][CHAOS_KEY_MAX];
-    char why[512];
+    char why[1200];
 };
 
 uint64_t chaos_now_ns(void);  /* monotonic */
@@ -42,6 +46,9 @@ void chaos_nap_ms(uint64_t ms);
 /* The tenants' names: chaos-a, chaos-b, ... */
 const char *chaos_tenant(uint32_t tenant);
 
+/* Prepares what the scenario puts around the server: shim and proxy. Once, before the first start. */
+OX_MUST_USE bool chaos_server_prepare(struct chaos_server *s);
+void chaos_server_fini(struct chaos_server *s);
 /* Starts heart, node and engine, and returns when traffic is accepted. */
 OX_MUST_USE bool chaos_server_start(struct chaos_server *s);
 /* Reads who runs now; false when the file is not there. */

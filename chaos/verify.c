@@ -83,12 +83,13 @@ take_rows(struct chaos_ids *ids, struct view *w, const struct ox_buf *rows)
 static void
 ask_lane(const struct chaos_verify *v, struct ox_storage *st, struct view *w, uint64_t since_ns)
 {
-    char sql[SQL_MAX], when[128] = "";
+    char sql[SQL_MAX], when[256] = "";
     struct ox_buf rows = {0};
     enum ox_signal signal = w->lane->signal;
     if (since_ns > 0)
-        snprintf(when, sizeof(when), " AND %s >= fromUnixTimestamp64Nano(toInt64(%llu), 'UTC')",
-                 chaos_time_sql(signal), (unsigned long long)(since_ns - CLOCK_SLACK));
+        snprintf(when, sizeof(when), " AND %s AND %s >= fromUnixTimestamp64Nano(toInt64(%llu), 'UTC')",
+                 chaos_ours_sql(signal), chaos_time_sql(signal),
+                 (unsigned long long)(since_ns - CLOCK_SLACK));
     snprintf(sql, sizeof(sql), "SELECT %s AS key, count() FROM %s WHERE tenant_id = '%s'%s GROUP BY key",
              chaos_key_sql(signal), chaos_table(signal), chaos_tenant(w->lane->tenant), when);
     if (ask(st, sql, "RowBinary", &rows))
@@ -171,6 +172,7 @@ judge_id(const struct chaos_verify *v, const struct view *w, uint64_t i, struct 
         *fate = CHAOS_LOST;
     }
     out->unanswered_stored += seen > 0 && *fate == CHAOS_UNKNOWN;
+    out->damaged += seen == 0 && *fate == CHAOS_DAMAGED;
     out->refused_stored += seen > 0 && *fate == CHAOS_REFUSED;
 }
 

@@ -25,6 +25,7 @@ struct chaos_verdict {
     uint64_t views;     /* aggregates that disagree with their rows */
     uint64_t counters;  /* equations of /metrics that do not hold */
     uint64_t unanswered_stored, refused_stored;
+    uint64_t damaged;    /* not there, and harm outside the promise hit them */
     uint64_t delayed;    /* acknowledged ids that took longer than CHAOS_DELAYED_MS after the load paused */
     uint64_t settle_ms;  /* until everything acknowledged was there */
     struct ox_buf lines; /* one finding a line, at most CHAOS_FINDINGS of them */

@@ -15,7 +15,7 @@ case $seconds in
     ;;
 esac
 
-CC=clang tools/build.sh build-fuzz -Dfuzz=true -Dtests=disabled -Dbench=false -Db_lundef=false || exit 1
+CC=clang tools/build.sh build-fuzz -Dfuzz=true -Dtests=disabled -Dbench=false -Dchaos=false -Db_lundef=false || exit 1
 targets=$(find build-fuzz/tests/fuzz -maxdepth 1 -type f -name 'fuzz_*' -perm -u+x | sort)
 count=$(printf '%s\n' "$targets" | grep -c .)
 [ "$count" -gt 0 ] || {

@@ -15,16 +15,16 @@ suite=unit
 
 case $kind in
 asan)
-    tools/build.sh "$dir" -Dbench=false -Ddebug_checks=true -Db_sanitize=address,undefined -Db_lundef=false \
+    tools/build.sh "$dir" -Dbench=false -Dchaos=false -Ddebug_checks=true -Db_sanitize=address,undefined -Db_lundef=false \
         -Dc_args=-fno-sanitize-recover=all || exit 1
     ;;
 ubsan)
-    CC=clang tools/build.sh "$dir" -Dbench=false -Ddebug_checks=true -Db_sanitize=undefined -Db_lundef=false \
+    CC=clang tools/build.sh "$dir" -Dbench=false -Dchaos=false -Ddebug_checks=true -Db_sanitize=undefined -Db_lundef=false \
         -Dc_args=-fno-sanitize-recover=all || exit 1
     ;;
 tsan)
     suite=stress
-    tools/build.sh "$dir" -Dbench=false -Dtests=enabled -Db_sanitize=thread -Db_lundef=false || exit 1
+    tools/build.sh "$dir" -Dbench=false -Dchaos=false -Dtests=enabled -Db_sanitize=thread -Db_lundef=false || exit 1
     ;;
 *)
     printf 'usage: tools/sanitize.sh asan|ubsan|tsan\n' >&2
