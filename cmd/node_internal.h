@@ -7,11 +7,14 @@
 #ifndef OX_CMD_NODE_INTERNAL_H
 #define OX_CMD_NODE_INTERNAL_H
 
+#include <jansson.h>
+
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
 #include "ox/gateway.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
+#include "ox/runtime.h"
 #include "ox/spine.h"
 #include "ox/wal.h"
 
@@ -50,8 +53,18 @@ OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *
 /* The first line of storage.password_file, or "". */
 OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
 
+/* Opens the history of crashes. DIR/crash exists. */
+OX_MUST_USE ox_err node_crash_open(struct node_main *m, struct ox_diag *diag);
+/* Notes the end of an actor. Any thread; does not block. */
+void node_crash_note(struct node_main *m, const struct ox_obituary *ob);
+/* Notes the end of the previous node from the first line of its crash record; rest: its backtrace. */
+void node_crash_note_record(struct node_main *m, const json_t *record, const char *backtrace,
+                            uint64_t time_ns);
+/* Makes durable what was noted. Blocks. */
+void node_crash_save(struct node_main *m);
+
 /* Whom the ends of earlier nodes are charged to, the last one's crash record included. DIR/crash exists. */
-void node_suspects_load(const struct ox_config *cfg, struct ox_suspects *out);
+void node_suspects_load(struct node_main *m, struct ox_suspects *out);
 /* Charges a crash while it happens. */
 void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const char *tenant);
 /* Forgets suspects that the log no longer holds. */

@@ -24,6 +24,7 @@ struct ox_tenant {
     _Atomic uint64_t records_in_flight;
     _Atomic uint32_t requests_in_flight;
     uint32_t parked;        /* parcels that the tenant's actor could not take yet; the wal actor's alone */
+    void *returns;          /* struct ox__case of actors/wal/wal_returned.c, or NULL; the wal actor's alone */
     _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
     /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends
      * `quarantine_changed`. Relaxed: a late reader admits or diverts one request more or less. */
