@@ -17,7 +17,6 @@
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
 #include "cmd/node_internal.h"
-#include "ox/crashes.h"
 #include "ox/dead_letter.h"
 #include "ox/disk.h"
 #include "ox/fault.h"
@@ -114,7 +113,10 @@ open_node(struct node_main *m, struct ox_diag *diag)
      * one segment of the log holds also keeps its blocks in the outbox. */
     uint64_t wal_eighth = cfg->wal_total_bytes / 8, outbox_eighth = cfg->outbox_total_bytes / 8;
     snprintf(m->set_aside_dir, sizeof(m->set_aside_dir), "%s/set-aside", cfg->data);
-    err = err == OX_OK ? node_crash_open(m, diag) : err;
+    if (err == OX_OK)
+        err = ox_warden_open(&m->warden, node, cfg->data, diag);
+    if (err != OX_OK)
+        return err;
     node_suspects_load(m, &m->suspects);
     struct ox_recovery_options ro = {
         .data_dir = cfg->data,
@@ -150,7 +152,7 @@ close_node(struct node_main *m)
         node->keys->free(node->keys);
     ox_recovery_fini(&m->recovered); /* closes both journals */
     ox_tenants_free(node->tenants);
-    ox_crashes_close(node->crashes);
+    ox_warden_close(&m->warden);
 }
 
 /* ---- runtime ---- */
@@ -173,6 +175,7 @@ on_obituary(void *arg, const struct ox_obituary *ob)
                  OX_F_U64("restarts", ob->restarts), OX_F_STR("backtrace", ob->backtrace));
     struct node_main *m = arg;
     node_crash_note(m, ob);
+    ox_warden_crashed(&m->warden);
     if (is_bookkeeper(ob->class_name)) {
         node_crash_save(m);
         node_suspects_charge(&m->config, ob->cause.wal_seq, ox_tenant_name(ob->cause.tenant));
@@ -221,7 +224,7 @@ on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid p
                  OX_F_STR("child", child_id), OX_F_U64("crashes", crashes),
                  OX_F_STR("tenant", ox_tenant_name(cause.tenant)));
     if (ox_tenant_of_child(child_id) != NULL)
-        node_quarantine_set(&m->node, ox_tenant_of_child(child_id), crashes);
+        ox_warden_quarantined(&m->warden, ox_tenant_of_child(child_id), crashes);
 }
 
 static ox_err
@@ -290,7 +293,13 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = start_sup(m, "node", OX_SUP_ESCALATE, OX_PID_NONE, &m->root, diag);
     if (err == OX_OK)
+        err = ox_lane_new("warden", 4096, &m->warden.lane);
+    if (err == OX_OK)
+        err = add(m, "warden", &ox_warden_class, &m->warden, &m->warden.pid, diag);
+    if (err == OX_OK)
         err = start_sup(m, "tenants", OX_SUP_QUARANTINE, m->root, &node->tenants_sup, diag);
+    if (err == OX_OK)
+        err = ox_warden_restore(&m->warden, diag);
     m->outbox_arg.node = node;
     m->outbox_arg.recovered = &m->recovered;
     m->outbox_arg.journal = m->outbox;

@@ -3,7 +3,7 @@
  * cmd/node_crashes.c - from the end of an actor, or of the previous node, to a record that people can read.
  *
  * Owns:    nothing; node.crashes holds the records (ox/crashes.h).
- * Threads: note: any; open and save: those that may block.
+ * Threads: note: any; save: those that may block.
  * Fails:   never: what cannot be kept is said in the log.
  */
 #include <jansson.h>
@@ -15,16 +15,6 @@
 #include "ox/log.h"
 
 #define COPY(to, from) snprintf(to, sizeof(to), "%s", (from) != NULL ? (from) : "")
-
-ox_err
-node_crash_open(struct node_main *m, struct ox_diag *diag)
-{
-    char dir[OX_DISK_PATH_MAX];
-    snprintf(dir, sizeof(dir), "%s/crash", m->config.data);
-    m->node.crashes = ox_crashes_open(m->node.disk, dir);
-    return m->node.crashes != NULL ? OX_OK
-                                   : ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the obituaries");
-}
 
 /* A suspect is the only message of its tenant that is in the actor's hands. */
 static enum ox_crash_charge

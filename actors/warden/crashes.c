@@ -87,16 +87,13 @@ get_u64_text(const json_t *o, const char *key)
     return value != NULL ? strtoull(value, NULL, 10) : 0;
 }
 
-static bool
-parse(const char *line, struct ox_crash *c)
+bool
+ox_crash_from_json(const json_t *o, struct ox_crash *c)
 {
     char name[16];
-    json_t *o = json_loads(line, 0, NULL);
     memset(c, 0, sizeof(*c));
-    if (!json_is_object(o)) {
-        json_decref(o);
+    if (!json_is_object(o))
         return false;
-    }
     c->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
     c->time_ns = get_u64_text(o, "time_ns");
     get_str(o, "scope", name, sizeof(name));
@@ -115,8 +112,16 @@ parse(const char *line, struct ox_crash *c)
     c->restarts = (uint32_t)json_integer_value(json_object_get(o, "restarts"));
     get_str(o, "text", c->text, sizeof(c->text));
     get_str(o, "backtrace", c->backtrace, sizeof(c->backtrace));
-    json_decref(o);
     return c->id != 0;
+}
+
+static bool
+parse(const char *line, struct ox_crash *c)
+{
+    json_t *o = json_loads(line, 0, NULL);
+    bool ok = ox_crash_from_json(o, c);
+    json_decref(o);
+    return ok;
 }
 
 /* ---- the ring ---- */

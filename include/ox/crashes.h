@@ -67,6 +67,9 @@ bool ox_crashes_find(struct ox_crashes *c, uint64_t wal_seq, const char *tenant,
 
 /* One JSON object, all on one line. */
 void ox_crash_json(const struct ox_crash *crash, struct ox_buf *out);
+/* The inverse, from a parsed object (json_t of jansson); false when it is none. */
+struct json_t;
+bool ox_crash_from_json(const struct json_t *object, struct ox_crash *out);
 /* "actor", "node"; "none", "in_hand", "alone". */
 const char *ox_crash_scope_name(enum ox_crash_scope scope);
 const char *ox_crash_charge_name(enum ox_crash_charge charge);

@@ -31,6 +31,11 @@ OX_MESSAGE(disposed,      "struct ox_disposed",     "outbox",                   
 OX_MESSAGE(stored,        "struct ox_stored",       "outbox",                      "wal",     "control")
 OX_MESSAGE(set_aside_written, "-",                  "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(quarantine_changed, "num",               "the node",                    "wal",     "control; said in the log, the flag of the tenant counts")
+/* warden */
+OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
+OX_MESSAGE(quarantined,   "struct quarantine_job",  "the node (a hook)",           "warden",  "control; in force at once, and said in the log")
+OX_MESSAGE(quarantine_kept, "struct quarantine_job", "the warden's lane",          "warden",  "owed, never")
+OX_MESSAGE(obituaries_saved, "-",                   "the warden's lane",           "warden",  "owed, never")
 /* writer and outbox */
 OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
 OX_MESSAGE(packed,        "struct ox_pack",         "a dirty thread",              "writer",  "owed, never")
