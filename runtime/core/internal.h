@@ -130,6 +130,7 @@ struct ox_actor {
     bool stop_asked, kill_asked;
     bool ended; /* this incarnation takes no more links */
     enum ox_exit stop_reason;
+    enum ox_exit last_reason; /* of the incarnation before */
     uint32_t home;            /* changed only when the actor becomes READY */
     pthread_cond_t *external; /* EXTERNAL: signalled on arrival */
     struct ox__start_waiter *waiter;

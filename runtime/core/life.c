@@ -191,6 +191,7 @@ ox__actor_ended(struct ox_actor *actor, enum ox_exit reason)
         bury_locked(actor);
     } else {
         actor->run = OX__RUN_DOWN;
+        actor->last_reason = reason;
         ox__unlock(&actor->slot->lock);
         note->from = pid;
         note->num = reason | (progressed ? OX__EXIT_PROGRESSED : 0);
@@ -226,6 +227,7 @@ ox__actor_restart(ox_pid pid)
     if (actor == NULL)
         return OX_E_GONE;
     ox_err err = actor->run == OX__RUN_DOWN || actor->run == OX__RUN_QUARANTINED ? OX_OK : OX_E_STATE;
+    bool revoked = actor->run == OX__RUN_QUARANTINED;
     if (err == OX_OK)
         err = incarnation_new(actor);
     if (err == OX_OK) {
@@ -233,7 +235,8 @@ ox__actor_restart(ox_pid pid)
         actor->ended = false;
         actor->run = OX__RUN_READY;
         ox__ready_push(actor);
-        OX_METRIC_ADD_L(OX_M_runtime_restarts, 1, ox_str_of(actor->class->name));
+        OX_METRIC_ADD_L(OX_M_actor_restarts, 1, ox_str_of(actor->class->name),
+                        revoked ? OX_STR("revoked") : ox_str_of(ox_exit_name(actor->last_reason)));
     }
     ox__actor_unlock(actor);
     return err;

@@ -18,7 +18,8 @@ entry(const char *tenant, uint32_t crashes)
 {
     struct ox_quarantined e = {.crashes = crashes, .since_ns = 1234567890123456789u, .has_last = true};
     snprintf(e.tenant.name, sizeof(e.tenant.name), "%s", tenant);
-    e.last = (struct ox_crash){.id = 7, .time_ns = 5, .wal_seq = 99, .text = "a \"quoted\" text", .reason = "panic"};
+    e.last = (struct ox_crash){
+        .id = 7, .time_ns = 5, .wal_seq = 99, .text = "a \"quoted\" text", .reason = "panic"};
     return e;
 }
 
@@ -114,12 +115,13 @@ Test(quarantine, each_call_may_fail)
 
 Test(quarantine, an_unreadable_list_is_not_an_empty_one)
 {
-    static const char *const bad[] = {"",
-                                      "{",
-                                      "[]",
-                                      "{\"version\":2,\"tenants\":[]}",
-                                      "{\"version\":1,\"tenants\":[{\"tenant\":\"a\"}]}",
-                                      "{\"version\":1,\"tenants\":[{\"tenant\":\"../x\",\"crashes\":1,\"since_ns\":\"1\"}]}"};
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{\"version\":2,\"tenants\":[]}",
+        "{\"version\":1,\"tenants\":[{\"tenant\":\"a\"}]}",
+        "{\"version\":1,\"tenants\":[{\"tenant\":\"../x\",\"crashes\":1,\"since_ns\":\"1\"}]}"};
     for (size_t i = 0; i < OX_COUNT(bad); i++) {
         struct fault_disk *fd = fault_disk_new(1);
         struct ox_quarantine *q;

@@ -384,8 +384,12 @@ Test(supervisor, a_child_may_be_counted_per_progress)
     kit_advance_ms(120000);
     cr_assert_eq(info(sup, "p").state, OX_CHILD_QUARANTINED);
     cr_assert_eq(info(sup, "p").crashes, 25);
+    cr_assert_eq(ox_metric_value(OX_M_actor_restarts, (struct ox_str[]){OX_STR("child"), OX_STR("panic")}),
+                 24);
     cr_assert_eq(ox_sup_ask(sup, OX_SUP_REVOKE, "p", 25, 1000, NULL), OX_OK);
     kit_settle();
+    cr_assert_eq(ox_metric_value(OX_M_actor_restarts, (struct ox_str[]){OX_STR("child"), OX_STR("revoked")}),
+                 1);
     crash(pid);
     kit_advance_ms(120000);
     cr_assert_eq(info(sup, "p").state, OX_CHILD_RUNNING, "a revocation begins anew");
