@@ -90,9 +90,9 @@ key_header(const char *key)
     return curl_slist_append(NULL, line);
 }
 
-ox_err
-ox_api_get(const char *base, const char *path, const char *key, long *status, struct ox_buf *body,
-           struct ox_diag *diag)
+static ox_err
+ask(const char *base, const char *path, const char *key, const char *post, long *status, struct ox_buf *body,
+    struct ox_diag *diag)
 {
     char detail[CURL_ERROR_SIZE] = "";
     struct ox_buf url;
@@ -102,6 +102,8 @@ ox_api_get(const char *base, const char *path, const char *key, long *status, st
     ox_buf_append_cstr(&url, base);
     ox_buf_append(&url, path, strlen(path) + 1);
     ox_err err = OX_E_NOMEM;
+    if (post != NULL)
+        headers = curl_slist_append(headers, "content-type: application/json");
     if (curl != NULL && !url.failed && (key == NULL || headers != NULL)) {
         curl_easy_setopt(curl, CURLOPT_URL, (const char *)url.data);
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -111,6 +113,8 @@ ox_api_get(const char *base, const char *path, const char *key, long *status, st
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)OX_API_TIMEOUT_S);
+        if (post != NULL)
+            curl_easy_setopt(curl, CURLOPT_POSTFIELDS, post);
         CURLcode code = curl_easy_perform(curl);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
         err = explain(code, base, detail, diag);
@@ -119,4 +123,18 @@ ox_api_get(const char *base, const char *path, const char *key, long *status, st
     curl_easy_cleanup(curl);
     ox_buf_fini(&url);
     return err;
+}
+
+ox_err
+ox_api_get(const char *base, const char *path, const char *key, long *status, struct ox_buf *body,
+           struct ox_diag *diag)
+{
+    return ask(base, path, key, NULL, status, body, diag);
+}
+
+ox_err
+ox_api_post(const char *base, const char *path, const char *key, const char *json, long *status,
+            struct ox_buf *body, struct ox_diag *diag)
+{
+    return ask(base, path, key, json, status, body, diag);
 }

@@ -19,6 +19,7 @@
 #include "cmd/node_internal.h"
 #include "ox/dead_letter.h"
 #include "ox/disk.h"
+#include "ox/fault.h"
 #include "ox/gateway.h"
 #include "ox/log.h"
 #include "ox/outbox.h"
@@ -114,7 +115,11 @@ open_node(struct node_main *m, struct ox_diag *diag)
      * one segment of the log holds also keeps its blocks in the outbox. */
     uint64_t wal_eighth = cfg->wal_total_bytes / 8, outbox_eighth = cfg->outbox_total_bytes / 8;
     snprintf(m->set_aside_dir, sizeof(m->set_aside_dir), "%s/set-aside", cfg->data);
-    node_suspects_load(cfg, &m->suspects);
+    if (err == OX_OK)
+        err = ox_warden_open(&m->warden, node, cfg->data, diag);
+    if (err != OX_OK)
+        return err;
+    node_suspects_load(m, &m->suspects);
     struct ox_recovery_options ro = {
         .data_dir = cfg->data,
         .wal_segment_bytes = smallest(cfg->wal_segment_bytes, smallest(wal_eighth, outbox_eighth)),
@@ -123,6 +128,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
         .outbox_total_bytes = cfg->outbox_total_bytes,
         .suspects = &m->suspects,
         .set_aside_dir = m->set_aside_dir,
+        .crashes = node->crashes,
+        .clock = node->clock,
     };
     if (err == OX_OK)
         err = ox_recover(node->disk, &ro, &m->recovered, diag);
@@ -147,6 +154,7 @@ close_node(struct node_main *m)
         node->keys->free(node->keys);
     ox_recovery_fini(&m->recovered); /* closes both journals */
     ox_tenants_free(node->tenants);
+    ox_warden_close(&m->warden);
 }
 
 /* ---- runtime ---- */
@@ -167,13 +175,37 @@ on_obituary(void *arg, const struct ox_obituary *ob)
                  OX_F_STR("message", ox_kind_name(ob->msg_kind)),
                  OX_F_STR("tenant", ox_tenant_name(ob->cause.tenant)), OX_F_U64("wal_seq", ob->cause.wal_seq),
                  OX_F_U64("restarts", ob->restarts), OX_F_STR("backtrace", ob->backtrace));
+    struct node_main *m = arg;
+    node_crash_note(m, ob);
+    ox_warden_crashed(&m->warden);
     if (is_bookkeeper(ob->class_name)) {
-        const struct node_main *m = arg;
+        node_crash_save(m);
         node_suspects_charge(&m->config, ob->cause.wal_seq, ox_tenant_name(ob->cause.tenant));
         OX_LOG_AT(OX_LOG_FATAL, "runtime", "the node restarts: its journals rebuild what this actor knew",
                   OX_F_STR("class", ob->class_name));
         _exit(OX_EXIT_CRASHING);
     }
+}
+
+/* Parcels in the mailbox of a tenant's actor that was put aside go back to the log's actor. */
+static void
+on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
+{
+    struct node_main *m = arg;
+    struct ox_parcel *parcel = msg->data;
+    if ((msg->kind != OX_K_parcel && msg->kind != OX_K_suspect) || parcel == NULL ||
+        ox_node_phase(&m->node) == OX_NODE_STOPPING)
+        return;
+    struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
+    if (back != NULL) {
+        parcel->next = NULL;
+        ((struct ox_returned *)back->data)->parcels = parcel;
+        msg->data = NULL;
+    }
+    if (back == NULL || ox_send(m->node.wal, &back) != OX_OK)
+        OX_LOG_ERROR("node", "an entry of a quarantined tenant waits in the log until the next start",
+                     OX_F_U64("wal_seq", msg->cause.wal_seq));
+    ox_msg_free(back);
 }
 
 static void
@@ -193,8 +225,8 @@ on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid p
     OX_LOG_ERROR("runtime", "an actor is quarantined", OX_F_STR("supervisor", supervisor),
                  OX_F_STR("child", child_id), OX_F_U64("crashes", crashes),
                  OX_F_STR("tenant", ox_tenant_name(cause.tenant)));
-    if (strncmp(child_id, "tenant/", 7) == 0)
-        node_quarantine_set(&m->node, child_id + 7, crashes);
+    if (ox_tenant_of_child(child_id) != NULL)
+        ox_warden_quarantined(&m->warden, ox_tenant_of_child(child_id), crashes);
 }
 
 static ox_err
@@ -209,7 +241,12 @@ start_runtime(struct node_main *m, struct ox_diag *diag)
         .dirty_queue_max = (uint32_t)cfg->runtime_dirty_queue,
         .turn_warn_ms = (uint32_t)cfg->runtime_turn_warn_ms,
         .turn_fault_ms = (uint32_t)cfg->runtime_turn_fault_ms,
-        .hooks = {.arg = m, .obituary = on_obituary, .stall = on_stall, .quarantined = on_quarantined},
+        .turn_hung_ms = (uint32_t)cfg->runtime_turn_hung_ms,
+        .hooks = {.arg = m,
+                  .obituary = on_obituary,
+                  .undelivered = on_undelivered,
+                  .stall = on_stall,
+                  .quarantined = on_quarantined},
     };
     return ox_runtime_start(&ro, diag);
 }
@@ -258,7 +295,13 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = start_sup(m, "node", OX_SUP_ESCALATE, OX_PID_NONE, &m->root, diag);
     if (err == OX_OK)
+        err = ox_lane_new("warden", 4096, &m->warden.lane);
+    if (err == OX_OK)
+        err = add(m, "warden", &ox_warden_class, &m->warden, &m->warden.pid, diag);
+    if (err == OX_OK)
         err = start_sup(m, "tenants", OX_SUP_QUARANTINE, m->root, &node->tenants_sup, diag);
+    if (err == OX_OK)
+        err = ox_warden_restore(&m->warden, diag);
     m->outbox_arg.node = node;
     m->outbox_arg.recovered = &m->recovered;
     m->outbox_arg.journal = m->outbox;
@@ -272,6 +315,7 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     }
     m->wal_arg.node = node;
     m->wal_arg.recovered = &m->recovered;
+    m->wal_arg.set_aside_dir = m->set_aside_dir;
     if (err == OX_OK)
         err = add(m, "wal", &ox_wal_class, &m->wal_arg, &node->wal, diag);
     return err;
@@ -297,12 +341,28 @@ start_all(struct node_main *m, struct ox_diag *diag)
 
 /* ---- the command ---- */
 
+/* Faults for tests, and only where nobody else sends. */
+static ox_err
+load_faults(const struct ox_config *cfg, struct ox_diag *diag)
+{
+    const char *spec = getenv("OBSERVE_X_TEST_FAULTS");
+    if (spec == NULL || spec[0] == '\0')
+        return OX_OK;
+    if (cfg->mode != OX_MODE_DEVELOPMENT)
+        return ox_diag_set(diag, OX_E_CONFIG, "OBSERVE_X_TEST_FAULTS", -1,
+                           "faults on request exist in development mode only; remove the variable");
+    OX_LOG_WARN("node", "a test asks for faults: this node will crash", OX_F_STR("faults", spec));
+    return ox_fault_load(spec, diag);
+}
+
 static int
 run(struct node_main *m)
 {
     struct ox_diag diag;
     ox_diag_clear(&diag);
-    ox_err err = open_node(m, &diag);
+    ox_err err = load_faults(&m->config, &diag);
+    if (err == OX_OK)
+        err = open_node(m, &diag);
     if (err == OX_OK)
         err = start_all(m, &diag);
     pthread_t control;

@@ -24,11 +24,22 @@ static const struct command commands[] = {
 #undef OX_COMMAND
 };
 
+/* The table's identifiers have no dashes, the words of a command line have no underscores. */
+static bool
+same_word(const char *row, const char *word)
+{
+    for (; *row != '\0' && *word != '\0'; row++, word++) {
+        if (*row != *word && !(*row == '_' && *word == '-'))
+            return false;
+    }
+    return *row == *word;
+}
+
 static const struct command *
 find_command(const char *name)
 {
     for (size_t i = 0; i < OX_COUNT(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        if (same_word(commands[i].name, name))
             return &commands[i];
     }
     return NULL;
@@ -55,7 +66,8 @@ print_list(FILE *to)
     for (size_t i = 0; i < OX_COUNT(commands); i++) {
         const struct command *c = &commands[i];
         if (!c->hidden)
-            fprintf(to, "  %-8s %.*s\n", c->name, (int)strcspn(c->text, "\n"), c->text);
+            fprintf(to, "  %-10.*s %.*s\n", (int)strcspn(c->usage, " "), c->usage,
+                    (int)strcspn(c->text, "\n"), c->text);
     }
     fputs("\n`observex help COMMAND` tells more. First steps: `observex serve`, then send OTLP to port 4317 "
           "or 4318.\n",

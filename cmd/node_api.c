@@ -90,6 +90,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
                    .results_default = (uint32_t)cfg->query_limit_default,
                    .traces_max = (uint32_t)cfg->query_traces_limit_max,
                    .logs_max = (uint32_t)cfg->query_logs_limit_max},
+        .warden = &m->warden,
         .status = status,
         .status_ctx = m,
         .version = OX_VERSION,

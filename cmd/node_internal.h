@@ -7,13 +7,17 @@
 #ifndef OX_CMD_NODE_INTERNAL_H
 #define OX_CMD_NODE_INTERNAL_H
 
+#include <jansson.h>
+
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
 #include "ox/gateway.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
+#include "ox/runtime.h"
 #include "ox/spine.h"
 #include "ox/wal.h"
+#include "ox/warden.h"
 
 struct node_main {
     struct ox_config config;
@@ -27,6 +31,7 @@ struct node_main {
     char refused_dir[OX_DISK_PATH_MAX];
     char password[OX_CONFIG_STRING_MAX];
     ox_pid root;
+    struct ox_warden warden;
     struct ox_wal_arg wal_arg;
     struct ox_outbox_arg outbox_arg;
     struct ox_writer_arg writer_args[OX_SIGNAL__COUNT];
@@ -50,16 +55,20 @@ OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *
 /* The first line of storage.password_file, or "". */
 OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
 
+/* Notes the end of an actor. Any thread; does not block. */
+void node_crash_note(struct node_main *m, const struct ox_obituary *ob);
+/* Notes the end of the previous node from the first line of its crash record; rest: its backtrace. */
+void node_crash_note_record(struct node_main *m, const json_t *record, const char *backtrace,
+                            uint64_t time_ns);
+/* Makes durable what was noted. Blocks. */
+void node_crash_save(struct node_main *m);
+
 /* Whom the ends of earlier nodes are charged to, the last one's crash record included. DIR/crash exists. */
-void node_suspects_load(const struct ox_config *cfg, struct ox_suspects *out);
+void node_suspects_load(struct node_main *m, struct ox_suspects *out);
 /* Charges a crash while it happens. */
 void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const char *tenant);
 /* Forgets suspects that the log no longer holds. */
 void node_suspects_settle(const struct ox_config *cfg, struct ox_suspects *s, uint64_t first_seq);
-
-/* The tenant is quarantined after `crashes` crashes, or no more when 0: its entry in the directory says so, and the log's
- * actor hears of it. Any thread; does not block. */
-void node_quarantine_set(struct ox_node *node, const char *tenant, uint32_t crashes);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

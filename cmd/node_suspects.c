@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "cmd/node_internal.h"
 #include "ox/log.h"
@@ -19,50 +20,53 @@ path_in(const char *data, const char *name, char out[OX_DISK_PATH_MAX])
     snprintf(out, OX_DISK_PATH_MAX, "%s/crash/%s", data, name);
 }
 
-/* The crash record's first line names who ran; the rest is a backtrace for people. */
-static bool
-read_record(const char *path, uint64_t *wal_seq, char *tenant, size_t size)
+/* The crash record: its first line names who ran; the rest is a backtrace for people. NULL: there is none. */
+static json_t *
+read_record(const char *path, char *backtrace, size_t size, uint64_t *time_ns)
 {
     char line[4096];
+    struct stat st;
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return false;
-    bool got = fgets(line, sizeof(line), f) != NULL;
+        return NULL;
+    json_t *record = fgets(line, sizeof(line), f) != NULL ? json_loads(line, 0, NULL) : NULL;
+    backtrace[fread(backtrace, 1, size - 1, f)] = '\0';
+    *time_ns = fstat(fileno(f), &st) == 0
+                   ? (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec
+                   : 0;
     fclose(f);
-    json_t *record = got ? json_loads(line, 0, NULL) : NULL;
-    if (record == NULL)
-        return false;
-    *wal_seq = (uint64_t)json_integer_value(json_object_get(record, "wal_seq"));
-    const char *name = json_string_value(json_object_get(record, "tenant"));
-    snprintf(tenant, size, "%s", name != NULL ? name : "");
-    json_decref(record);
-    return true;
+    return record;
 }
 
 static void
-charge_record(const char *data, struct ox_suspects *s)
+charge_record(struct node_main *m, struct ox_suspects *s)
 {
-    char path[OX_DISK_PATH_MAX], kept[OX_DISK_PATH_MAX], tenant[OX_TENANT_MAX + 1];
-    uint64_t wal_seq = 0;
-    path_in(data, "node.json", path);
-    if (!read_record(path, &wal_seq, tenant, sizeof(tenant)))
+    char path[OX_DISK_PATH_MAX], kept[OX_DISK_PATH_MAX], backtrace[2048];
+    uint64_t time_ns;
+    path_in(m->config.data, "node.json", path);
+    json_t *record = read_record(path, backtrace, sizeof(backtrace), &time_ns);
+    if (record == NULL)
         return;
-    ox_suspects_charge(s, wal_seq, tenant);
+    const char *tenant = json_string_value(json_object_get(record, "tenant"));
+    uint64_t wal_seq = (uint64_t)json_integer_value(json_object_get(record, "wal_seq"));
+    ox_suspects_charge(s, wal_seq, tenant != NULL ? tenant : "");
+    node_crash_note_record(m, record, backtrace, time_ns);
     OX_LOG_ERROR("node", "the previous node died of a fault; its record is kept in crash/node.previous.json",
-                 OX_F_STR("tenant", tenant), OX_F_U64("wal_seq", wal_seq));
-    path_in(data, "node.previous.json", kept);
+                 OX_F_STR("tenant", tenant != NULL ? tenant : ""), OX_F_U64("wal_seq", wal_seq));
+    json_decref(record);
+    path_in(m->config.data, "node.previous.json", kept);
     if (rename(path, kept) != 0)
         OX_LOG_WARN("node", "the crash record cannot be put away", OX_F_STR("cause", strerror(errno)));
 }
 
 void
-node_suspects_load(const struct ox_config *cfg, struct ox_suspects *out)
+node_suspects_load(struct node_main *m, struct ox_suspects *out)
 {
     char path[OX_DISK_PATH_MAX];
-    path_in(cfg->data, "suspects", path);
+    path_in(m->config.data, "suspects", path);
     ox_err err = ox_suspects_load(ox_disk_real(), path, out);
     uint32_t before = out->n;
-    charge_record(cfg->data, out);
+    charge_record(m, out);
     if (err == OX_OK && out->n > 0)
         err = ox_suspects_save(ox_disk_real(), path, out);
     if (err != OX_OK)

@@ -86,6 +86,31 @@ OX_COMMAND(dlq,    0, "dlq list | dlq show N|ID|FILE... | dlq replay [N|ID...]  
     "again is in the dead-letter file again as a new record. Old records are refused for their age again unless the\n"
     "server runs with a longer validate.past. Equal records that follow one another within gateway.duplicate_window are\n"
     "taken for a retry and stored once. Exit code 1 when any was refused again or failed.\n")
+OX_COMMAND(crashes, 0, "crashes [--limit N] [--api URL | --data DIR] [--key KEY] [--json]",
+    "Show what crashed: actors and whole nodes, on whose behalf, and how sure that is.\n"
+    "\n"
+    "  --limit N   how many, newest first (10, at most 256)\n"
+    "\n"
+    "Needs role operator: in development mode a request from this machine without a key.\n")
+OX_COMMAND(quarantine, 0, "quarantine list | show TENANT | revoke TENANT --crashes N  [--api URL | --data DIR] [--key KEY] [--json]",
+    "Show tenants whose code kept crashing, and let one of them go on.\n"
+    "\n"
+    "  list               who is quarantined\n"
+    "  show TENANT        why, and what to do\n"
+    "  revoke TENANT --crashes N   lift it; N is the number of crashes that `show` tells: who repeats it has looked\n"
+    "\n"
+    "What a quarantined tenant was acknowledged for is kept, and goes on in order afterwards. Needs role operator.\n"
+    "Each attempt is written to DIR/audit.jsonl.\n")
+OX_COMMAND(set_aside, 0, "set-aside list | show ENTRY [--body] | replay ENTRY [--otlp-http URL] [--key KEY] [--all]  [--data DIR] [--json]",
+    "Look at acknowledged requests that crashed what handled them, and send them again.\n"
+    "\n"
+    "  list           what is kept in DIR/set-aside\n"
+    "  show ENTRY     whose it is and how it crashed; --body writes the request (OTLP protobuf) to standard output\n"
+    "  replay ENTRY   post it to the running server as its tenant, once; --all also when a part of it is stored already\n"
+    "\n"
+    "  --data DIR          the data directory (./observex-data); only replay needs a server\n"
+    "  --otlp-http URL     another server than the one that runs on DIR\n"
+    "  --key KEY           the tenant's key; a development server's is derived\n")
 OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
     "Check a configuration file, list every key, or show what is in force.\n"
     "\n"

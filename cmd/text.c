@@ -84,15 +84,16 @@ refused(long status, const json_t *answer, struct ox_diag *diag)
                        hint != NULL ? hint : "", status);
 }
 
-ox_err
-cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf *body, json_t **answer,
-             struct ox_diag *diag)
+static ox_err
+ask_json(const char *base, const char *path, const char *key, const char *post, struct ox_buf *body,
+         json_t **answer, struct ox_diag *diag)
 {
     long status = 0;
     json_error_t why;
     size_t from = body->len;
     *answer = NULL;
-    ox_err err = ox_api_get(base, path, key, &status, body, diag);
+    ox_err err = post == NULL ? ox_api_get(base, path, key, &status, body, diag)
+                              : ox_api_post(base, path, key, post, &status, body, diag);
     if (err != OX_OK)
         return err;
     *answer = json_loadb((const char *)body->data + from, body->len - from, JSON_ALLOW_NUL, &why);
@@ -105,4 +106,18 @@ cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf 
     json_decref(*answer);
     *answer = NULL;
     return err;
+}
+
+ox_err
+cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf *body, json_t **answer,
+             struct ox_diag *diag)
+{
+    return ask_json(base, path, key, NULL, body, answer, diag);
+}
+
+ox_err
+cmd_api_post_json(const char *base, const char *path, const char *key, const char *post, struct ox_buf *body,
+                  json_t **answer, struct ox_diag *diag)
+{
+    return ask_json(base, path, key, post, body, answer, diag);
 }

@@ -28,4 +28,8 @@ void cmd_text_duration(int64_t ns, char *out, size_t size);
 OX_MUST_USE ox_err cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf *body,
                                 json_t **answer, struct ox_diag *diag);
 
+/* The same for an order: POSTs the JSON `post`. */
+OX_MUST_USE ox_err cmd_api_post_json(const char *base, const char *path, const char *key, const char *post,
+                                     struct ox_buf *body, json_t **answer, struct ox_diag *diag);
+
 #endif

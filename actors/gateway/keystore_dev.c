@@ -55,6 +55,7 @@ dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct 
             return ox_diag_set(diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
                                "an API key is required from other machines; only loopback may go without one "
                                "in development mode (observex key TENANT prints a key)");
+        out->role = OX_ROLE_OPERATOR;
         return ox_tenant_id_parse(OX_STR("default"), &out->tenant, diag);
     }
     struct ox_str key = cred->key;
@@ -69,6 +70,7 @@ dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct 
     if (strlen(want) != key.n || CRYPTO_memcmp(want, key.p, key.n) != 0)
         return unknown_key(diag);
     out->tenant = tenant;
+    out->role = OX_ROLE_TENANT;
     return OX_OK;
 }
 

@@ -22,7 +22,7 @@
 
 #define CONCURRENCY_DEFAULT 8
 #define WAITING_DEFAULT     64
-/* A question is its URL; a body is of no use. */
+/* A question is its URL, an order has a few bytes of JSON. */
 #define BODY_BYTES_MAX (64 * 1024)
 #define SHUTDOWN_MS    5000
 
@@ -110,11 +110,26 @@ on_gone(struct ox_http_request *req)
     atomic_store_explicit(&job->cancel, true, memory_order_relaxed);
 }
 
+static struct ox_str
+body_of(const struct ox_http_request *req)
+{
+    return req->body != NULL ? (struct ox_str){(const char *)req->body->data, req->body->len}
+                             : (struct ox_str){0};
+}
+
 static void
-question_init(struct api_job *job, struct ox_http_request *req, const struct ox_tenant_id *tenant)
+question_init(struct api_job *job, struct ox_http_request *req, const struct ox_identity *who)
 {
     job->req = req;
-    job->question = (struct ox_query_request){.tenant = *tenant,
+    if (ox_credential_of(req).key.n > 0)
+        snprintf(job->credential, sizeof(job->credential), "key of tenant %s", who->tenant.name);
+    else
+        snprintf(job->credential, sizeof(job->credential), "no key, from this machine");
+    job->question = (struct ox_query_request){.tenant = who->tenant,
+                                              .role = who->role,
+                                              .credential = job->credential,
+                                              .peer = req->peer,
+                                              .body = body_of(req),
                                               .method = req->method_name,
                                               .path = req->path,
                                               .query = req->query,
@@ -124,7 +139,7 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
 }
 
 static void
-ask(struct api_port *port, struct ox_http_request *req, const struct ox_tenant_id *tenant)
+ask(struct api_port *port, struct ox_http_request *req, const struct ox_identity *who)
 {
     struct api_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
@@ -133,7 +148,7 @@ ask(struct api_port *port, struct ox_http_request *req, const struct ox_tenant_i
     }
     job->port = port;
     job->lane = least_loaded(port->api);
-    question_init(job, req, tenant);
+    question_init(job, req, who);
     atomic_fetch_add_explicit(&job->lane->jobs, 1, memory_order_relaxed);
     ox_err err = ox_dirty_submit(port->self, job->lane->lane, run_job, job, KIND_DONE, orphan_job, NULL);
     if (err != OX_OK) {
@@ -155,22 +170,35 @@ on_headers(void *ctx, struct ox_http_request *req)
     ox_http_request_limit(req, BODY_BYTES_MAX);
 }
 
+/* A browser sends this type to another site only after asking it, which is not answered: so a page that an operator
+ * happens to look at cannot give orders in the name of this machine. */
+static bool
+is_json(const struct ox_http_request *req)
+{
+    struct ox_str type = ox_http_header(req, OX_STR("content-type")), json = OX_STR("application/json");
+    return type.n >= json.n && ox_str_caseeq((struct ox_str){type.p, json.n}, json) &&
+           (type.n == json.n || type.p[json.n] == ';' || type.p[json.n] == ' ');
+}
+
 static void
 on_request(void *ctx, struct ox_http_request *req)
 {
     struct api_port *port = ctx;
-    struct ox_tenant_id tenant;
+    struct ox_identity who;
     struct ox_diag diag = {0};
     finish_orphans(port);
     if (ox__api_page(port->api, req))
         return;
-    ox_err err = ox__api_identify(port->api, req, &tenant, &diag);
+    ox_err err = ox__api_identify(port->api, req, &who, &diag);
     if (err != OX_OK)
         ox__api_refuse(req, err, diag.text, "send the key as x-api-key or as Authorization: Bearer");
+    else if (req->method == OX_HTTP_POST && !is_json(req))
+        ox__api_refuse(req, OX_E_MEDIA_TYPE, "an order is sent as JSON",
+                       "send it with content-type: application/json; no page of another site can do that");
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
     else
-        ask(port, req, &tenant);
+        ask(port, req, &who);
 }
 
 static void

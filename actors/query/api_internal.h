@@ -13,6 +13,7 @@
 
 #include "ox/actor.h"
 #include "ox/http.h"
+#include "ox/keystore.h"
 #include "ox/query.h"
 
 struct api_lane {
@@ -47,6 +48,7 @@ struct api_job {
     struct ox_http_request *req; /* ours until answered; read-only on the query thread */
     struct api_lane *lane;
     struct ox_query_request question;
+    char credential[OX_TENANT_MAX + 32]; /* the question lends it */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
     struct api_job *next;
@@ -64,8 +66,8 @@ extern const size_t ox__console_page_len;
 extern const char ox__console_policy[];
 /* req: take on true. Answers /, /health, /ready and /metrics without a query; false: it is none of them. */
 bool ox__api_page(struct ox_api *api, struct ox_http_request *req);
-/* The tenant who asks. UNAUTHENTICATED with a sentence. */
+/* Who asks. UNAUTHENTICATED with a sentence. */
 OX_MUST_USE ox_err ox__api_identify(struct ox_api *api, const struct ox_http_request *req,
-                                    struct ox_tenant_id *tenant, struct ox_diag *diag);
+                                    struct ox_identity *who, struct ox_diag *diag);
 
 #endif

@@ -99,9 +99,10 @@ page_metrics(struct ox_api *api, struct ox_query_response *answer)
 }
 
 static void
-write_route(struct ox__json *j, const char *path, const char *doc)
+write_route(struct ox__json *j, const char *method, const char *path, const char *doc)
 {
     ox__qjson_begin(j, '{');
+    ox__qjson_kcstr(j, "method", method);
     ox__qjson_kcstr(j, "path", path);
     ox__qjson_kcstr(j, "doc", doc);
     ox__qjson_end(j, '}');
@@ -120,9 +121,9 @@ page_index(struct ox_api *api, struct ox_query_response *answer)
                     api->options.query->version != NULL ? api->options.query->version : "unknown");
     ox__qjson_open(&j, "routes", '[');
     for (size_t i = 0; i < n; i++)
-        write_route(&j, routes[i].pattern, routes[i].doc);
-    write_route(&j, "/health", "whether the process lives");
-    write_route(&j, "/ready", "whether it takes traffic, and why not");
+        write_route(&j, routes[i].method, routes[i].pattern, routes[i].doc);
+    write_route(&j, "GET", "/health", "whether the process lives");
+    write_route(&j, "GET", "/ready", "whether it takes traffic, and why not");
     ox__qjson_end(&j, ']');
     ox__qjson_end(&j, '}');
 }
@@ -162,13 +163,10 @@ ox__api_page(struct ox_api *api, struct ox_http_request *req)
 }
 
 ox_err
-ox__api_identify(struct ox_api *api, const struct ox_http_request *req, struct ox_tenant_id *tenant,
+ox__api_identify(struct ox_api *api, const struct ox_http_request *req, struct ox_identity *who,
                  struct ox_diag *diag)
 {
     struct ox_credential credential = ox_credential_of(req);
-    struct ox_identity identity;
-    ox_err err = api->options.keys->identify(api->options.keys, &credential, &identity, diag);
-    if (err == OX_OK)
-        *tenant = identity.tenant;
-    return err;
+    *who = (struct ox_identity){.role = OX_ROLE_NONE};
+    return api->options.keys->identify(api->options.keys, &credential, who, diag);
 }

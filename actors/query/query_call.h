@@ -70,5 +70,8 @@ ox_err ox__handle_metrics(struct ox__call *c, struct ox__json *j);  /* query_met
 ox_err ox__handle_services(struct ox__call *c, struct ox__json *j); /* query_services.c */
 ox_err ox__handle_service_stats(struct ox__call *c, struct ox__json *j);
 ox_err ox__handle_status(struct ox__call *c, struct ox__json *j);
+ox_err ox__handle_crashes(struct ox__call *c, struct ox__json *j); /* query_warden.c */
+ox_err ox__handle_quarantine(struct ox__call *c, struct ox__json *j);
+ox_err ox__handle_revoke(struct ox__call *c, struct ox__json *j);
 
 #endif

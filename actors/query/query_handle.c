@@ -14,29 +14,32 @@
 #include "ox/clock.h"
 #include "ox/net.h"
 
-/* path, handler, one sentence */
+/* method, path, handler, one sentence */
 /* clang-format off */
 #define ROUTES(R) \
-    R("/api/v1/traces/{trace_id}", trace, "one trace: its spans in tree order; correlate=true adds logs and exemplars") \
-    R("/api/v1/traces", traces, "traces by service, operation, duration, status and tags, newest first") \
-    R("/api/v1/logs", logs, "log records by service, level, words and trace, newest first") \
-    R("/api/v1/metrics", metrics, "one metric's series and points, or the names of all metrics") \
-    R("/api/v1/services", services, "the services that sent something") \
-    R("/api/v1/services/stats", service_stats, "per service: spans, logs, points, errors and latency") \
-    R("/api/v1/status", status, "how the server is") \
-    R("/traces", traces, "short for /api/v1/traces; with trace_id: that trace") \
-    R("/logs", logs, "short for /api/v1/logs") \
-    R("/metrics", metrics, "with a query: short for /api/v1/metrics; without: Prometheus text")
+    R("GET", "/api/v1/traces/{trace_id}", trace, "one trace: its spans in tree order; correlate=true adds logs and exemplars") \
+    R("GET", "/api/v1/traces", traces, "traces by service, operation, duration, status and tags, newest first") \
+    R("GET", "/api/v1/logs", logs, "log records by service, level, words and trace, newest first") \
+    R("GET", "/api/v1/metrics", metrics, "one metric's series and points, or the names of all metrics") \
+    R("GET", "/api/v1/services", services, "the services that sent something") \
+    R("GET", "/api/v1/services/stats", service_stats, "per service: spans, logs, points, errors and latency") \
+    R("GET", "/api/v1/crashes", crashes, "operators: what crashed, newest first, and to whom it is charged") \
+    R("GET", "/api/v1/quarantine", quarantine, "operators: which tenants are quarantined, and why") \
+    R("POST", "/api/v1/quarantine/{tenant}/revoke", revoke, "operators: lifts a quarantine; {\"acknowledge_crashes\":N}") \
+    R("GET", "/api/v1/status", status, "how the server is") \
+    R("GET", "/traces", traces, "short for /api/v1/traces; with trace_id: that trace") \
+    R("GET", "/logs", logs, "short for /api/v1/logs") \
+    R("GET", "/metrics", metrics, "with a query: short for /api/v1/metrics; without: Prometheus text")
 /* clang-format on */
 
 static const struct ox_query_route routes[] = {
-#define R(pattern, handler, doc) {"GET", pattern, doc},
+#define R(method, pattern, handler, doc) {method, pattern, doc},
     ROUTES(R)
 #undef R
 };
 
 static const ox__handler_fn handlers[] = {
-#define R(pattern, handler, doc) ox__handle_##handler,
+#define R(method, pattern, handler, doc) ox__handle_##handler,
     ROUTES(R)
 #undef R
 };
@@ -64,29 +67,31 @@ canonical(struct ox_str path, char *text, size_t cap)
     return (struct ox_str){text, (size_t)n};
 }
 
-/* Matches a pattern with at most one {…}, at its end; *arg is what stands for it. */
+/* Matches a pattern with at most one {…}; *arg is what stands for it. */
 static bool
 match(const char *pattern, struct ox_str path, struct ox_str *arg)
 {
     struct ox_str p = ox_str_of(pattern);
-    const char *brace = strchr(pattern, '{');
+    const char *brace = strchr(pattern, '{'), *close = strchr(pattern, '}');
     *arg = (struct ox_str){NULL, 0};
-    if (brace == NULL)
+    if (brace == NULL || close == NULL)
         return ox_str_eq(p, path);
-    size_t fixed = (size_t)(brace - pattern);
-    if (path.n <= fixed || memcmp(path.p, pattern, fixed) != 0)
+    size_t before = (size_t)(brace - pattern), after = strlen(close + 1);
+    if (path.n <= before + after || memcmp(path.p, pattern, before) != 0 ||
+        memcmp(path.p + path.n - after, close + 1, after) != 0)
         return false;
-    *arg = (struct ox_str){path.p + fixed, path.n - fixed};
+    *arg = (struct ox_str){path.p + before, path.n - before - after};
     return memchr(arg->p, '/', arg->n) == NULL;
 }
 
-static ox__handler_fn
+/* The index of the route, or that behind the last. */
+static size_t
 find_route(struct ox_str path, struct ox_str *arg)
 {
-    for (size_t i = 0; i < OX_COUNT(routes); i++)
-        if (match(routes[i].pattern, path, arg))
-            return handlers[i];
-    return NULL;
+    size_t i = 0;
+    while (i < OX_COUNT(routes) && !match(routes[i].pattern, path, arg))
+        i++;
+    return i;
 }
 
 bool
@@ -97,7 +102,7 @@ ox_query_is_route(struct ox_str path, struct ox_str query)
     struct ox_str api = OX_STR("/api/"), arg;
     if (path.n >= api.n && memcmp(path.p, api.p, api.n) == 0)
         return true;
-    return find_route(path, &arg) != NULL;
+    return find_route(path, &arg) < OX_COUNT(routes);
 }
 
 void
@@ -204,25 +209,40 @@ answer(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res
     ox_buf_fini(&c->cursor);
 }
 
+static bool
+has_method(struct ox_str method, const char *wanted)
+{
+    return ox_str_eq(method, ox_str_of(wanted)) ||
+           (strcmp(wanted, "GET") == 0 && ox_str_eq(method, OX_STR("HEAD")));
+}
+
+static void
+wrong_method(struct ox_query_response *res, const char *wanted)
+{
+    bool get = strcmp(wanted, "GET") == 0;
+    ox_query_respond_error(res, OX_E_METHOD, get ? "this path is read with GET" : "this path takes a POST",
+                           NULL);
+    res->allow = get ? "GET, HEAD" : wanted;
+}
+
 void
 ox_query_handle(const struct ox_query *q, const struct ox_query_request *req, struct ox_query_response *res)
 {
     char path_text[256];
     struct ox__call c = {.q = q, .req = req, .limits = q->limits};
     struct ox_str path = canonical(req->path, path_text, sizeof(path_text));
-    ox__handler_fn handler = find_route(path, &c.path_arg);
+    size_t route = find_route(path, &c.path_arg);
     ox_buf_reset(&res->body);
-    if (handler == NULL) {
+    if (route == OX_COUNT(routes)) {
         no_route(res, req->path);
         return;
     }
-    if (!ox_str_eq(req->method, OX_STR("GET")) && !ox_str_eq(req->method, OX_STR("HEAD"))) {
-        ox_query_respond_error(res, OX_E_METHOD, "this path is read with GET", NULL);
-        res->allow = "GET, HEAD";
+    if (!has_method(req->method, routes[route].method)) {
+        wrong_method(res, routes[route].method);
         return;
     }
     ox_query_limits_defaults(&c.limits);
     c.started_ns = ox_clock_monotonic_ns(q->clock);
     c.now_ns = ox_clock_realtime_ns(q->clock);
-    answer(&c, handler, res);
+    answer(&c, handlers[route], res);
 }

@@ -55,6 +55,27 @@ open_journal(struct ox_disk *disk, const struct ox_recovery_options *options, co
     return OX_OK;
 }
 
+static ox_err
+note_aside(struct ox_recovery *rec, uint64_t seq)
+{
+    if (rec->n_aside > 0 && rec->aside[rec->n_aside - 1] == seq)
+        return OX_OK;
+    ox_err err = grow((void **)&rec->aside, &rec->cap_aside, rec->n_aside, sizeof(*rec->aside));
+    if (err == OX_OK)
+        rec->aside[rec->n_aside++] = seq;
+    return err;
+}
+
+static bool
+is_aside(const struct ox_recovery *rec, uint64_t seq)
+{
+    for (size_t i = 0; i < rec->n_aside; i++) {
+        if (rec->aside[i] == seq)
+            return true;
+    }
+    return false;
+}
+
 /* Dispositions and blocks of one outbox entry into the ledger. */
 static ox_err
 account_blocks(struct ox_recovery *rec, const struct ox_journal_entry *info,
@@ -67,6 +88,8 @@ account_blocks(struct ox_recovery *rec, const struct ox_journal_entry *info,
             rec->highest_wal_seq = d->wal_seq;
         err = ox_ledger_disposed(rec->ledger, d->wal_seq, d->from, d->to, (enum ox_disposition)d->how,
                                  info->segment);
+        if (err == OX_OK && d->how == OX_DISPOSED_SET_ASIDE)
+            err = note_aside(rec, d->wal_seq);
         if (err == OX_E_NOMEM || err == OX_E_OVERLOAD)
             return err;
         if (err != OX_OK)
@@ -125,6 +148,17 @@ account_outbox_entry(struct ox_recovery *rec, const struct ox_journal_entry *inf
     return err;
 }
 
+/* A repeat of this request is recognised from now on. */
+static ox_err
+note_recent(struct ox_recovery *rec, const struct ox_wal_entry *entry)
+{
+    ox_err err = grow((void **)&rec->recent, &rec->cap_recent, rec->n_recent, sizeof(*rec->recent));
+    if (err == OX_OK)
+        rec->recent[rec->n_recent++] =
+            ox_recent_key_of(&entry->tenant, entry->signal, entry->request_hash.lo, entry->request_hash.hi);
+    return err;
+}
+
 static ox_err
 account_wal_entry(struct ox_recovery *rec, const struct ox_journal_entry *info, struct ox_str payload)
 {
@@ -144,13 +178,10 @@ account_wal_entry(struct ox_recovery *rec, const struct ox_journal_entry *info, 
     for (uint32_t i = 0; i < entry.rejected.n && err == OX_OK; i++)
         err = ox_ledger_disposed(rec->ledger, info->seq, r[i].from, r[i].to, OX_DISPOSED_REJECTED, 0);
     ox_wal_entry_fini(&entry);
+    if (err == OX_OK && !is_aside(rec, info->seq))
+        err = note_recent(rec, &entry);
     if (err == OX_OK)
-        err = grow((void **)&rec->recent, &rec->cap_recent, rec->n_recent, sizeof(*rec->recent));
-    if (err != OX_OK)
-        return err;
-    rec->recent[rec->n_recent++] =
-        ox_recent_key_of(&entry.tenant, entry.signal, entry.request_hash.lo, entry.request_hash.hi);
-    err = grow((void **)&rec->replay, &rec->cap_replay, rec->n_replay, sizeof(*rec->replay));
+        err = grow((void **)&rec->replay, &rec->cap_replay, rec->n_replay, sizeof(*rec->replay));
     if (err == OX_OK)
         rec->replay[rec->n_replay++] = info->seq;
     return err;
@@ -251,7 +282,13 @@ sort_suspects(struct ox_disk *disk, struct ox_recovery *rec, const struct ox_rec
             rec->replay[kept++] = seq;
             continue;
         }
-        if (crashes >= OX_SUSPECT_CRASHES && ox__set_aside(disk, rec, options->set_aside_dir, seq) == OX_OK)
+        struct ox_set_aside_note note = {
+            .seq = seq,
+            .crashes = crashes,
+            .time_ns = ox_clock_realtime_ns(options->clock != NULL ? options->clock : ox_clock_real()),
+            .deaths = options->crashes,
+        };
+        if (crashes >= OX_SUSPECT_CRASHES && ox__set_aside(disk, rec, options->set_aside_dir, &note) == OX_OK)
             continue;
         held[n_held++] = seq; /* at most one per suspect */
     }
@@ -333,5 +370,6 @@ ox_recovery_fini(struct ox_recovery *rec)
     free(rec->blocks);
     free(rec->replay);
     free(rec->recent);
+    free(rec->aside);
     memset(rec, 0, sizeof(*rec));
 }

@@ -20,10 +20,8 @@
 #include "ox/log.h"
 #include "ox/metric.h"
 #include "ox/recent.h"
-#include "ox/supervisor.h"
 #include "ox/wal.h"
 
-#define PARKED_RETRY_MS  5
 #define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
 #define REPLAY_RETRY_MS  20
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
@@ -51,7 +49,8 @@ struct wal {
     uint64_t release_retry; /* timer */
     /* parcels whose tenant is full, in order */
     struct ox_parcel *parked_head, *parked_tail;
-    uint64_t parked_retry; /* timer */
+    uint64_t parked_retry;      /* timer */
+    struct ox__returns returns; /* tenants whose actor crashed */
     /* replay */
     uint64_t *replay;
     size_t n_replay, replay_at, n_suspects;
@@ -78,6 +77,12 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->node->config->gateway_duplicate_window_ms * 1000000);
     if (w->recent == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the keys of recent requests");
+    w->returns = (struct ox__returns){
+        .node = a->node,
+        .ledger = w->ledger,
+        .recent = w->recent,
+        .options = {a->node->disk, w->journal, a->set_aside_dir, a->node->crashes},
+    };
     for (size_t i = 0; i < a->recovered->n_recent; i++)
         ox_recent_put(w->recent, a->recovered->recent[i], OX_RECENT_DURABLE, ox_now_ns());
     a->recovered->ledger = NULL;
@@ -107,67 +112,13 @@ wal_stop(struct ox_actor *self, enum ox_exit reason)
         w->joiners = a->next;
         ox_append_free(a);
     }
+    ox__returns_fini(&w->returns);
     free(w->replay);
     ox_recent_free(w->recent);
     ox_ledger_free(w->ledger);
 }
 
 /* ---- towards the tenants ---- */
-
-static uint64_t
-pid_pack(ox_pid pid)
-{
-    return (uint64_t)pid.gen << 32 | pid.slot;
-}
-
-/* The tenant's actor; started on first use. */
-static ox_err
-tenant_actor(struct wal *w, struct ox_tenant *tenant, ox_pid *pid)
-{
-    uint64_t packed =
-        atomic_load_explicit(&tenant->actor, memory_order_relaxed); /* only this actor writes it */
-    *pid = (ox_pid){(uint32_t)packed, (uint32_t)(packed >> 32)};
-    if (!ox_pid_is_none(*pid) && ox_alive(*pid))
-        return OX_OK;
-    char name[OX_CHILD_ID_MAX + 1];
-    snprintf(name, sizeof(name), "tenant/%s", tenant->id.name);
-    struct ox_child_spec spec = {
-        .id = name,
-        .class = &ox_tenant_class,
-        .arg = w->node,
-        .name = name,
-        .restart = OX_RESTART_PERMANENT,
-        .type = OX_CHILD_WORKER,
-        .past_intensity = OX_SUP_QUARANTINE,
-        .cause = {.tenant = ox_tenant_index(&tenant->id)},
-    };
-    struct ox_diag diag;
-    ox_err err = ox_sup_add(w->node->tenants_sup, &spec, false, pid, &diag);
-    if (err == OX_OK)
-        atomic_store_explicit(&tenant->actor, pid_pack(*pid), memory_order_relaxed);
-    else
-        OX_LOG_ERROR("wal", "a tenant's actor cannot be started", OX_F_STR("tenant", tenant->id.name),
-                     OX_F_ERR(err), OX_F_DIAG(&diag));
-    return err;
-}
-
-/* Hands the parcel to its tenant; false: not now (it is still the caller's). */
-static bool
-forward(struct wal *w, struct ox_parcel *parcel)
-{
-    ox_pid pid;
-    if (tenant_actor(w, parcel->permit.tenant, &pid) != OX_OK)
-        return false;
-    struct ox_msg *msg = ox_msg_new(OX_K_parcel, parcel, ox_batch_memory(parcel->batch), ox_parcel_free);
-    if (msg == NULL)
-        return false;
-    msg->cause = (struct ox_cause){ox_tenant_index(&parcel->batch->tenant), parcel->batch->wal_seq};
-    if (ox_send(pid, &msg) == OX_OK)
-        return true;
-    msg->data = NULL;
-    ox_msg_free(msg);
-    return false;
-}
 
 static void
 park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
@@ -180,7 +131,7 @@ park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
     w->parked_tail = parcel;
     parcel->permit.tenant->parked++;
     if (w->parked_retry == 0 &&
-        ox_timer_start(self, PARKED_RETRY_MS, OX_K_retry, RETRY_PARKED, &w->parked_retry) != OX_OK)
+        ox_timer_start(self, OX__PARKED_RETRY_MS, OX_K_retry, RETRY_PARKED, &w->parked_retry) != OX_OK)
         ox_panic("no timer for parcels that wait");
 }
 
@@ -188,7 +139,9 @@ park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
 static void
 deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
 {
-    if (parcel->permit.tenant->parked > 0 || !forward(w, parcel))
+    if (ox__returns_take(self, &w->returns, parcel))
+        return;
+    if (parcel->permit.tenant->parked > 0 || !ox__wal_forward(w->node, parcel, OX_K_parcel))
         park(self, w, parcel);
 }
 
@@ -469,12 +422,14 @@ on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     }
     for (size_t i = 0; i < d->rows.n; i++) {
         const struct ox_contribution *c = &d->rows.items[i];
-        ox_err err =
-            ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, OX_DISPOSED_STORED, d->outbox_segment);
+        ox_err err = ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, (enum ox_disposition)d->how,
+                                        d->outbox_segment);
         if (err != OX_OK)
             ox_panic("records %u..%u of log entry %llu are accounted for twice: %s", c->from, c->to,
                      (unsigned long long)c->seq, ox_err_text(err));
     }
+    if (d->how == OX_DISPOSED_SET_ASIDE)
+        ox__aside_disposed(&w->returns, &d->rows);
     release_next(self, w);
 }
 
@@ -619,6 +574,9 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
 {
     uint64_t ref;
     switch (what) {
+    case OX__RETRY_RETURNED:
+        ox__returns_retry(self, &w->returns);
+        break;
     case RETRY_PARKED:
         forward_parked(self, w);
         break;
@@ -639,7 +597,7 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     }
 }
 
-/* What waits for the tenant is offered again every PARKED_RETRY_MS: its actor takes it after a revocation. */
+/* What waits for the tenant is offered again every OX__PARKED_RETRY_MS: its actor takes it after a revocation. */
 static void
 on_quarantine_changed(struct wal *w, const struct ox_msg *msg)
 {
@@ -677,6 +635,12 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_wal_replayed:
         on_wal_replayed(self, w, msg);
+        break;
+    case OX_K_returned:
+        ox__on_returned(self, &w->returns, msg);
+        break;
+    case OX_K_set_aside_written:
+        ox__on_set_aside_written(self, &w->returns, msg);
         break;
     case OX_K_quarantine_changed:
         on_quarantine_changed(w, msg);

@@ -10,7 +10,11 @@
 
 #include "ox/journal.h"
 #include "ox/ledger.h"
+#include "ox/recent.h"
 #include "ox/spine.h"
+#include "ox/suspects.h"
+
+struct ox_crashes;
 
 /* One group commit: what waited when the previous one ended, see wal_group.c. */
 struct ox_wal_group {
@@ -66,5 +70,48 @@ void ox__wal_release_job(void *release);
 void ox__wal_space_job(void *space);
 void ox__wal_replay_job(void *replay);
 void ox__wal_replay_free(void *replay);
+
+/* ---- wal_forward.c ---- */
+
+/* The tenant's actor, or none yet. */
+ox_pid ox__tenant_pid(const struct ox_tenant *tenant);
+/* Hands the parcel to its tenant's actor as `kind`; false: not now (it is still the caller's). */
+bool ox__wal_forward(struct ox_node *node, struct ox_parcel *parcel, uint32_t kind);
+
+/* ---- wal_returned.c, wal_aside.c: tenants whose actor crashed ---- */
+
+#define OX__PARKED_RETRY_MS 5
+#define OX__RETRY_RETURNED  100 /* what a `retry` is for, beside those of wal_actor.c */
+
+struct ox__aside_options {
+    struct ox_disk *disk;
+    struct ox_journal *journal; /* the log */
+    const char *dir;            /* DIR/set-aside */
+    struct ox_crashes *crashes; /* for the obituary beside it; NULL = none */
+};
+
+/* Zeroed and filled in by the wal actor. */
+struct ox__returns {
+    struct ox_node *node;
+    struct ox_ledger *ledger;
+    struct ox_recent *recent;
+    struct ox__aside_options options;
+    struct ox__case *cases;
+    struct ox__aside *asides;
+    uint64_t retry; /* timer */
+};
+void ox__returns_fini(struct ox__returns *r);
+/* parcel: take on true: its tenant's entries wait here. */
+bool ox__returns_take(struct ox_actor *self, struct ox__returns *r, struct ox_parcel *parcel);
+void ox__on_returned(struct ox_actor *self, struct ox__returns *r, struct ox_msg *msg);
+/* The timer: what could not go on is offered again. */
+void ox__returns_retry(struct ox_actor *self, struct ox__returns *r);
+/* parcel: take. Its entry goes out of the way. */
+void ox__aside_begin(struct ox_actor *self, struct ox__returns *r, struct ox_parcel *parcel);
+void ox__aside_retry(struct ox_actor *self, struct ox__returns *r);
+void ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox_msg *msg);
+/* These records are durably disposed of as set aside. */
+void ox__aside_disposed(struct ox__returns *r, const struct ox_contributions *rows);
+void ox__aside_fini(struct ox__returns *r);
 
 #endif

@@ -15,6 +15,7 @@
 #include "actors/writer/outbox_internal.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/outbox_entry.h"
 #include "ox/wal.h"
 
 #define BYTES_MAX   (8u << 20) /* compressed: a second of full load */
@@ -100,6 +101,7 @@ account_pack(struct ox_actor *self, struct ox__outbox *o, struct ox_pack *pack, 
         ox_panic("no memory for the accounts of a block");
     d->outbox_segment = ox_journal_segment_of(o->journal, seq);
     d->rows = pack->rows;
+    d->how = pack->how != 0 ? pack->how : OX_DISPOSED_STORED;
     pack->rows = (struct ox_contributions){0};
     for (size_t i = 0; i < pack->encoded.n_blocks; i++) {
         struct ox_encoded_block *eb = &pack->encoded.blocks[i];

@@ -219,6 +219,10 @@ OX_MUST_USE ox_err ox_actor_defer(struct ox_actor *self, void (*fn)(void *arg), 
 /* Takes the latest registration of fn(arg) back without running it; false when there is none. */
 bool ox_actor_undefer(struct ox_actor *self, void (*fn)(void *arg), void *arg);
 
+/* Says that this incarnation did what it is for: a supervisor that counts per progress (OX_SUP_PER_PROGRESS) forgets
+ * the crashes before it. Own. */
+void ox_actor_progress(struct ox_actor *self);
+
 /* True when a long handler should leave the rest to a later message (ox_cast to itself): its slice (2 ms or
  * 4,000 reductions) is used up. */
 bool ox_yield_due(struct ox_actor *self);

@@ -9,6 +9,7 @@
 #define OX_KEYSTORE_H
 
 #include "ox/base.h"
+#include "ox/permission.h"
 
 struct ox_credential {
     struct ox_str key;  /* from x-api-key or Authorization: Bearer; empty = none was sent */
@@ -24,6 +25,7 @@ struct ox_credential ox_credential_of(const struct ox_http_request *req);
 
 struct ox_identity {
     struct ox_tenant_id tenant;
+    enum ox_role role;
 };
 
 struct ox_keystore {
@@ -35,8 +37,8 @@ struct ox_keystore {
 };
 
 /*
- * Development only: a request without a key from loopback is tenant `default`; keys are derived from one
- * secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`. Whoever learns the secret can
+ * Development only: a request without a key from loopback is tenant `default` and role operator; keys are derived from one
+ * secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`, and are of role tenant. Whoever learns the secret can
  * speak for every tenant, which is why production refuses this store.
  *
  * secret: lend; copied. At least 16 bytes. NULL on lack of memory.

@@ -20,9 +20,11 @@
 #include "ox/actor.h"
 #include "ox/base.h"
 #include "ox/buf.h"
+#include "ox/permission.h"
 
 struct ox_clock;
 struct ox_storage;
+struct ox_warden;
 
 /* Budgets of one question. Zero takes the default that stands behind each. */
 struct ox_query_limits {
@@ -54,12 +56,17 @@ struct ox_query {
     struct ox_query_limits limits;
     ox_query_status_fn status; /* NULL = none */
     void *status_ctx;
-    const char *version; /* of the program, for /api/v1/status; NULL = "unknown" */
+    struct ox_warden *warden; /* crashes and quarantine, for operators; NULL = not here */
+    const char *version;      /* of the program, for /api/v1/status; NULL = "unknown" */
 };
 
 /* One question. Every view is lent until ox_query_handle returns. */
 struct ox_query_request {
     struct ox_tenant_id tenant;
+    enum ox_role role;          /* of the asker */
+    const char *credential;     /* what it showed, in words, for the audit log */
+    const char *peer;           /* its address */
+    struct ox_str body;         /* of a POST */
     struct ox_str method;       /* "GET" */
     struct ox_str path;         /* "/api/v1/traces", as received, not decoded */
     struct ox_str query;        /* "service=shop&limit=5", without the '?', not decoded */

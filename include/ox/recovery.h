@@ -13,11 +13,14 @@
 #ifndef OX_RECOVERY_H
 #define OX_RECOVERY_H
 
+#include "ox/clock.h"
 #include "ox/disk.h"
 #include "ox/journal.h"
 #include "ox/ledger.h"
 #include "ox/recent.h"
 #include "ox/suspects.h"
+
+struct ox_crashes;
 
 /* A block in the outbox that is not known to be stored. */
 struct ox_pending_block {
@@ -42,6 +45,8 @@ struct ox_recovery_options {
      * OX_SUSPECT_CRASHES times, they are set aside below set_aside_dir. NULL = none. */
     const struct ox_suspects *suspects;
     const char *set_aside_dir;
+    struct ox_crashes *crashes;   /* where their obituaries are; NULL = none */
+    const struct ox_clock *clock; /* NULL = the real one */
 };
 
 struct ox_recovery {
@@ -56,6 +61,8 @@ struct ox_recovery {
     uint64_t set_aside_records;
     struct ox_recent_key *recent; /* of every log entry that is still there, in order */
     size_t n_recent, cap_recent;
+    uint64_t *aside; /* sequences of entries with records set aside: a repeat of those is no repeat */
+    size_t n_aside, cap_aside;
     uint64_t highest_wal_seq; /* named by the outbox */
     uint64_t orphans;         /* dispositions of log entries that are not there */
     uint64_t bad_entries;     /* journal entries whose payload could not be read; their damage is logged */

@@ -60,7 +60,9 @@ struct ox_runtime_options {
     uint32_t dirty_queue_max; /* 0 = 1024 jobs waiting */
     uint32_t turn_warn_ms;    /* 0 = 100 */
     uint32_t turn_fault_ms;   /* 0 = 1000 */
-    uint32_t stop_ms;         /* 0 = 10,000: how long ox_runtime_stop waits for actors before it kills them */
+    uint32_t
+        turn_hung_ms; /* 0 = never: a turn so long ends the process as a fault does, see ox_crash_install */
+    uint32_t stop_ms; /* 0 = 10,000: how long ox_runtime_stop waits for actors before it kills them */
     const struct ox_clock *clock; /* lend; NULL = the real one */
     bool single_thread;
     uint64_t seed; /* single-thread mode: the order of actors */
@@ -81,8 +83,8 @@ void ox_runtime_quit(int code);
 void ox_runtime_stop(void);
 
 /* From now on a fault (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes `path` before it takes its default course: one
- * line of JSON (signal, and of the handler that ran: class, name, slot, gen, message_kind, tenant, wal_seq), then
- * the backtrace. path: copied. TOO_LARGE. Any thread, once at start. */
+ * line of JSON (signal, hung, and of the handler that ran: class, name, slot, gen, restarts, age_ms, message_kind, tenant,
+ * wal_seq), then the backtrace. hung: the watchdog ended a turn that did not end by itself. path: copied. TOO_LARGE. Any thread, once at start. */
 OX_MUST_USE ox_err ox_crash_install(const char *path);
 
 uint32_t ox_runtime_loops(void);

@@ -35,6 +35,7 @@ const char *ox_kind_name(uint32_t kind);
 struct ox_storage;
 struct ox_disk;
 struct ox_dead_letter;
+struct ox_crashes;
 
 /* How far the node is; new work is taken only in RUNNING. */
 enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
@@ -47,6 +48,7 @@ struct ox_node {
     struct ox_storage *storage;
     struct ox_keystore *keys;
     struct ox_tenants *tenants;
+    struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
     struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
@@ -90,9 +92,28 @@ uint8_t *ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal);
 struct ox_parcel {
     struct ox_batch *batch; /* its wal_seq is set; refused rows and rows already disposed of are marked */
     struct ox_permit permit;
+    uint32_t crashes;       /* of its tenant's actor while it was in hand; the wal actor counts */
     struct ox_parcel *next; /* queue link of the present owner */
 };
 void ox_parcel_free(void *parcel);
+
+/* What a tenant's actor says to the log's about parcels that it gives back. Payload of `returned`. */
+enum ox_returned_why {
+    OX_RETURNED_CRASHED,   /* its incarnation ended; in_hand was being processed, 0 = none */
+    OX_RETURNED_RESTARTED, /* a new incarnation holds everything until it hears `resume` with its number */
+    OX_RETURNED_RESUMED,   /* what it held; from now on it processes what comes */
+    OX_RETURNED_TRIED      /* the suspect was processed without a crash */
+};
+struct ox_returned {
+    struct ox_tenant *tenant;
+    enum ox_returned_why why;
+    uint32_t incarnation;
+    uint64_t in_hand;          /* sequence in the log */
+    struct ox_parcel *parcels; /* owned */
+};
+/* A message that carries one, or NULL. */
+struct ox_msg *ox_returned_new(struct ox_tenant *tenant, enum ox_returned_why why);
+void ox_returned_free(void *returned);
 
 /* One request on its way into the log and back. The gateway makes it, the wal fills seq and err. */
 struct ox_append {
@@ -137,6 +158,7 @@ struct ox_pack {
     struct ox_encoded encoded;
     struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
     struct ox_contributions rows;
+    uint8_t how; /* enum ox_disposition of `rows`; 0 = stored. A pack without blocks only disposes of them */
     uint64_t records; /* that `rows` stands for */
     ox_pid writer;
     ox_err err;
@@ -151,6 +173,14 @@ extern const struct ox_actor_class ox_wal_class;
 extern const struct ox_actor_class ox_tenant_class;
 extern const struct ox_actor_class ox_writer_class;
 extern const struct ox_actor_class ox_outbox_class;
+
+/* How a tenant's actor stands below node->tenants_sup. id: filled in, and lent to *out. */
+#define OX_TENANT_CHILD_ID_MAX 96
+struct ox_child_spec;
+void ox_tenant_child_spec(struct ox_node *node, const struct ox_tenant *tenant,
+                          char id[OX_TENANT_CHILD_ID_MAX], struct ox_child_spec *out);
+/* The tenant's name in such an id (lend), or NULL when it is another child's. */
+const char *ox_tenant_of_child(const char *id);
 
 /* Argument of ox_writer_class. */
 struct ox_writer_arg {

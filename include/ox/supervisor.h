@@ -30,6 +30,12 @@ enum ox_past_intensity {
     OX_SUP_ESCALATE    /* the supervisor stops its children and ends; its own supervisor decides */
 };
 
+/* Which ends count against max_restarts. The backoff always follows the ends within the window. */
+enum ox_sup_intensity {
+    OX_SUP_PER_WINDOW,  /* those of the last window_ms */
+    OX_SUP_PER_PROGRESS /* those since the child last said ox_actor_progress, whenever they were */
+};
+
 #define OX_SHUTDOWN_DEFAULT 0u         /* 5,000 ms */
 #define OX_SHUTDOWN_BRUTAL  UINT32_MAX /* no on_stop */
 #define OX_CHILD_ID_MAX     95
@@ -46,6 +52,9 @@ struct ox_child_spec {
     uint32_t shutdown_ms; /* OX_SHUTDOWN_*; or time between on_stop and kill */
     enum ox_child_type type;
     enum ox_past_intensity past_intensity;
+    enum ox_sup_intensity intensity;
+    /* Not 0: the child is added in quarantine, after so many crashes, and starts when that is revoked. */
+    uint32_t quarantined_crashes;
     struct ox_cause cause; /* on whose behalf the child exists */
 };
 

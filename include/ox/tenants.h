@@ -29,7 +29,8 @@ struct ox_tenant {
     uint64_t grouped;         /* bytes in the group that the wal actor is making; its alone */
     _Atomic uint64_t recent;  /* admitted records, halved again and again: see ox_tenants_may_fill */
     uint32_t parked;          /* parcels that the tenant's actor could not take yet; the wal actor's alone */
-    _Atomic uint64_t actor;   /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
+    void *returns;          /* struct ox__case of actors/wal/wal_returned.c, or NULL; the wal actor's alone */
+    _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
     /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends
      * `quarantine_changed`. Relaxed: a late reader admits or diverts one request more or less. */
     _Atomic uint32_t quarantined;

@@ -16,13 +16,15 @@
 struct ox_wal_arg {
     struct ox_node *node;
     struct ox_recovery *recovered;
-    struct ox_lane *lane; /* fdatasync of the log runs here and nothing else */
+    const char *set_aside_dir; /* lend */
+    struct ox_lane *lane;      /* fdatasync of the log runs here and nothing else */
 };
 
 /* A durable outbox entry: rows that no longer need the log. Payload of `disposed`. */
 struct ox_disposed {
     uint64_t outbox_segment;
     struct ox_contributions rows;
+    uint8_t how; /* enum ox_disposition of all of them */
     uint64_t block_ids[OX_ENCODED_BLOCKS_MAX];
     uint32_t n_blocks;
 };

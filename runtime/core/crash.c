@@ -27,6 +27,13 @@
 
 static char crash_path[PATH_MAX];
 static _Atomic bool writing; /* relaxed: only decides who writes */
+static _Atomic bool hung;    /* relaxed: set before the signal that makes it read */
+
+void
+ox__crash_hung(void)
+{
+    atomic_store_explicit(&hung, true, memory_order_relaxed);
+}
 
 struct record {
     char text[RECORD_MAX];
@@ -74,6 +81,8 @@ describe(struct record *r, int signum)
     const struct ox__turn *turn = ox__turn_now;
     put_u64(r, "{\"signal\":", (uint64_t)signum);
     put_u64(r, ",\"process\":", (uint64_t)getpid());
+    if (atomic_load_explicit(&hung, memory_order_relaxed))
+        put(r, ",\"hung\":true");
     if (turn != NULL) {
         const struct ox_actor *actor = turn->actor;
         struct ox_cause cause = turn->msg != NULL ? turn->msg->cause : actor->cause;
@@ -81,6 +90,8 @@ describe(struct record *r, int signum)
         put_name(r, ",\"name\":", actor->name);
         put_u64(r, ",\"slot\":", actor->pid.slot);
         put_u64(r, ",\"gen\":", actor->pid.gen);
+        put_u64(r, ",\"restarts\":", actor->restarts);
+        put_u64(r, ",\"age_ms\":", (turn->start_ns - actor->born_ns) / NS_PER_MS);
         put_u64(r, ",\"message_kind\":", turn->msg != NULL ? turn->msg->kind : 0);
         put_name(r, ",\"tenant\":", ox_tenant_name(cause.tenant));
         put_u64(r, ",\"wal_seq\":", cause.wal_seq);

@@ -29,12 +29,15 @@
 #define NS_PER_MS 1000000ull
 
 /* Message kinds between parts of the runtime. */
-#define OX__MSG_CHILD_EXIT    (OX_MSG_SYSTEM + 0x200) /* from: the child; num: enum ox_exit */
+#define OX__MSG_CHILD_EXIT                                                                                   \
+    (OX_MSG_SYSTEM + 0x200) /* from: the child; num: enum ox_exit, with OX__EXIT_PROGRESSED */
 #define OX__MSG_CHILD_STARTED (OX_MSG_SYSTEM + 0x201) /* from: the child */
 #define OX__MSG_SUP_ADD       (OX_MSG_SYSTEM + 0x202)
 #define OX__MSG_SUP_REQUEST   (OX_MSG_SYSTEM + 0x203)
 #define OX__MSG_SUP_RESTART   (OX_MSG_SYSTEM + 0x204) /* num: the child's serial */
 #define OX__MSG_SUP_SHUTDOWN  (OX_MSG_SYSTEM + 0x205) /* num: the child's serial */
+
+#define OX__EXIT_PROGRESSED 0x100u /* the incarnation had said ox_actor_progress */
 
 enum ox__run {
     OX__RUN_HELD,        /* spawned by a supervisor that has not yet let it start */
@@ -127,6 +130,7 @@ struct ox_actor {
     bool stop_asked, kill_asked;
     bool ended; /* this incarnation takes no more links */
     enum ox_exit stop_reason;
+    enum ox_exit last_reason; /* of the incarnation before */
     uint32_t home;            /* changed only when the actor becomes READY */
     pthread_cond_t *external; /* EXTERNAL: signalled on arrival */
     struct ox__start_waiter *waiter;
@@ -140,6 +144,7 @@ struct ox_actor {
     struct ox_arena *arena, *scratch;
     struct ox__defer *defers;
     bool started, stopping, stop_held, exit_asked;
+    bool progressed; /* this incarnation did what it is for */
     enum ox_exit exit_reason;
     uint64_t born_ns;
     uint32_t restarts;
@@ -354,6 +359,8 @@ OX_MUST_USE ox_err ox__actor_start_held(ox_pid pid);
 OX_MUST_USE ox_err ox__actor_restart(ox_pid pid);
 void ox__actor_bury(ox_pid pid);
 void ox__actor_quarantine(ox_pid pid);
+/* The same for one that never ran; whoever waits for its start hears OK. */
+void ox__actor_quarantine_held(ox_pid pid);
 /* Notes why a held actor will be buried, for whoever waits for its start. */
 void ox__actor_refuse(ox_pid pid, ox_err err, const char *text);
 /* on_start succeeded: tells waiter and supervisor. Own thread. */
@@ -386,6 +393,8 @@ void ox__backtrace_text(void *const *frames, int n, char *out, size_t size);
 /* crash.c: an alternate stack for faults on this thread, so that a stack overflow can be written down too. */
 void *ox__crash_stack_new(void);
 void ox__crash_stack_free(void *stack);
+/* The record that is about to be written is that of a turn that never ended. */
+void ox__crash_hung(void);
 
 /* load.c: gauges that are looked up on a scrape. */
 void ox__load_start(void);

@@ -61,6 +61,7 @@ static ox_err
 incarnation_new(struct ox_actor *actor)
 {
     actor->started = actor->stopping = actor->stop_held = actor->exit_asked = false;
+    actor->progressed = false;
     actor->exit_reason = OX_EXIT_NORMAL;
     actor->start_err = OX_OK;
     actor->born_ns = ox_now_ns();
@@ -182,6 +183,7 @@ ox__actor_ended(struct ox_actor *actor, enum ox_exit reason)
     ox_err err = actor->start_err != OX_OK ? actor->start_err : OX_E_GONE;
     ox_pid pid = actor->pid;
     ox_pid sup = actor->sup;
+    bool progressed = actor->progressed;
     struct ox_msg *note = actor->exit_note;
     actor->exit_note = NULL;
     ox__lock(&actor->slot->lock);
@@ -189,9 +191,10 @@ ox__actor_ended(struct ox_actor *actor, enum ox_exit reason)
         bury_locked(actor);
     } else {
         actor->run = OX__RUN_DOWN;
+        actor->last_reason = reason;
         ox__unlock(&actor->slot->lock);
         note->from = pid;
-        note->num = reason;
+        note->num = reason | (progressed ? OX__EXIT_PROGRESSED : 0);
         if (ox__send_note(sup, &note) != OX_OK) { /* its supervisor is gone: nobody will decide */
             ox_msg_free(note);
             ox__actor_bury(pid);
@@ -224,6 +227,7 @@ ox__actor_restart(ox_pid pid)
     if (actor == NULL)
         return OX_E_GONE;
     ox_err err = actor->run == OX__RUN_DOWN || actor->run == OX__RUN_QUARANTINED ? OX_OK : OX_E_STATE;
+    bool revoked = actor->run == OX__RUN_QUARANTINED;
     if (err == OX_OK)
         err = incarnation_new(actor);
     if (err == OX_OK) {
@@ -231,7 +235,8 @@ ox__actor_restart(ox_pid pid)
         actor->ended = false;
         actor->run = OX__RUN_READY;
         ox__ready_push(actor);
-        OX_METRIC_ADD_L(OX_M_runtime_restarts, 1, ox_str_of(actor->class->name));
+        OX_METRIC_ADD_L(OX_M_actor_restarts, 1, ox_str_of(actor->class->name),
+                        revoked ? OX_STR("revoked") : ox_str_of(ox_exit_name(actor->last_reason)));
     }
     ox__actor_unlock(actor);
     return err;
@@ -272,6 +277,23 @@ ox__actor_quarantine(ox_pid pid)
     OX_METRIC_ADD_L(OX_M_actor_quarantined, 1, ox_str_of(actor->class->name));
     ox__actor_unlock(actor);
     ox__mailbox_drop(pid, left, true);
+}
+
+void
+ox__actor_quarantine_held(ox_pid pid)
+{
+    struct ox_actor *actor = ox__actor_lock(pid);
+    if (actor == NULL)
+        return;
+    OX_ASSERT(actor->run == OX__RUN_HELD);
+    actor->run = OX__RUN_QUARANTINED;
+    struct ox_msg *left = ox__mailbox_take(actor, false);
+    struct ox__start_waiter *waiter = actor->waiter;
+    actor->waiter = NULL;
+    incarnation_free(actor); /* a revocation makes a new one */
+    ox__actor_unlock(actor);
+    ox__mailbox_drop(pid, left, true);
+    waiter_signal(waiter, OX_OK, NULL);
 }
 
 /* ---- spawning ---- */
@@ -430,6 +452,12 @@ ox_exit(struct ox_actor *self, enum ox_exit reason)
     self->exit_reason = reason;
     if (ox__turn_now == NULL || ox__turn_now->actor != self)
         (void)ox__stop_with(self->pid, reason, false); /* from a libuv callback: it needs a turn */
+}
+
+void
+ox_actor_progress(struct ox_actor *self)
+{
+    self->progressed = true;
 }
 
 void

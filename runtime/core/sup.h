@@ -29,6 +29,10 @@ struct ox__restart_policy {
 bool ox__intensity_admits(struct ox__intensity *in, const struct ox__restart_policy *policy, uint64_t now_ns,
                           uint64_t *backoff_ms);
 
+/* One more end at now_ns, which counts for the wait only: how long that is. Pure. */
+uint64_t ox__intensity_backoff(struct ox__intensity *in, const struct ox__restart_policy *policy,
+                               uint64_t now_ns);
+
 struct ox__child {
     struct ox__child *prev, *next; /* in order of start */
     struct ox__child *id_next;     /* bucket by id */
@@ -42,6 +46,7 @@ struct ox__child {
     bool in_order, waiting, started_once;
     bool drop_if_start_fails; /* somebody waits for its start and wants an error, not a retry */
     uint32_t restarts, crashes;
+    uint32_t barren;        /* ends since the last progress */
     uint64_t timer;         /* backoff or shutdown */
     struct ox_from stopper; /* who asked for the stop */
     struct ox_cause last_cause;

@@ -58,6 +58,7 @@ start_child(struct ox_actor *self, struct ox__sup *sup, struct ox__child *child)
     }
     ox__children_repid(sup, child, fresh);
     child->intensity.n = 0;
+    child->barren = 0;
     ox__sup_launch(sup, child);
     return OX_OK;
 }
@@ -83,6 +84,7 @@ revoke_quarantine(struct ox__sup *sup, struct ox__child *child, uint32_t crashes
     if (err != OX_OK)
         return err;
     child->intensity.n = 0;
+    child->barren = 0;
     child->restarts++;
     child->state = OX_CHILD_STARTING;
     OX_LOG_WARN("supervisor", "a quarantine was revoked", OX_F_STR("supervisor", sup->name),

@@ -18,6 +18,21 @@ forget_old(struct ox__intensity *in, uint64_t window_ns, uint64_t now_ns)
     memmove(in->times_ns, in->times_ns + old, in->n * sizeof(in->times_ns[0]));
 }
 
+uint64_t
+ox__intensity_backoff(struct ox__intensity *in, const struct ox__restart_policy *policy, uint64_t now_ns)
+{
+    forget_old(in, policy->window_ns, now_ns);
+    uint64_t wait = policy->backoff_min_ms;
+    for (uint32_t i = 0; i < in->n && wait < policy->backoff_max_ms; i++)
+        wait *= 2;
+    if (in->n == SUP_INTENSITY_MAX) { /* the wait is at its longest long before */
+        memmove(in->times_ns, in->times_ns + 1, (in->n - 1) * sizeof(in->times_ns[0]));
+        in->n--;
+    }
+    in->times_ns[in->n++] = now_ns;
+    return wait < policy->backoff_max_ms ? wait : policy->backoff_max_ms;
+}
+
 bool
 ox__intensity_admits(struct ox__intensity *in, const struct ox__restart_policy *policy, uint64_t now_ns,
                      uint64_t *backoff_ms)
@@ -25,10 +40,6 @@ ox__intensity_admits(struct ox__intensity *in, const struct ox__restart_policy *
     forget_old(in, policy->window_ns, now_ns);
     if (in->n >= policy->max_restarts)
         return false;
-    uint64_t wait = policy->backoff_min_ms;
-    for (uint32_t i = 0; i < in->n && wait < policy->backoff_max_ms; i++)
-        wait *= 2;
-    *backoff_ms = wait < policy->backoff_max_ms ? wait : policy->backoff_max_ms;
-    in->times_ns[in->n++] = now_ns;
+    *backoff_ms = ox__intensity_backoff(in, policy, now_ns);
     return true;
 }

@@ -102,6 +102,12 @@ on_add(struct ox_actor *self, struct ox__sup *sup, struct ox_msg *msg)
         return;
     }
     msg->data = NULL;
+    if (child->spec.quarantined_crashes != 0) {
+        child->crashes = child->spec.quarantined_crashes;
+        child->state = OX_CHILD_QUARANTINED;
+        ox__actor_quarantine_held(child->pid);
+        return;
+    }
     ox__sup_launch(sup, child);
 }
 
@@ -211,6 +217,16 @@ settle(struct ox__sup *sup, struct ox__child *child, enum ox_exit reason)
         forget(sup, child);
 }
 
+/* Within the intensity: *backoff_ms is how long to wait. */
+static bool
+admits(struct ox__sup *sup, struct ox__child *child, uint64_t *backoff_ms)
+{
+    if (child->spec.intensity == OX_SUP_PER_WINDOW)
+        return ox__intensity_admits(&child->intensity, &sup->policy, ox_now_ns(), backoff_ms);
+    *backoff_ms = ox__intensity_backoff(&child->intensity, &sup->policy, ox_now_ns());
+    return ++child->barren <= sup->policy.max_restarts;
+}
+
 static void
 ended_by_itself(struct ox_actor *self, struct ox__sup *sup, struct ox__child *child, enum ox_exit reason)
 {
@@ -219,7 +235,7 @@ ended_by_itself(struct ox_actor *self, struct ox__sup *sup, struct ox__child *ch
         child->crashes++;
     if (!to_be_restarted(child, reason))
         settle(sup, child, reason);
-    else if (ox__intensity_admits(&child->intensity, &sup->policy, ox_now_ns(), &backoff_ms))
+    else if (admits(sup, child, &backoff_ms))
         restart_later(self, sup, child, backoff_ms);
     else if (child->spec.past_intensity == OX_SUP_ESCALATE)
         escalate(self, sup, child);
@@ -257,10 +273,12 @@ on_child_exit(struct ox_actor *self, struct ox__sup *sup, struct ox_msg *msg)
     }
     if (msg->cause.tenant != 0 || msg->cause.wal_seq != 0)
         child->last_cause = msg->cause;
+    if ((msg->num & OX__EXIT_PROGRESSED) != 0)
+        child->barren = 0;
     if (child->state == OX_CHILD_STOPPING)
         ended_as_asked(self, sup, child);
     else
-        ended_by_itself(self, sup, child, (enum ox_exit)msg->num);
+        ended_by_itself(self, sup, child, (enum ox_exit)(msg->num & ~(uint64_t)OX__EXIT_PROGRESSED));
 }
 
 /* ---- stopping ---- */

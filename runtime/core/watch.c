@@ -8,18 +8,21 @@
  * Bounds:  one log line per slow turn and threshold.
  * Fails:   without the thread the runtime still works; start then reports NOMEM.
  *
- * C is not preempted: a slow handler can only be seen, named and counted, not stopped.
+ * C is not preempted: a slow handler can only be seen, named and counted. One that never returns takes the process with
+ * it (turn_hung_ms): the hung thread gets SIGABRT, so that the crash record names its turn.
  */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "runtime/core/internal.h"
 
 #define TRACE_SIGNAL  (SIGRTMIN + 4)
-#define TRACE_WAIT_NS (50 * NS_PER_MS) /* for the slow thread to answer; it may be in the kernel */
-#define TICK_FRACTION 4u               /* four looks per turn_warn_ms */
+#define TRACE_WAIT_NS (50 * NS_PER_MS)   /* for the slow thread to answer; it may be in the kernel */
+#define ABORT_WAIT_NS (2000 * NS_PER_MS) /* for a hung thread to write its record and die */
+#define TICK_FRACTION 4u                 /* four looks per turn_warn_ms */
 
 /* Values of loop->trace_n beside a number of frames. The signal may arrive long after nobody waits for it any
  * more: only who moves TRACE_ASKED to TRACE_TAKEN may write loop->trace. */
@@ -92,7 +95,23 @@ trace_of(struct ox__loop *loop, char *out, size_t size)
 struct seen {
     uint64_t seq;
     bool warned, faulted;
+    uint64_t aborted_ns; /* when its thread was told to die; 0 = it was not */
 };
+
+/* The thread that hangs writes the record; one that does not even take a signal leaves that to us. */
+static void
+end_hung(struct ox__loop *loop, struct seen *seen, uint64_t now, uint64_t turn_ns)
+{
+    if (seen->aborted_ns == 0) {
+        OX_LOG_AT(OX_LOG_FATAL, "runtime", "a turn does not end; the process does",
+                  OX_F_U64("loop", loop->index), OX_F_U64("turn_ms", turn_ns / NS_PER_MS));
+        seen->aborted_ns = now;
+        ox__crash_hung();
+        pthread_kill(loop->thread, SIGABRT);
+    } else if (now - seen->aborted_ns > ABORT_WAIT_NS) {
+        abort();
+    }
+}
 
 static void
 report(struct ox__runtime *rt, struct ox__loop *loop, uint64_t turn_ns, bool fault)
@@ -119,7 +138,7 @@ look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen)
     /* acquire: pairs with watch_begin */
     uint64_t seq = atomic_load_explicit(&loop->turn_seq, memory_order_acquire);
     if (seq != seen->seq)
-        *seen = (struct seen){seq, false, false};
+        *seen = (struct seen){.seq = seq};
     if (seq % 2 == 0)
         return;
     uint64_t start = atomic_load_explicit(&loop->turn_start_ns, memory_order_relaxed);
@@ -134,6 +153,8 @@ look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen)
         seen->warned = true;
         report(rt, loop, ns, false);
     }
+    if (rt->opt.turn_hung_ms != 0 && ns >= rt->opt.turn_hung_ms * NS_PER_MS)
+        end_hung(loop, seen, now, ns);
 }
 
 static void *

@@ -19,7 +19,7 @@ OX_METRIC(runtime_refused,         counter,   none,    "reason",   "observex_run
 OX_METRIC(runtime_undelivered,     counter,   none,    "",         "observex_runtime_undelivered_total",      "Messages whose mailbox ended before they were read.")
 OX_METRIC(runtime_exits,           counter,   none,    "reason",   "observex_runtime_actor_exits_total",      "Actors that ended, by reason.")
 OX_METRIC(runtime_panics,          counter,   none,    "class",    "observex_runtime_actor_panics_total",     "Panics contained to their actor.")
-OX_METRIC(runtime_restarts,        counter,   none,    "class",    "observex_runtime_actor_restarts_total",   "Restarts by supervisors.")
+OX_METRIC(actor_restarts,          counter,   none,    "kind,reason", "observex_actor_restarts_total",        "Restarts by supervisors, by how the actor had ended; revoked: a quarantine was lifted.")
 OX_METRIC(actor_quarantined,       counter,   none,    "class",    "observex_actor_quarantined_total",        "Children that passed their restart intensity.")
 OX_METRIC(runtime_actors,          gauge,     none,    "",         "observex_runtime_actors",                 "Actors alive.")
 OX_METRIC(runtime_moved,           counter,   none,    "",         "observex_runtime_actors_moved_total",     "Idle actors woken on another loop.")

@@ -20,10 +20,10 @@ function parse(text) {
   return JSON.parse(marked, (_, v) => (typeof v === 'string' && v.startsWith(mark) ? BigInt(v.slice(mark.length)) : v));
 }
 
-async function fetchText(path) {
+async function fetchText(path, more = {}) {
   const key = sessionStorage.getItem('key');
   try {
-    const res = await fetch(path, { headers: key ? { 'x-api-key': key } : {}, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const res = await fetch(path, { ...more, headers: { ...more.headers, ...(key ? { 'x-api-key': key } : {}) }, signal: AbortSignal.timeout(TIMEOUT_MS) });
     return { status: res.status, text: await res.text() };
   } catch (e) {
     throw new Error(e.name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1000} s` : 'the server does not answer; is it running?');
@@ -31,8 +31,8 @@ async function fetchText(path) {
 }
 
 // The answer's object, whatever its status; undefined when it is no JSON.
-async function askAny(path) {
-  const { status, text } = await fetchText(path);
+async function askAny(path, more) {
+  const { status, text } = await fetchText(path, more);
   try {
     return { status, body: parse(text) };
   } catch {
@@ -45,6 +45,13 @@ async function ask(path, params = {}) {
   const { status, body } = await askAny(query.size > 0 ? `${path}?${query}` : path);
   $('key-form').hidden = status !== 401;
   if (status !== 200 || body === undefined) throw new Refused(status, body);
+  return body;
+}
+
+// An order to the server; its answer's object.
+async function order(path, what) {
+  const { status, body } = await askAny(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(what) });
+  if (status !== 200) throw new Refused(status, body);
   return body;
 }
 

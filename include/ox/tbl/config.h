@@ -46,6 +46,8 @@ OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "1
           "a turn of an actor longer than this is logged with a backtrace")
 OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1s", "10ms", "10m", "ms", NULL,
           "a turn of an actor longer than this is a fault")
+OX_CONFIG(runtime_turn_hung_ms,       "runtime.turn_hung",          duration, "10s", "0", "1h", "ms", NULL,
+          "a turn of an actor longer than this never ends: the node writes its crash record and restarts; 0 = never")
 
 OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "0", "1000", "restarts", NULL,
           "restarts of one child within the window before it is quarantined")

@@ -17,6 +17,9 @@ OX_MESSAGE(letters_tick,  "num",                    "gateway (timer)",          
 OX_MESSAGE(letters_aged,  "struct ox_letters",      "the dead-letter lane",        "gateway", "owed, never")
 OX_MESSAGE(drain,         "-",                      "the node, when it stops",     "gateway", "repeated by the node")
 OX_MESSAGE(parcel,        "struct ox_parcel",       "wal",                         "tenant",  "kept by the wal and sent again")
+OX_MESSAGE(suspect,       "struct ox_parcel",       "wal",                         "tenant",  "kept by the wal and sent again")
+OX_MESSAGE(resume,        "num",                    "wal",                         "tenant",  "control; asked again by the next incarnation")
+OX_MESSAGE(returned,      "struct ox_returned",     "tenant, the node",            "wal",     "control; said in the log, the entries wait for the next start")
 OX_MESSAGE(rows,          "struct ox_parcel",       "tenant",                      "writer",  "kept by the tenant and sent again")
 /* wal: its own work */
 OX_MESSAGE(wal_committed, "struct ox_wal_group",    "the wal lane",                "wal",     "owed, never")
@@ -26,7 +29,13 @@ OX_MESSAGE(wal_replay,    "-",                      "wal (timer)",              
 OX_MESSAGE(wal_replayed,  "struct ox_wal_replay",   "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(disposed,      "struct ox_disposed",     "outbox",                      "wal",     "control")
 OX_MESSAGE(stored,        "struct ox_stored",       "outbox",                      "wal",     "control")
+OX_MESSAGE(set_aside_written, "-",                  "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(quarantine_changed, "num",               "the node",                    "wal",     "control; said in the log, the flag of the tenant counts")
+/* warden */
+OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
+OX_MESSAGE(quarantined,   "struct quarantine_job",  "the node (a hook)",           "warden",  "control; in force at once, and said in the log")
+OX_MESSAGE(quarantine_kept, "struct quarantine_job", "the warden's lane",          "warden",  "owed, never")
+OX_MESSAGE(obituaries_saved, "-",                   "the warden's lane",           "warden",  "owed, never")
 /* writer and outbox */
 OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
 OX_MESSAGE(packed,        "struct ox_pack",         "a dirty thread",              "writer",  "owed, never")

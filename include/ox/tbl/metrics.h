@@ -10,7 +10,7 @@ OX_METRIC(wal_write,            histogram, seconds, "",                   "obser
 OX_METRIC(clickhouse_inflight,  gauge,     none,    "",                   "observex_clickhouse_inflight_batches",   "Blocks sent to storage and not yet confirmed.")
 OX_METRIC(ingest_accepted,      counter,   none,    "tenant,type",        "observex_ingest_signals_acknowledged_total", "Records acknowledged as durable.")
 OX_METRIC(ingest_duplicate,     counter,   none,    "tenant,type",        "observex_ingest_signals_duplicate_total", "Records of repeated requests, stored once.")
-OX_METRIC(ingest_set_aside,     counter,   none,    "tenant,type",        "observex_ingest_signals_set_aside_total",  "Acknowledged records kept in DIR/set-aside because they crashed the node again and again.")
+OX_METRIC(ingest_set_aside,     counter,   none,    "tenant,type",        "observex_ingest_signals_set_aside_total",  "Acknowledged records kept in DIR/set-aside because what handled them crashed again and again.")
 OX_METRIC(ingest_stored,        counter,   none,    "type",               "observex_ingest_signals_stored_total",   "Records whose block is confirmed by storage.")
 OX_METRIC(ingest_requests,      counter,   none,    "protocol,type,status", "observex_ingest_requests_total",       "Ingest requests answered, by HTTP or gRPC status.")
 OX_METRIC(ingest_request_time,  histogram, seconds, "protocol",           "observex_ingest_request_seconds",        "From the complete headers of a request to its answer.")

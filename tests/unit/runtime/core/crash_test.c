@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KIND_FAULT = 9, KIND_OVERFLOW };
+enum { KIND_FAULT = 9, KIND_OVERFLOW, KIND_HANG };
 
 static char path[] = "/tmp/ox-crash-XXXXXX";
 
@@ -43,6 +43,8 @@ fault_message(struct ox_actor *self, struct ox_msg *msg)
     volatile char zero = 0;
     if (msg->kind == KIND_OVERFLOW)
         deeper(&zero);
+    while (msg->kind == KIND_HANG)
+        zero++;
     raise(SIGSEGV);
 }
 
@@ -70,6 +72,18 @@ die_on_a_loop(void)
     cr_assert_eq(ox_runtime_start(&options, NULL), OX_OK);
     cr_assert_eq(ox_spawn_wait(&(struct ox_spawn){.class = &fault_class}, &pid, NULL), OX_OK);
     cr_assert_eq(ox_cast(pid, KIND_OVERFLOW, 0), OX_OK);
+    ox_runtime_run();
+}
+
+static void
+hang_on_a_loop(void)
+{
+    struct ox_runtime_options options = {
+        .loops = 1, .turn_warn_ms = 20, .turn_fault_ms = 50, .turn_hung_ms = 200};
+    ox_pid pid;
+    cr_assert_eq(ox_runtime_start(&options, NULL), OX_OK);
+    cr_assert_eq(ox_spawn_wait(&(struct ox_spawn){.class = &fault_class, .name = "h"}, &pid, NULL), OX_OK);
+    cr_assert_eq(ox_cast(pid, KIND_HANG, 0), OX_OK);
     ox_runtime_run();
 }
 
@@ -129,5 +143,15 @@ Test(crash, a_stack_overflow_on_a_loop_is_written_too, .init = make_path, .fini 
     json_t *json = record();
     cr_assert_str_eq(json_string_value(json_object_get(json, "class")), "fault");
     cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_OVERFLOW);
+    json_decref(json);
+}
+
+Test(crash, a_turn_that_never_ends_is_ended_and_named, .init = make_path, .fini = remove_path)
+{
+    cr_assert_eq(signal_of(hang_on_a_loop), SIGABRT);
+    json_t *json = record();
+    cr_assert(json_is_true(json_object_get(json, "hung")));
+    cr_assert_str_eq(json_string_value(json_object_get(json, "name")), "h");
+    cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_HANG);
     json_decref(json);
 }

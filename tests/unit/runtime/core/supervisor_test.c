@@ -11,7 +11,7 @@
 
 #define ARG(s) ((void *)(uintptr_t)(s))
 
-enum { KIND_CRASH = 1, KIND_NOTE, KIND_LEAVE };
+enum { KIND_CRASH = 1, KIND_NOTE, KIND_LEAVE, KIND_PROGRESS };
 
 static char journal[4096];
 static uint32_t handled, starts, freed;
@@ -43,6 +43,8 @@ child_message(struct ox_actor *self, struct ox_msg *msg)
         ox_panic("asked to");
     if (msg->kind == KIND_LEAVE)
         ox_exit(self, OX_EXIT_NORMAL);
+    if (msg->kind == KIND_PROGRESS)
+        ox_actor_progress(self);
     if (msg->kind == KIND_NOTE)
         handled++;
 }
@@ -355,6 +357,65 @@ Test(supervisor, escalation_ends_the_supervisor_and_its_parent_starts_it_again_w
     cr_assert_str_eq(journal, "+n +e +e -n +n +e");
     cr_assert_eq(info(root, "sub").restarts, 1);
     cr_assert_str_empty(failed_root);
+    ox_runtime_stop();
+}
+
+/* Time alone forgives nothing, progress forgives all: a cause that keeps crashing is told from bad luck. */
+Test(supervisor, a_child_may_be_counted_per_progress)
+{
+    kit_start(12);
+    ox_pid sup = start_sup("root"), pid;
+    struct ox_child_spec spec = {
+        .id = "p", .class = &child_class, .arg = ARG("p"), .name = "p", .intensity = OX_SUP_PER_PROGRESS};
+    cr_assert_eq(ox_sup_add(sup, &spec, true, &pid, NULL), OX_OK);
+    kit_settle();
+    for (int i = 0; i < 20; i++) { /* many more than max_restarts within one window */
+        kit_cast(pid, KIND_PROGRESS, 0);
+        crash(pid);
+        kit_advance_ms(30000);
+        cr_assert_eq(info(sup, "p").state, OX_CHILD_RUNNING, "crash %d", i);
+    }
+    for (int i = 0; i < 4; i++) { /* with the one before: five in a row, each in a window of its own */
+        crash(pid);
+        kit_advance_ms(120000);
+        cr_assert_eq(info(sup, "p").state, OX_CHILD_RUNNING, "crash %d without progress", i);
+    }
+    crash(pid);
+    kit_advance_ms(120000);
+    cr_assert_eq(info(sup, "p").state, OX_CHILD_QUARANTINED);
+    cr_assert_eq(info(sup, "p").crashes, 25);
+    cr_assert_eq(ox_metric_value(OX_M_actor_restarts, (struct ox_str[]){OX_STR("child"), OX_STR("panic")}),
+                 24);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_REVOKE, "p", 25, 1000, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(ox_metric_value(OX_M_actor_restarts, (struct ox_str[]){OX_STR("child"), OX_STR("revoked")}),
+                 1);
+    crash(pid);
+    kit_advance_ms(120000);
+    cr_assert_eq(info(sup, "p").state, OX_CHILD_RUNNING, "a revocation begins anew");
+    ox_runtime_stop();
+}
+
+Test(supervisor, a_child_may_begin_in_quarantine)
+{
+    kit_start(13);
+    ox_pid sup = start_sup("root"), pid;
+    struct ox_child_spec spec = {
+        .id = "q", .class = &child_class, .arg = ARG("q"), .name = "q", .quarantined_crashes = 7};
+    cr_assert_eq(ox_sup_add_wait(sup, &spec, &pid, NULL), OX_OK);
+    cr_assert_eq(starts, 0);
+    struct ox_child_info q = info(sup, "q");
+    cr_assert_eq(q.state, OX_CHILD_QUARANTINED);
+    cr_assert_eq(q.crashes, 7);
+    cr_assert_eq(ox_cast(pid, KIND_NOTE, 0), OX_E_QUARANTINED);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_REVOKE, "q", 6, 1000, NULL), OX_E_FORBIDDEN);
+    cr_assert_eq(starts, 0);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_REVOKE, "q", 7, 1000, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(starts, 1);
+    cr_assert_eq(ox_cast(pid, KIND_NOTE, 0), OX_OK);
+    kit_settle();
+    cr_assert_eq(handled, 1);
     ox_runtime_stop();
 }
 

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/wal/wal_aside.c - setting log entries aside while the node runs: they crashed their tenant's actor twice.
+ *
+ * Owns:    their parcels, and with them the permits, until the outbox has disposed of the records.
+ * Threads: the wal actor's turns; files are written on a dirty thread.
+ * Bounds:  the parcels' permits.
+ * Fails:   a full disk, no free thread or a full outbox: tried again until it works; the entry stays owed until then.
+ * Flow:    wal_returned.c -> here -(dirty)-> DIR/set-aside -outbox_put-> outbox -disposed-> here.
+ *
+ * First the files are durable, then the outbox entry that disposes of the records, then they are counted: a crash in
+ * between leaves the entry owed and the files to be written again, never a record that is nowhere.
+ */
+#include <stdlib.h>
+
+#include "actors/wal/set_aside.h"
+#include "actors/wal/wal_internal.h"
+#include "ox/log.h"
+#include "ox/metric.h"
+#include "ox/outbox_entry.h"
+
+#define FAILED_WAIT_MS 1000
+
+enum stage { TO_WRITE, WRITING, TO_DISPOSE, DISPOSING };
+
+struct ox__aside {
+    struct ox__aside *next;
+    struct ox_parcel *parcel;
+    enum stage stage;
+    uint64_t not_before_ns;
+};
+
+/* The dirty thread's part: owns nothing of the parcel. */
+struct aside_job {
+    struct ox__aside_options options;
+    struct ox_clock const *clock;
+    struct ox_tenant_id tenant;
+    uint64_t seq;
+    uint64_t records;
+    uint32_t crashes;
+    uint64_t hash[2];
+    ox_err err;
+};
+
+static void
+write_job(void *arg)
+{
+    struct aside_job *job = arg;
+    struct ox_set_aside_note note = {.seq = job->seq,
+                                     .records = job->records,
+                                     .crashes = job->crashes,
+                                     .time_ns = ox_clock_realtime_ns(job->clock),
+                                     .deaths = job->options.crashes};
+    job->err =
+        ox__set_aside_write(job->options.disk, job->options.journal, job->options.dir, &note, job->hash);
+}
+
+static void
+write_begin(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
+{
+    struct aside_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return;
+    job->options = r->options;
+    job->clock = r->node->clock;
+    job->tenant = a->parcel->batch->tenant;
+    job->seq = a->parcel->batch->wal_seq;
+    job->records = a->parcel->batch->n_records - a->parcel->batch->n_rejected;
+    job->crashes = a->parcel->crashes;
+    if (ox_dirty_submit(self, NULL, write_job, job, OX_K_set_aside_written, free, NULL) == OX_OK)
+        a->stage = WRITING;
+    else
+        free(job);
+}
+
+/* The missing ordinals of the entry, as rows of a pack that holds no block. NULL: later. */
+static struct ox_pack *
+disposition(struct ox__returns *r, uint64_t seq)
+{
+    struct ox_ranges missing = {0};
+    struct ox_pack *pack = calloc(1, sizeof(*pack));
+    ox_err err = pack != NULL ? ox_ledger_missing(r->ledger, seq, &missing) : OX_E_NOMEM;
+    const struct ox_range *range = ox_ranges_at(&missing);
+    for (uint32_t i = 0; err == OX_OK && i < missing.n; i++)
+        err = ox_contributions_add(
+            &pack->rows, (struct ox_contribution){.seq = seq, .from = range[i].from, .to = range[i].to});
+    ox_ranges_fini(&missing);
+    if (err == OX_OK) {
+        pack->how = OX_DISPOSED_SET_ASIDE;
+        return pack;
+    }
+    ox_pack_free(pack);
+    return NULL;
+}
+
+static void
+dispose_begin(struct ox__returns *r, struct ox__aside *a)
+{
+    struct ox_pack *pack = disposition(r, a->parcel->batch->wal_seq);
+    struct ox_msg *msg = pack != NULL ? ox_msg_new(OX_K_outbox_put, pack, 0, ox_pack_free) : NULL;
+    if (msg == NULL)
+        ox_pack_free(pack);
+    else if (ox_send(r->node->outbox, &msg) == OX_OK)
+        a->stage = DISPOSING;
+    ox_msg_free(msg);
+}
+
+static void
+advance(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
+{
+    if (a->stage == TO_WRITE && ox_now_ns() >= a->not_before_ns)
+        write_begin(self, r, a);
+    if (a->stage == TO_DISPOSE)
+        dispose_begin(r, a);
+    if ((a->stage == TO_WRITE || a->stage == TO_DISPOSE) && r->retry == 0 &&
+        ox_timer_start(self, OX__PARKED_RETRY_MS, OX_K_retry, OX__RETRY_RETURNED, &r->retry) != OX_OK)
+        ox_panic("no timer for entries to be set aside");
+}
+
+static struct ox__aside **
+find(struct ox__returns *r, uint64_t seq)
+{
+    struct ox__aside **at = &r->asides;
+    while (*at != NULL && (*at)->parcel->batch->wal_seq != seq)
+        at = &(*at)->next;
+    return at;
+}
+
+void
+ox__aside_begin(struct ox_actor *self, struct ox__returns *r, struct ox_parcel *parcel)
+{
+    struct ox__aside *a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        ox_panic("no memory to set an entry aside");
+    a->parcel = parcel;
+    a->next = r->asides;
+    r->asides = a;
+    advance(self, r, a);
+}
+
+void
+ox__aside_retry(struct ox_actor *self, struct ox__returns *r)
+{
+    for (struct ox__aside *a = r->asides; a != NULL; a = a->next)
+        advance(self, r, a);
+}
+
+void
+ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox_msg *msg)
+{
+    const struct aside_job *job = msg->data;
+    struct ox__aside *a = *find(r, job->seq);
+    if (a == NULL)
+        return;
+    if (job->err == OX_OK) {
+        /* Its repeat is a new request: what was acknowledged is not stored, and an operator may send it again. */
+        ox_recent_drop(r->recent,
+                       ox_recent_key_of(&job->tenant, a->parcel->batch->signal, job->hash[0], job->hash[1]));
+        a->stage = TO_DISPOSE;
+    } else {
+        OX_LOG_ERROR("wal", "an entry cannot be set aside; tried again", OX_F_U64("wal_seq", job->seq),
+                     OX_F_ERR(job->err));
+        a->stage = TO_WRITE;
+        a->not_before_ns = ox_now_ns() + (uint64_t)FAILED_WAIT_MS * 1000000;
+    }
+    advance(self, r, a);
+}
+
+/* The records are disposed of, durably: now they are counted, and the permit goes back. */
+static void
+finish(struct ox__returns *r, struct ox__aside **at)
+{
+    struct ox__aside *a = *at;
+    const struct ox_batch *batch = a->parcel->batch;
+    uint64_t records = batch->n_records - batch->n_rejected;
+    *at = a->next;
+    OX_METRIC_ADD_L(OX_M_ingest_set_aside, records, ox_str_of(batch->tenant.name),
+                    ox_str_of(ox_signal_name(batch->signal)));
+    OX_LOG_ERROR("wal", "an entry that crashed its tenant's actor twice is set aside",
+                 OX_F_STR("tenant", batch->tenant.name), OX_F_STR("signal", ox_signal_name(batch->signal)),
+                 OX_F_U64("wal_seq", batch->wal_seq), OX_F_U64("records", records),
+                 OX_F_STR("dir", r->options.dir));
+    ox_parcel_free(a->parcel);
+    free(a);
+}
+
+void
+ox__aside_disposed(struct ox__returns *r, const struct ox_contributions *rows)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        struct ox__aside **at = find(r, rows->items[i].seq);
+        if (*at != NULL && (*at)->stage == DISPOSING)
+            finish(r, at);
+    }
+}
+
+void
+ox__aside_fini(struct ox__returns *r)
+{
+    while (r->asides != NULL) {
+        struct ox__aside *a = r->asides;
+        r->asides = a->next;
+        ox_parcel_free(a->parcel);
+        free(a);
+    }
+}

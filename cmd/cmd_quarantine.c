@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/cmd_quarantine.c - `observex quarantine`: who is put aside, why, and how an operator lets him go.
+ *
+ * Owns:    nothing.
+ * Threads: the main thread.
+ * Fails:   OX_EXIT_FAILED when nothing answers, or the number of crashes is not the right one.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/api_client.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_supervision.h"
+#include "cmd/text.h"
+
+static const char *wanted; /* of `show` */
+static bool found;
+
+int
+cmd_api_show(const struct cmd_api_where *where, const char *path, const char *post, bool json,
+             void (*print)(const json_t *answer))
+{
+    struct ox_diag diag;
+    char base[1024];
+    struct ox_buf body;
+    json_t *answer = NULL;
+    ox_diag_clear(&diag);
+    ox_buf_init(&body);
+    ox_err err = ox_api_find(where->api, where->data, base, sizeof(base), &diag);
+    if (err == OX_OK)
+        err = post == NULL ? cmd_api_json(base, path, where->key, &body, &answer, &diag)
+                           : cmd_api_post_json(base, path, where->key, post, &body, &answer, &diag);
+    if (err == OX_OK && json)
+        printf("%.*s\n", (int)body.len, (const char *)body.data);
+    else if (err == OX_OK)
+        print(answer);
+    json_decref(answer);
+    ox_buf_fini(&body);
+    return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+}
+
+static const char *
+text_of(const json_t *o, const char *key)
+{
+    const char *value = json_string_value(json_object_get(o, key));
+    return value != NULL ? value : "";
+}
+
+static long long
+crashes_of(const json_t *q)
+{
+    return (long long)json_integer_value(json_object_get(q, "crashes"));
+}
+
+static void
+print_list(const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "quarantine"), *q;
+    size_t i;
+    if (json_array_size(list) == 0) {
+        printf("no tenant is quarantined\n");
+        return;
+    }
+    printf("%-32s  %7s  %-20s  %s\n", "TENANT", "CRASHES", "SINCE", "LAST CRASH");
+    json_array_foreach(list, i, q)
+    {
+        printf("%-32s  %7lld  %.19sZ  ", text_of(q, "tenant"), crashes_of(q), text_of(q, "since"));
+        cmd_text_print(text_of(json_object_get(q, "last"), "text"), 80, false);
+        fputc('\n', stdout);
+    }
+    printf("\n`observex quarantine show TENANT` tells why and how to go on.\n");
+}
+
+static void
+print_one(const json_t *answer)
+{
+    const json_t *q;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "quarantine"), i, q)
+    {
+        if (strcmp(text_of(q, "tenant"), wanted) != 0)
+            continue;
+        found = true;
+        printf("tenant %s is quarantined since %.19sZ, after %lld crashes of its actor. The last one:\n\n",
+               wanted, text_of(q, "since"), crashes_of(q));
+        if (json_object_get(q, "last") != NULL)
+            cmd_print_crash(json_object_get(q, "last"));
+        printf("What it was acknowledged for is kept and goes on after the quarantine. When the cause is "
+               "known:\n\n"
+               "  observex quarantine revoke %s --crashes %lld\n",
+               wanted, crashes_of(q));
+    }
+    if (!found)
+        printf("tenant %s is not quarantined\n", wanted);
+}
+
+static void
+print_lifted(const json_t *answer)
+{
+    printf("the quarantine of tenant %s is lifted; what was kept goes on in order\n",
+           text_of(answer, "tenant"));
+}
+
+static int
+revoke(const struct cmd_api_where *where, const char *tenant, const char *crashes, bool json)
+{
+    char path[160], body[64], *end;
+    unsigned long n = crashes != NULL ? strtoul(crashes, &end, 10) : 0;
+    if (crashes == NULL || *end != '\0' || n == 0 || n > UINT32_MAX)
+        return ox_complain_usage(
+            "quarantine",
+            "say how many crashes you answer for: observex quarantine revoke %s --crashes N "
+            "(`observex quarantine show %s` tells the number)",
+            tenant, tenant);
+    snprintf(path, sizeof(path), "/api/v1/quarantine/%s/revoke", tenant);
+    snprintf(body, sizeof(body), "{\"acknowledge_crashes\":%lu}", n);
+    return cmd_api_show(where, path, body, json, print_lifted);
+}
+
+static int
+run(const struct cmd_api_where *where, int argc, char **argv, const char *crashes, bool json)
+{
+    static const char path[] = "/api/v1/quarantine";
+    struct ox_tenant_id tenant;
+    struct ox_diag diag;
+    if (argc == 2 && strcmp(argv[1], "list") == 0)
+        return cmd_api_show(where, path, NULL, json, print_list);
+    if (argc != 3 || (strcmp(argv[1], "show") != 0 && strcmp(argv[1], "revoke") != 0))
+        return ox_complain_usage("quarantine", "say list, show TENANT or revoke TENANT --crashes N");
+    if (ox_tenant_id_parse(ox_str_of(argv[2]), &tenant, &diag) != OX_OK)
+        return ox_complain_usage("quarantine", "%s", diag.text);
+    if (strcmp(argv[1], "revoke") == 0)
+        return revoke(where, tenant.name, crashes, json);
+    wanted = tenant.name;
+    int code = cmd_api_show(where, path, NULL, json, print_one);
+    return code == OX_EXIT_OK && !json && !found ? OX_EXIT_FAILED : code;
+}
+
+int
+ox_cmd_quarantine(int argc, char **argv)
+{
+    struct cmd_api_where where = {NULL, NULL, NULL};
+    const char *crashes = NULL;
+    bool json = false;
+    const struct ox_flag flags[] = {{"api", &where.api, NULL},
+                                    {"data", &where.data, NULL},
+                                    {"key", &where.key, NULL},
+                                    {"crashes", &crashes, NULL},
+                                    {"json", NULL, &json}};
+    if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 2) != OX_OK)
+        return OX_EXIT_USAGE;
+    return run(&where, argc, argv, crashes, json);
+}

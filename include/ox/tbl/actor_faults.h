@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/tbl/actor_faults.h - every fault that a test may ask of an actor, once.
+ *
+ * OX_ACTOR_FAULT(symbol, text)
+ */
+/* clang-format off */
+OX_ACTOR_FAULT(panic, "a failed check of our own: ends the actor")
+OX_ACTOR_FAULT(leak,  "allocates from the actor's arena until its budget is spent: ends the actor")
+OX_ACTOR_FAULT(segv,  "writes to address 0: ends the process")
+OX_ACTOR_FAULT(abort, "calls abort(): ends the process")
+OX_ACTOR_FAULT(hang,  "never returns: the watchdog ends the process")
+/* clang-format on */

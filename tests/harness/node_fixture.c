@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tests/harness/node_fixture.c - see node_fixture.h.
+ */
+#include "tests/harness/node_fixture.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ox/keystore.h"
+
+#define FLAGS_MAX 64
+
+struct node_fixture node_f;
+
+static uint8_t acked[NODE_RECORDS_MAX];
+static uint32_t n_records;
+static time_t began_s;
+static uint16_t storage_port;
+
+int64_t
+node_now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static uint16_t
+port_of(json_t *o, const char *name)
+{
+    const char *colon = strrchr(json_string_value(json_object_get(o, name)), ':');
+    return (uint16_t)atoi(colon + 1);
+}
+
+static bool
+read_ready(pid_t not_this)
+{
+    json_t *o = json_load_file(node_f.ready_path, 0, NULL);
+    pid_t pid = o != NULL ? (pid_t)json_integer_value(json_object_get(o, "node_pid")) : 0;
+    bool fresh = pid > 0 && pid != not_this && json_integer_value(json_object_get(o, "pid")) == node_f.heart;
+    if (fresh) {
+        node_f.node = pid;
+        node_f.http_port = port_of(o, "otlp_http");
+        node_f.api_port = port_of(o, "api");
+    }
+    json_decref(o);
+    return fresh;
+}
+
+/* In the forked process. */
+static void
+become(char *const *argv, const char *faults, const char *log)
+{
+    int fd = open(log, O_CREAT | O_WRONLY | O_APPEND, 0600);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    if (faults != NULL)
+        setenv("OBSERVE_X_TEST_FAULTS", faults, 1);
+    execv(OX_OBSERVEX, argv);
+    _exit(127);
+}
+
+void
+node_start(const char *faults, const char *const *more)
+{
+    static char url[64];
+    const char *argv[FLAGS_MAX] = {OX_OBSERVEX,
+                                   "serve",
+                                   "--data",
+                                   node_f.dir,
+                                   "--otlp-grpc",
+                                   "127.0.0.1:0",
+                                   "--otlp-http",
+                                   "127.0.0.1:0",
+                                   "--api",
+                                   "127.0.0.1:0",
+                                   "--debug",
+                                   "127.0.0.1:0",
+                                   "--ready-file",
+                                   node_f.ready_path,
+                                   "--storage-url",
+                                   url,
+                                   "--writer-compression-level",
+                                   "0",
+                                   "--writer-flush",
+                                   "50ms",
+                                   "--heart-backoff-min",
+                                   "10ms",
+                                   "--heart-drain",
+                                   "5s",
+                                   "--runtime-schedulers",
+                                   "2"};
+    int n = 26;
+    char log[128];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", storage_port);
+    for (; more != NULL && *more != NULL && n < FLAGS_MAX - 1; more++)
+        argv[n++] = *more;
+    snprintf(log, sizeof(log), "%s.log", node_f.dir);
+    node_f.heart = fork();
+    if (node_f.heart == 0)
+        become((char *const *)argv, faults, log);
+    eventually(read_ready(0));
+}
+
+void
+node_wait_next(void)
+{
+    pid_t before = node_f.node;
+    eventually(read_ready(before));
+}
+
+int
+node_stop(void)
+{
+    int status = 0;
+    kill(node_f.heart, SIGTERM);
+    cr_assert_eq(waitpid(node_f.heart, &status, 0), node_f.heart);
+    node_f.heart = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void
+node_kill(void)
+{
+    kill(node_f.heart, SIGKILL);
+    kill(node_f.node, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+    node_f.heart = node_f.node = 0;
+    remove(node_f.ready_path);
+}
+
+void
+node_setup(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    began_s = time(NULL);
+    strcpy(node_f.dir, "/tmp/ox-node-XXXXXX");
+    cr_assert_not_null(mkdtemp(node_f.dir));
+    snprintf(node_f.ready_path, sizeof(node_f.ready_path), "%s.ready", node_f.dir);
+    storage_port = fake_start();
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+void
+node_teardown(void)
+{
+    char log[128];
+    if (node_f.heart > 0)
+        kill(node_f.heart, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+    snprintf(log, sizeof(log), "%s.log", node_f.dir);
+    if (getenv("OX_KEEP") != NULL)
+        return;
+    nftw(node_f.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove(node_f.ready_path);
+    remove(log);
+}
+
+/* ---- traffic ---- */
+
+/* "x-api-key: ...\r\n" of a development key. */
+static void
+key_header(const char *tenant, char *out, size_t size)
+{
+    char path[128], hex[65] = "", key[OX_DEV_KEY_MAX];
+    struct ox_tenant_id id;
+    out[0] = '\0';
+    if (tenant == NULL)
+        return;
+    snprintf(path, sizeof(path), "%s/dev.secret", node_f.dir);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    cr_assert_eq(fread(hex, 1, 64, f), 64);
+    fclose(f);
+    cr_assert_eq(ox_tenant_id_parse(ox_str_of(tenant), &id, NULL), OX_OK);
+    ox_keystore_dev_key(ox_str_of(hex), &id, key);
+    snprintf(out, size, "x-api-key: %s\r\n", key);
+}
+
+int
+node_send(const char *tenant, uint32_t n, const char *words, uint32_t *first)
+{
+    struct ox_buf body;
+    struct ox_client_response r;
+    char headers[256] = "Content-Type: application/json\r\n";
+    cr_assert(n_records + n <= NODE_RECORDS_MAX);
+    key_header(tenant, headers + strlen(headers), sizeof(headers) - strlen(headers));
+    ox_buf_init(&body);
+    ox_buf_printf(&body, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[");
+    for (uint32_t i = 0; i < n; i++)
+        ox_buf_printf(&body,
+                      "%s{\"timeUnixNano\":\"%lld000000000\",\"body\":{\"stringValue\":\"uid=%07u; %s\"}}",
+                      i > 0 ? "," : "", (long long)began_s, n_records + i, words);
+    ox_buf_append_cstr(&body, "]}]}]}");
+    ox_client_response_init(&r);
+    bool ok = ox_client1_request(node_f.http_port, "POST", "/v1/logs", headers, body.data, body.len, &r);
+    int status = ok ? r.status : 0;
+    if (first != NULL)
+        *first = n_records;
+    for (uint32_t i = 0; i < n; i++)
+        acked[n_records++] = status == 200;
+    ox_client_response_fini(&r);
+    ox_buf_fini(&body);
+    return status;
+}
+
+bool
+node_all_stored_but(uint32_t from, uint32_t to)
+{
+    for (uint32_t id = 0; id < n_records; id++) {
+        uint32_t seen = fake_seen(id);
+        cr_assert(seen <= 1, "record %u is stored %u times", id, seen);
+        if (acked[id] && seen == 0 && (id < from || id >= to))
+            return false;
+    }
+    return true;
+}
+
+uint32_t
+node_missing(void)
+{
+    uint32_t missing = 0;
+    for (uint32_t id = 0; id < n_records; id++) {
+        uint32_t seen = fake_seen(id);
+        cr_assert(seen <= 1, "record %u is stored %u times", id, seen);
+        missing += acked[id] && seen == 0;
+    }
+    return missing;
+}
+
+int
+node_api(const char *path, const char *tenant, const char *body, struct ox_buf *answer)
+{
+    struct ox_client_response r;
+    char headers[256] = "";
+    if (body != NULL)
+        strcpy(headers, "Content-Type: application/json\r\n");
+    key_header(tenant, headers + strlen(headers), sizeof(headers) - strlen(headers));
+    ox_client_response_init(&r);
+    bool ok = ox_client1_request(node_f.api_port, body != NULL ? "POST" : "GET", path, headers, body,
+                                 body != NULL ? strlen(body) : 0, &r);
+    int status = ok ? r.status : 0;
+    if (answer != NULL) {
+        ox_buf_reset(answer);
+        ox_buf_append(answer, r.body.data, r.body.len);
+        ox_buf_append(answer, "", 1);
+    }
+    ox_client_response_fini(&r);
+    return status;
+}
+
+double
+node_metric(const char *line)
+{
+    struct ox_buf text;
+    ox_buf_init(&text);
+    double value = -1;
+    size_t n = strlen(line);
+    if (node_api("/metrics", NULL, NULL, &text) == 200) {
+        for (const char *at = (const char *)text.data; at != NULL; at = strchr(at, '\n')) {
+            at += *at == '\n';
+            if (strncmp(at, line, n) == 0) {
+                const char *space = strchr(at + n - 1, ' ');
+                value = space != NULL ? strtod(space, NULL) : -1;
+                break;
+            }
+        }
+    }
+    ox_buf_fini(&text);
+    return value;
+}
+
+int
+node_run(const char *const *args, struct ox_buf *out)
+{
+    const char *argv[32] = {OX_OBSERVEX};
+    int n = 1, pipe_fd[2], status = 0;
+    char chunk[4096];
+    for (; *args != NULL && n < 29; args++)
+        argv[n++] = *args;
+    argv[n++] = "--data";
+    argv[n++] = node_f.dir;
+    cr_assert_eq(pipe(pipe_fd), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(pipe_fd[1], 1);
+        dup2(pipe_fd[1], 2);
+        close(pipe_fd[0]);
+        execv(OX_OBSERVEX, (char *const *)argv);
+        _exit(127);
+    }
+    close(pipe_fd[1]);
+    ox_buf_reset(out);
+    for (ssize_t got; (got = read(pipe_fd[0], chunk, sizeof(chunk))) > 0;)
+        ox_buf_append(out, chunk, (size_t)got);
+    ox_buf_append(out, "", 1);
+    close(pipe_fd[0]);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}

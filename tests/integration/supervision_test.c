@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal:    what one tenant's data does to the code that handles it stays with that tenant: nothing that anybody was
+ *          promised is lost or doubled, and what cannot be handled is kept where an operator finds it.
+ * Method:  `observex serve` with faults on request (include/ox/fault.h), storage by fake_clickhouse.c; tenant `bad` sends
+ *          what crashes its actor, tenant `good` sends beside it.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness/node_fixture.h"
+
+TestSuite(supervision, .init = node_setup, .fini = node_teardown, .timeout = 170);
+
+static void
+send_some(const char *tenant, int requests)
+{
+    for (int i = 0; i < requests; i++)
+        cr_assert_eq(node_send(tenant, 5, "fine", NULL), 200);
+}
+
+/* Entries in DIR/set-aside. */
+static uint32_t
+set_aside(void)
+{
+    char path[128];
+    uint32_t n = 0;
+    snprintf(path, sizeof(path), "%s/set-aside", node_f.dir);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+        n += strstr(e->d_name, ".entry") != NULL;
+    if (d != NULL)
+        closedir(d);
+    return n;
+}
+
+Test(supervision, a_poisoned_request_is_tried_twice_and_set_aside)
+{
+    uint32_t first;
+    node_start("marked", NULL);
+    send_some("bad", 5);
+    cr_assert_eq(node_send("bad", 5, "observex.fault=panic", &first), 200);
+    send_some("bad", 5);
+    send_some("good", 5);
+    eventually(node_metric("observex_ingest_signals_set_aside_total{tenant=\"bad\",type=\"logs\"}") == 5);
+    send_some("bad", 5);
+    eventually(node_all_stored_but(first, first + 5));
+    for (uint32_t id = first; id < first + 5; id++)
+        cr_assert_eq(fake_seen(id), 0);
+    cr_assert_eq(node_metric("observex_runtime_actor_panics_total{class=\"tenant\"}"), 2);
+    cr_assert_eq(node_stop(), 0, "everything that is not set aside is stored, so nothing is waited for");
+}
+
+/* The process dies of it twice, and comes back each time: other tenants wait, and lose nothing. */
+static void
+poison_that_ends_the_node(const char *words, const char *const *flags)
+{
+    uint32_t first;
+    node_start("marked", flags);
+    send_some("good", 5);
+    send_some("bad", 5);
+    int status = node_send("bad", 5, words, &first);
+    cr_assert(status == 200 || status == 0, "the node may die before its answer is on the way: %d", status);
+    node_wait_next();
+    for (int i = 0; i < 5; i++) { /* it dies once more meanwhile */
+        status = node_send("good", 5, "fine", NULL);
+        cr_assert(status == 200 || status == 0, "%d", status);
+    }
+    eventually(node_metric("observex_ingest_signals_set_aside_total{tenant=\"bad\",type=\"logs\"}") == 5);
+    eventually(node_api("/ready", NULL, NULL, NULL) == 200);
+    send_some("bad", 5);
+    eventually(node_all_stored_but(first, first + 5));
+    for (uint32_t id = first; id < first + 5; id++)
+        cr_assert_eq(fake_seen(id), 0);
+}
+
+Test(supervision, a_request_that_kills_the_process_is_tried_twice_and_set_aside)
+{
+    poison_that_ends_the_node("observex.fault=segv", NULL);
+}
+
+Test(supervision, a_request_that_hangs_is_ended_by_the_watchdog)
+{
+    static const char *const flags[] = {"--runtime-turn-hung", "1s", NULL};
+    poison_that_ends_the_node("observex.fault=hang", flags);
+}
+
+/* The text of DIR/name, with a zero at its end. */
+static void
+read_text(const char *name, struct ox_buf *out)
+{
+    char path[160], chunk[4096];
+    snprintf(path, sizeof(path), "%s/%s", node_f.dir, name);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f, "%s", path);
+    ox_buf_reset(out);
+    for (size_t n; (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
+        ox_buf_append(out, chunk, n);
+    ox_buf_append(out, "", 1);
+    fclose(f);
+}
+
+#define contains(buf, text)                                                                                  \
+    cr_assert(strstr((char *)(buf)->data, text) != NULL, "no %s in: %s", text, (char *)(buf)->data)
+
+/* Until the tenant is on the list; the number of its crashes. */
+static int
+wait_quarantined(const char *tenant)
+{
+    struct ox_buf answer;
+    char member[64];
+    const char *at = NULL;
+    int64_t until = node_now_ms() + NODE_PATIENCE_MS;
+    ox_buf_init(&answer);
+    snprintf(member, sizeof(member), "\"tenant\":\"%s\",\"crashes\":", tenant);
+    while (at == NULL && node_now_ms() < until) {
+        cr_assert_eq(node_api("/api/v1/quarantine", NULL, NULL, &answer), 200, "%s", (char *)answer.data);
+        at = strstr((char *)answer.data, member);
+        if (at == NULL)
+            poll(NULL, 0, 20);
+    }
+    cr_assert_not_null(at, "%s is not quarantined", tenant);
+    int crashes = atoi(at + strlen(member));
+    ox_buf_fini(&answer);
+    return crashes;
+}
+
+/* Durable, seen and lifted by nobody but an operator who says the right number; then everything arrives, once. */
+Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
+{
+    struct ox_buf out;
+    char count[16];
+    ox_buf_init(&out);
+    node_start("panic@tenant:bad", NULL);
+    send_some("good", 3);
+    for (int i = 0; i < 20; i++) {
+        int status = node_send("bad", 5, "fine", NULL);
+        cr_assert(status == 200 || status == 429, "%d", status);
+        send_some("good", 2);
+    }
+    int crashes = wait_quarantined("bad");
+    cr_assert_geq(crashes, 6, "five restarts are allowed, the sixth crash is one too many");
+    node_kill();
+    uint32_t aside = set_aside();
+
+    node_start(NULL, NULL);
+    cr_assert_eq(wait_quarantined("bad"), crashes, "a restart lifts nothing");
+    send_some("good", 3);
+    eventually(node_metric("observex_ingest_signals_stored_total{type=\"logs\"}") > 0);
+    cr_assert_gt(node_missing(), 5 * aside, "what is quarantined waits");
+
+    cr_assert_eq(node_api("/api/v1/quarantine", "good", NULL, NULL), 403, "a tenant's key is no operator's");
+    cr_assert_eq(node_api("/api/v1/crashes", "bad", NULL, NULL), 403);
+    cr_assert_eq(node_api("/api/v1/quarantine/bad/revoke", "bad", "{\"acknowledge_crashes\":6}", NULL), 403);
+    cr_assert_eq(node_api("/api/v1/quarantine/bad/revoke", NULL, "{\"acknowledge_crashes\":1}", &out), 409);
+    contains(&out, "to lift the quarantine repeat that number");
+    cr_assert_eq(node_api("/api/v1/quarantine/bad/revoke", NULL, "{}", &out), 400);
+    cr_assert_eq(node_api("/api/v1/quarantine/good/revoke", NULL, "{\"acknowledge_crashes\":6}", NULL), 404);
+
+    cr_assert_eq(node_run((const char *[]){"quarantine", "show", "bad", NULL}, &out), 0);
+    contains(&out, "observex quarantine revoke bad --crashes");
+    contains(&out, "a test asked for this panic");
+    cr_assert_eq(node_run((const char *[]){"quarantine", "revoke", "bad", "--crashes", "1", NULL}, &out), 1);
+    contains(&out, "times until it was quarantined");
+    snprintf(count, sizeof(count), "%d", crashes);
+    cr_assert_eq(node_run((const char *[]){"quarantine", "revoke", "bad", "--crashes", count, NULL}, &out), 0,
+                 "%s", (char *)out.data);
+    eventually(node_missing() == 5 * aside);
+    send_some("bad", 3);
+    eventually(node_missing() == 5 * aside);
+    cr_assert_eq(node_run((const char *[]){"quarantine", "list", NULL}, &out), 0);
+    contains(&out, "no tenant is quarantined");
+
+    read_text("audit.jsonl", &out);
+    contains(&out, "\"who\":\"key of tenant bad\",\"peer\":\"127.0.0.1\",\"role\":\"tenant\"");
+    contains(&out, "\"outcome\":\"granted\"");
+    contains(&out, "\"outcome\":\"refused\"");
+    ox_buf_fini(&out);
+}
+
+Test(supervision, what_crashed_is_shown_and_what_is_set_aside_can_be_sent_again)
+{
+    struct ox_buf out;
+    uint32_t first;
+    char seq[32];
+    ox_buf_init(&out);
+    node_start("marked", NULL);
+    cr_assert_eq(node_send("bad", 5, "observex.fault=leak", &first), 200);
+    eventually(set_aside() == 1);
+    eventually(node_metric("observex_ingest_signals_set_aside_total{tenant=\"bad\",type=\"logs\"}") == 5);
+    cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0);
+    contains(&out, "actor tenant/bad, while handling parcel: panic");
+    contains(&out, "actor tenant/bad, while handling suspect: panic");
+    contains(&out, "the memory budget of this actor is spent");
+    contains(&out, "as sure as it gets");
+    cr_assert_eq(node_run((const char *[]){"set-aside", "list", "--json", NULL}, &out), 0);
+    contains(&out, "\"tenant\":\"bad\",\"signal\":\"logs\",\"records\":5");
+    cr_assert_eq(sscanf(strstr((char *)out.data, "\"wal_seq\":"), "\"wal_seq\":\"%31[0-9]", seq), 1);
+    cr_assert_eq(node_run((const char *[]){"set-aside", "show", seq, NULL}, &out), 0);
+    contains(&out, "actor tenant/bad");
+    cr_assert_eq(node_stop(), 0);
+
+    node_start(NULL, NULL); /* the code is mended: it takes what it crashed on */
+    cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0);
+    contains(&out, "while handling suspect");
+    cr_assert_eq(node_run((const char *[]){"set-aside", "replay", seq, NULL}, &out), 0, "%s",
+                 (char *)out.data);
+    eventually(node_missing() == 0);
+    cr_assert_eq(node_run((const char *[]){"set-aside", "replay", seq, NULL}, &out), 1);
+    contains(&out, "was replayed already");
+    ox_buf_fini(&out);
+}
+
+/* The node dies of it, and says afterwards who was in hand. */
+Test(supervision, a_fault_of_the_node_stands_among_the_crashes)
+{
+    struct ox_buf out;
+    ox_buf_init(&out);
+    node_start("marked", NULL);
+    (void)node_send("bad", 5, "observex.fault=segv", NULL);
+    node_wait_next();
+    eventually(set_aside() == 1);
+    eventually(node_api("/api/v1/crashes", NULL, NULL, &out) == 200);
+    contains(&out, "\"scope\":\"node\"");
+    contains(&out, "\"reason\":\"SIGSEGV\"");
+    contains(&out, "\"tenant\":\"bad\"");
+    ox_buf_fini(&out);
+}
