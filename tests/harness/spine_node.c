@@ -86,9 +86,11 @@ spine_start(const char *const *more)
                             "50ms",
                             "--heart-backoff-min",
                             "10ms",
+                            "--heart-max-restarts",
+                            "1000", /* however fast a test kills */
                             "--heart-drain",
                             "5s"};
-    int n = 24;
+    int n = 26;
     for (; more != NULL && *more != NULL; more++)
         argv[n++] = *more;
     char log[128];
