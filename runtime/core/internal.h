@@ -189,12 +189,18 @@ struct ox__loop {
     uint32_t index;
     pthread_t thread;
     uv_loop_t uv;
-    uv_async_t wake;
+    int wake_fd; /* eventfd, written to end a poll that blocks */
+    uv_poll_t wake;
+    uv_prepare_t sleep;
     uv_idle_t busy;  /* active while actors are ready, so that polling does not block */
     uv_check_t look; /* runs the ready ones after each poll */
     uv_timer_t clock;
     bool uv_ready;
     bool busy_active; /* own thread */
+    /* poked: there is something to look at; asleep: the loop is about to block in poll, or does. Who pokes first and finds
+     * it asleep writes wake_fd. All seq_cst: poke then look at asleep, against asleep then look at poked, so that one of
+     * the two sees the other. Whoever finds it poked already relies on him who did. */
+    _Atomic bool poked, asleep;
 
     pthread_mutex_t ready_lock;
     struct ox_share ready; /* actors, by the tenant of their own cause */

@@ -222,7 +222,7 @@ close_own_handles(struct ox__loop *loop)
 {
     /* release: pairs with the loop's acquire, so that it sees all that was done before */
     atomic_store_explicit(&loop->quit, true, memory_order_release);
-    uv_async_send(&loop->wake);
+    ox__loop_wake(loop);
     pthread_join(loop->thread, NULL);
 }
 

@@ -7,12 +7,16 @@
  * Bounds:  an actor is in at most one ready queue, once; tenants have turns in proportion to their weights (share.h).
  * Fails:   NOMEM at start.
  *
- * A wake-up means "look", not "one message": uv_async coalesces. On its own thread a loop is kept from
- * blocking in poll by an idle handle; other threads use the async handle. Ready actors run in the check
+ * A wake-up means "look", not "one message". On its own thread a loop is kept from blocking in poll by an idle handle;
+ * other threads poke it, which costs a system call only when it sleeps (uv_async_send always makes one, and its
+ * receiver spins while the sender is preempted in it). Ready actors run in the check
  * phase, after the sockets were polled, for at most ROUND_TURNS turns or ROUND_NS; then sockets have their
  * turn again.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "runtime/core/internal.h"
 
@@ -29,13 +33,23 @@ on_busy(uv_idle_t *busy)
     /* Being active is its effect: poll does not block. */
 }
 
+static void
+poke(struct ox__loop *loop)
+{
+    static const uint64_t one = 1;
+    if (atomic_exchange(&loop->poked, true) || !atomic_exchange(&loop->asleep, false))
+        return;
+    while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+}
+
 void
 ox__loop_wake(struct ox__loop *loop)
 {
     if (!loop->uv_ready)
         return;
     if (ox__loop_now != loop) {
-        uv_async_send(&loop->wake);
+        poke(loop);
     } else if (!loop->busy_active) {
         loop->busy_active = true;
         uv_idle_start(&loop->busy, on_busy);
@@ -131,10 +145,28 @@ ox__wake_locked(struct ox_actor *actor)
 
 /* ---- the loop ---- */
 
+/* The check phase behind this poll looks. */
 static void
-on_wake(uv_async_t *wake)
+on_wake(uv_poll_t *wake, int status, int events)
 {
-    /* The check phase behind this poll looks. */
+    const struct ox__loop *loop = wake->data;
+    uint64_t n;
+    while (read(loop->wake_fd, &n, sizeof(n)) < 0 && errno == EINTR) {
+    }
+}
+
+/* The last thing before poll. */
+static void
+on_sleep(uv_prepare_t *sleep)
+{
+    struct ox__loop *loop = sleep->data;
+    if (loop->busy_active)
+        return; /* poll will not block: nobody needs to wake us */
+    atomic_store(&loop->asleep, true);
+    if (!atomic_load(&loop->poked))
+        return;
+    atomic_store(&loop->asleep, false);
+    ox__loop_wake(loop); /* on its own thread: keeps poll from blocking */
 }
 
 static void
@@ -163,6 +195,9 @@ static void
 on_look(uv_check_t *look)
 {
     struct ox__loop *loop = look->data;
+    atomic_store(&loop->asleep, false);
+    /* Before looking: what comes later pokes again. An exchange, to see what was done before it was poked. */
+    (void)atomic_exchange(&loop->poked, false);
     uint64_t began = ox_now_ns();
     for (uint32_t i = 0; i < ROUND_FIRE && ox__timer_fire(loop, began); i++) {
     }
@@ -221,8 +256,16 @@ ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv)
         return OX_E_NOMEM;
     uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME); /* the loop's utilisation, see load.c */
     loop->uv.data = loop;
-    if (uv_async_init(&loop->uv, &loop->wake, on_wake) != 0)
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wake_fd < 0)
+        return ox_err_from_errno(errno);
+    if (uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) != 0)
         return OX_E_NOMEM;
+    loop->wake.data = loop;
+    uv_poll_start(&loop->wake, UV_READABLE, on_wake);
+    uv_prepare_init(&loop->uv, &loop->sleep);
+    loop->sleep.data = loop;
+    uv_prepare_start(&loop->sleep, on_sleep);
     uv_idle_init(&loop->uv, &loop->busy);
     uv_timer_init(&loop->uv, &loop->clock);
     loop->clock.data = loop;
@@ -236,6 +279,8 @@ ox__loop_init(struct ox__loop *loop, uint32_t index, bool with_uv)
 void
 ox__loop_fini(struct ox__loop *loop)
 {
+    if (loop->wake_fd > 0)
+        close(loop->wake_fd);
     if (loop->uv_ready && uv_loop_close(&loop->uv) != 0)
         OX_LOG_ERROR("runtime", "a loop still had open handles at its end", OX_F_U64("loop", loop->index));
     ox__timers_fini(loop);
