@@ -418,7 +418,6 @@ run(const struct scenario *s)
     setenv("OBSERVE_X_TEST_FAULTS", s->faults, 1);
     bench_source_init(&b.quiet, OX_SIGNAL_TRACES, QUIET_SPANS, OX_ENCODING_IDENTITY, 3, bench_source_start());
     make_pool(s->spans);
-    fprintf(stderr, "%s...\n", s->name);
     bench_server_start(&b.server, b.exe, NULL);
     key_make("quiet", b.keys[0]);
     key_make("noisy", b.keys[1]);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# tools/bench.sh - runs the programs in bench/ one after the other and prints what they measure, in some six
+# tools/bench.sh - runs the programs in bench/ one after the other and prints what they measure, in some ten
 # minutes. ROUNDS (3) of the comparison end to end, BACKPRESSURE_S (20) seconds under ten times the load.
 # docs/performance.md says how to read it. The exit code is 1 when something that must hold does not.
 set -u
