@@ -51,6 +51,10 @@ charge_record(struct node_main *m, struct ox_suspects *s)
     uint64_t wal_seq = (uint64_t)json_integer_value(json_object_get(record, "wal_seq"));
     ox_suspects_charge(s, wal_seq, tenant != NULL ? tenant : "");
     node_crash_note_record(m, record, backtrace, time_ns);
+    node_crash_save(m); /* now: the next end may come before anybody else does */
+    if (tenant != NULL)
+        ox_warden_faulted(&m->warden, tenant, (uint32_t)m->config.supervisor_max_restarts,
+                          (uint64_t)m->config.supervisor_restart_window_ms * 1000000);
     OX_LOG_ERROR("node", "the previous node died of a fault; its record is kept in crash/node.previous.json",
                  OX_F_STR("tenant", tenant != NULL ? tenant : ""), OX_F_U64("wal_seq", wal_seq));
     json_decref(record);

@@ -35,6 +35,10 @@ void ox_warden_close(struct ox_warden *w);
  * node->tenants_sup runs and before anything is admitted. */
 OX_MUST_USE ox_err ox_warden_restore(struct ox_warden *w, struct ox_diag *diag);
 
+/* The node's last end was a fault charged to `tenant`, and stands among the obituaries: more than max_restarts of them
+ * within window_ns, and the tenant is on the list. Main, before ox_warden_restore. */
+void ox_warden_faulted(struct ox_warden *w, const char *tenant, uint32_t max_restarts, uint64_t window_ns);
+
 /* An obituary was noted: it is saved soon. Any thread; does not block. */
 void ox_warden_crashed(struct ox_warden *w);
 /* A tenant's actor passed its intensity: this becomes durable, then is in force. Any thread; does not block. */

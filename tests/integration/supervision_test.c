@@ -228,3 +228,49 @@ Test(supervision, a_fault_of_the_node_stands_among_the_crashes)
     contains(&out, "\"tenant\":\"bad\"");
     ox_buf_fini(&out);
 }
+
+static bool
+is_quarantined(const char *tenant, int *crashes)
+{
+    struct ox_buf answer;
+    char member[64];
+    ox_buf_init(&answer);
+    snprintf(member, sizeof(member), "\"tenant\":\"%s\",\"crashes\":", tenant);
+    const char *at = node_api("/api/v1/quarantine", NULL, NULL, &answer) == 200
+                         ? strstr((char *)answer.data, member)
+                         : NULL;
+    if (at != NULL)
+        *crashes = atoi(at + strlen(member));
+    ox_buf_fini(&answer);
+    return at != NULL;
+}
+
+/* Ever new requests, each of which ends the whole node: the tenant is put away before the heart gives up. */
+Test(supervision, a_tenant_who_ends_the_node_again_and_again_is_quarantined)
+{
+    static const char *const flags[] = {"--supervisor-restart-window", "10m", NULL};
+    uint32_t first, before;
+    int crashes = 0;
+    node_start("segv@tenant:bad", flags);
+    cr_assert_eq(node_send("good", 5, "fine", &before), 200);
+    for (int64_t until = node_now_ms() + 2 * NODE_PATIENCE_MS; !is_quarantined("bad", &crashes);) {
+        cr_assert_lt(node_now_ms(), until, "never quarantined");
+        int status = node_send("bad", 1, "fine", NULL);
+        cr_assert(status == 200 || status == 0 || status == 503 || status == 429, "%d", status);
+        poll(NULL, 0, 20);
+    }
+    cr_assert_geq(crashes, 6, "five restarts are allowed, the sixth fault is one too many");
+    eventually(node_send("good", 5, "fine", &first) == 200);
+    for (uint32_t i = 0; i < 5; i++) {
+        eventually(fake_seen(before + i) == 1);
+        eventually(fake_seen(first + i) == 1);
+    }
+    for (int i = 0; i < 5; i++) { /* what bad has sent, or sends now, ends nothing any more */
+        int status = node_send("bad", 1, "fine", NULL);
+        cr_assert(status == 200 || status == 429, "%d", status);
+        cr_assert_eq(node_send("good", 1, "fine", NULL), 200);
+    }
+    int again = 0;
+    cr_assert(is_quarantined("bad", &again));
+    cr_assert_eq(again, crashes);
+}
