@@ -94,6 +94,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     node->clock = ox_clock_real();
     node->disk = ox_disk_real();
     node->bodies.limit_bytes = cfg->gateway_memory_bytes;
+    node_read_only_load(m);
     struct ox_tenants_limits tl = {
         .tenants_max = (uint32_t)cfg->tenant_max,
         .node_records_max = (uint64_t)cfg->gateway_records_max,

@@ -8,6 +8,7 @@
 #include "cmd/node_internal.h"
 #include "ox/metric.h"
 #include "ox/net.h"
+#include "ox/read_only.h"
 #include "ox/storage.h"
 
 static void
@@ -20,10 +21,11 @@ not_ready(void *ctx, struct ox_buf *reasons)
         ox_buf_printf(reasons, "the node is %s\n", phase == OX_NODE_STARTING ? "starting" : "stopping");
     if (!atomic_load_explicit(&node->storage_migrated, memory_order_acquire))
         ox_buf_append_cstr(reasons, "storage has not taken the schema yet: ingest works, questions do not\n");
-    if (atomic_load_explicit(&node->disk_low, memory_order_relaxed))
-        ox_buf_append_cstr(
-            reasons,
-            "less than wal.disk_reserve is free on the data disk: questions work, ingest does not\n");
+    uint32_t read_only = atomic_load_explicit(&node->read_only, memory_order_relaxed);
+    for (uint32_t reason = 1; reason < OX_READ_ONLY_ALL; reason <<= 1) {
+        if ((read_only & reason) != 0)
+            ox_buf_printf(reasons, "%s\n", ox_read_only_text((enum ox_read_only)reason));
+    }
     if (atomic_load_explicit(&node->wal_fill, memory_order_relaxed) >= 950)
         ox_buf_append_cstr(reasons, "the write-ahead log has reached 95 % of wal.total_bytes\n");
     if (atomic_load_explicit(&node->outbox_fill, memory_order_relaxed) >= 950)
@@ -53,10 +55,11 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"phase\":\"%s\",\"mode\":\"%s\",", phases[ox_node_phase(node)],
                   m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
     write_listeners(&m->fds, json);
-    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\"},",
+    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\",\"read_only\":%s},",
                   atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
                   ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false",
-                  ox_breaker_state_name(ox_storage_breaker(node->storage)));
+                  ox_breaker_state_name(ox_storage_breaker(node->storage)),
+                  atomic_load_explicit(&node->read_only, memory_order_relaxed) != 0 ? "true" : "false");
     ox_buf_printf(json, "\"replay\":{\"done\":%s},",
                   atomic_load_explicit(&node->replay_done, memory_order_acquire) ? "true" : "false");
     ox_buf_printf(json, "\"in_flight\":{\"records\":%llu,\"body_bytes\":%llu,\"tenants\":%u},",
@@ -73,6 +76,16 @@ status(void *ctx, struct ox_buf *json)
         (unsigned long long)m->config.outbox_total_bytes,
         (unsigned long long)atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed),
         (unsigned long long)atomic_load_explicit(&node->outbox_rows, memory_order_relaxed));
+}
+
+static bool
+operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
+{
+    struct node_main *m = ctx;
+    if (!ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
+        return false;
+    node_read_only_answer(m, req, res);
+    return true;
 }
 
 ox_err
@@ -102,6 +115,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .listen_fd = m->fds.fd_api,
         .concurrency = (uint32_t)cfg->query_concurrency,
         .not_ready = not_ready,
+        .operate = operate,
         .ctx = m,
     };
     return ox_api_start(&options, m->root, &m->api, diag);

@@ -63,6 +63,12 @@ void node_crash_note_record(struct node_main *m, const json_t *record, const cha
 /* Makes durable what was noted. Blocks. */
 void node_crash_save(struct node_main *m);
 
+/* node_read_only.c. What an operator wanted before the restart; then answers his orders: GET, POST
+ * /admin/storage/readonly. */
+void node_read_only_load(struct node_main *m);
+void node_read_only_answer(struct node_main *m, const struct ox_query_request *req,
+                           struct ox_query_response *res);
+
 /* Whom the ends of earlier nodes are charged to, the last one's crash record included. DIR/crash exists. */
 void node_suspects_load(struct node_main *m, struct ox_suspects *out);
 /* Charges a crash while it happens. */

@@ -19,6 +19,7 @@ static const struct {
     [OX_ACTION_CRASHES_READ] = {"crashes.read", "see crashes, which name other tenants", OX_ROLE_OPERATOR},
     [OX_ACTION_QUARANTINE_READ] = {"quarantine.read", "see who is quarantined", OX_ROLE_OPERATOR},
     [OX_ACTION_QUARANTINE_REVOKE] = {"quarantine.revoke", "revoke a quarantine", OX_ROLE_OPERATOR},
+    [OX_ACTION_STORAGE_READ_ONLY] = {"storage.read_only", "make storage read-only", OX_ROLE_OPERATOR},
 };
 
 const char *

@@ -19,6 +19,7 @@
 #include "ox/grpc.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/read_only.h"
 #include "ox/runtime.h"
 #include "ox/supervisor.h"
 
@@ -49,10 +50,12 @@ check_room(struct ox_node *node, struct ox_diag *diag)
         return ox_diag_set(
             diag, OX_E_OVERLOAD, "outbox.total_bytes", -1,
             "storage takes less than arrives and the outbox has reached 95 %% of its bound; retry later");
-    if (atomic_load_explicit(&node->disk_low, memory_order_relaxed))
-        return ox_diag_set(
-            diag, OX_E_DISK_FULL, "wal.disk_reserve", -1,
-            "the data disk is nearly full; stored data can be read, new data is taken once there is room");
+    uint32_t reasons = atomic_load_explicit(&node->read_only, memory_order_relaxed);
+    for (uint32_t reason = 1; reason < OX_READ_ONLY_ALL; reason <<= 1) {
+        if ((reasons & reason) != 0)
+            return ox_diag_set(diag, OX_E_READ_ONLY, "storage", -1, "%s",
+                               ox_read_only_text((enum ox_read_only)reason));
+    }
     return OX_OK;
 }
 

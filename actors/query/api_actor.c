@@ -43,7 +43,9 @@ static void
 run_job(void *arg)
 {
     struct api_job *job = arg;
-    ox_query_handle(job->port->api->options.query, &job->question, &job->answer);
+    const struct ox_api_options *o = &job->port->api->options;
+    if (o->operate == NULL || !o->operate(o->ctx, &job->question, &job->answer))
+        ox_query_handle(o->query, &job->question, &job->answer);
 }
 
 /* Query thread: the actor is gone, the request may only be touched on its loop. */

@@ -10,9 +10,11 @@
  */
 #include <stdlib.h>
 
+#include "actors/wal/disk_guard.h"
 #include "actors/wal/wal_internal.h"
 #include "ox/log.h"
 #include "ox/otlp.h"
+#include "ox/read_only.h"
 #include "ox/wal.h"
 #include "ox/wal_entry.h"
 
@@ -63,32 +65,22 @@ append_one(struct ox_wal_group *group, struct ox_append *append, struct ox_buf *
     return ox_journal_append(group->journal, parts, 2, (int64_t)batch->received_ns, &append->seq);
 }
 
-/* Refuses below the reserve, takes again when a quarter more than that is free: no flapping at the edge. */
-static ox_err
-look_at_disk(struct ox_node *node)
-{
-    uint64_t reserve = node->config->wal_disk_reserve_bytes;
-    struct ox_disk_space space;
-    ox_err err = ox_disk_space(node->disk, node->config->data, &space);
-    if (err != OX_OK)
-        return err;
-    bool low = atomic_load_explicit(&node->disk_low, memory_order_relaxed);
-    bool now_low = space.free_bytes < (low ? reserve + reserve / 4 : reserve);
-    if (now_low == low)
-        return OX_OK;
-    atomic_store_explicit(&node->disk_low, now_low, memory_order_relaxed);
-    OX_LOG_WARN("wal",
-                now_low ? "the data disk is nearly full: new requests are refused, stored data can be read"
-                        : "the data disk has room again",
-                OX_F_U64("free_bytes", space.free_bytes), OX_F_U64("reserve_bytes", reserve));
-    return OX_OK;
-}
-
 void
 ox__wal_space_job(void *arg)
 {
     struct ox_wal_space *job = arg;
-    job->err = look_at_disk(job->node);
+    ox__disk_guard_probe(job->node);
+    job->err = ox__disk_guard_look(job->node, job->node->config->wal_disk_reserve_bytes);
+}
+
+void
+ox_wal_look_again(struct ox_node *node)
+{
+    /* From nothing known: the way back wants no more than the reserve. */
+    atomic_fetch_and_explicit(&node->read_only, ~(uint32_t)OX_READ_ONLY_SPACE, memory_order_relaxed);
+    ox__disk_guard_probe(node);
+    if (ox__disk_guard_look(node, node->config->wal_disk_reserve_bytes) != OX_OK)
+        OX_LOG_WARN("wal", "the free space of the data disk is not known");
 }
 
 void
@@ -110,7 +102,9 @@ ox__wal_commit_job(void *arg)
         ox_buf_fini(&headers[i]);
     free(headers);
     group->seconds = (double)(ox_clock_monotonic_ns(group->clock) - start_ns) / 1e9;
-    if (look_at_disk(group->node) != OX_OK)
+    for (struct ox_append *a = group->head; a != NULL; a = a->next)
+        ox__disk_guard_failed(group->node, a->err);
+    if (ox__disk_guard_look(group->node, group->node->config->wal_disk_reserve_bytes) != OX_OK)
         OX_LOG_WARN("wal", "the free space of the data disk is not known");
 }
 

@@ -129,6 +129,9 @@ struct ox_api_options {
     /* Appends one sentence per line for each reason why the node takes no traffic; nothing = ready. Scheduler
      * threads, must not block. NULL = always ready. */
     void (*not_ready)(void *ctx, struct ox_buf *reasons);
+    /* Answers what is no question but an order to this node (and says who may give it): true when the path is
+     * one, and `res` then has the answer. On query threads, may block. NULL = there are none. */
+    bool (*operate)(void *ctx, const struct ox_query_request *req, struct ox_query_response *res);
     void *ctx;
 };
 

@@ -67,7 +67,10 @@ struct ox_node {
      * when an operator has removed the outbox. */
     _Atomic uint64_t next_block_id;
     uint64_t boot_nonce;
-    _Atomic bool disk_low; /* less than wal.disk_reserve is free: new work is refused until there is more */
+    /* Why new work is refused although there may be room in the journals: bits of ox/read_only.h. Relaxed, as above. */
+    _Atomic uint32_t read_only;
+    _Atomic bool disk_low;         /* SPACE of them: for those who would write more by themselves */
+    _Atomic bool disk_nearly_full; /* a warning was given */
     _Atomic bool storage_migrated;
     _Atomic bool replay_done;
     _Atomic uint64_t writer_records; /* in blocks that are not durable yet */

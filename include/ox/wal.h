@@ -20,6 +20,9 @@ struct ox_wal_arg {
     struct ox_lane *lane;      /* fdatasync of the log runs here and nothing else */
 };
 
+/* Looks at the data disk at once, without the hysteresis of the way back: for whoever has made room. Blocks. */
+void ox_wal_look_again(struct ox_node *node);
+
 /* A durable outbox entry: rows that no longer need the log. Payload of `disposed`. */
 struct ox_disposed {
     uint64_t outbox_segment;

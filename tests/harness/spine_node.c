@@ -272,7 +272,8 @@ spine_api(const char *method, const char *path, char *body, size_t cap)
 {
     struct ox_client_response r;
     ox_client_response_init(&r);
-    bool ok = ox_client1_request(spine_api_port, method, path, NULL, NULL, 0, &r);
+    bool ok =
+        ox_client1_request(spine_api_port, method, path, "Content-Type: application/json\r\n", NULL, 0, &r);
     int status = ok ? r.status : 0;
     if (body != NULL)
         snprintf(body, cap, "%.*s", (int)r.body.len, r.body.len != 0 ? (char *)r.body.data : "");

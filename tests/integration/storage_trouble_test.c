@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ox/random.h"
 #include "tests/harness/spine_node.h"
 
 TestSuite(trouble, .init = spine_setup, .fini = spine_teardown, .timeout = 170);
@@ -247,5 +248,54 @@ Test(trouble, storage_that_is_later_than_the_time_out)
     eventually(fake_counts().repeats > 0); /* sent again while the first was still on its way */
     fake_set(FAKE_OK);
     spine_check_all();
+    cr_assert_eq(spine_stop(), 0);
+}
+
+Test(trouble, storage_that_hangs_beyond_the_time_out)
+{
+    static const char *const brief[] = {"--storage-insert-timeout", "1s", NULL};
+    spine_start(brief);
+    fake_set(FAKE_HANG);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(spine_send_next(0), 200);
+    eventually(
+        spine_metric("\nobservex_storage_insert_failures_total{table=\"otel_logs\",error=\"TIMEOUT\"}") >= 3);
+    fake_set(FAKE_SLOW);
+    spine_check_all();
+    fake_set(FAKE_OK);
+    cr_assert_eq(spine_stop(), 0);
+}
+
+/* Every trouble in an order by chance, poison now and then, the node killed now and then. */
+Test(trouble, a_mix_by_chance)
+{
+    static const char *const brief[] = {"--storage-insert-timeout", "1s", NULL};
+    static const enum fake_mode modes[] = {FAKE_OK,   FAKE_SLOW,     FAKE_GONE,      FAKE_UNAVAILABLE,
+                                           FAKE_BUSY, FAKE_CUT_BODY, FAKE_CUT_AFTER, FAKE_HALF_ANSWER,
+                                           FAKE_HANG, FAKE_LATE};
+    struct ox_random rnd;
+    uint64_t seed = 0;
+    uint32_t bad[64];
+    size_t n_bad = 0;
+    cr_assert_eq(ox_random_os(&seed, sizeof(seed)), OX_OK);
+    fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+    ox_random_seed(&rnd, seed);
+    spine_start(brief);
+    for (int step = 0; step < 16; step++) {
+        fake_set(modes[ox_random_below(&rnd, OX_COUNT(modes))]);
+        if (step % 3 == 2)
+            fake_poison(bad[n_bad++] =
+                            spine_n_requests * SPINE_PER_REQUEST + (uint32_t)ox_random_below(&rnd, 10));
+        for (uint64_t i = 1 + ox_random_below(&rnd, 6); i > 0; i--)
+            cr_assert_eq(spine_send_next(0), 200);
+        uint64_t inserts = fake_counts().inserts, until = 1 + ox_random_below(&rnd, 3);
+        int64_t deadline = spine_now_ms() + 500; /* some modes let nothing come */
+        while (fake_counts().inserts < inserts + until && spine_now_ms() < deadline)
+            poll(NULL, 0, 10);
+        if (ox_random_below(&rnd, 5) == 0)
+            spine_kill_node();
+    }
+    fake_set(FAKE_OK);
+    check_split(bad, n_bad);
     cr_assert_eq(spine_stop(), 0);
 }
