@@ -191,7 +191,7 @@ parse_marker(struct ox_outbox_split *s, char *text, size_t n)
         p = stop + 1;
         s->marker_bytes = (uint64_t)(p - text);
     }
-    s->marked = true;
+    s->marked = s->marker_bytes > 0; /* else it was not durable yet, and nothing was sent */
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "tests/harness/fake_clickhouse.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -317,6 +318,8 @@ accept_all(void *arg)
         struct exchange *x = calloc(1, sizeof(*x));
         pthread_t t;
         x->fd = accept(fd, NULL, NULL);
+        int on = 1; /* an answer leaves in two pieces: the second must not wait for an ACK of the first */
+        (void)setsockopt(x->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         if (x->fd < 0 || pthread_create(&t, NULL, serve, x) != 0)
             abort();
         pthread_detach(t);

@@ -89,8 +89,10 @@ spine_start(const char *const *more)
                             "--heart-max-restarts",
                             "1000", /* however fast a test kills */
                             "--heart-drain",
-                            "5s"};
-    int n = 26;
+                            "5s",
+                            "--heart-quiet", /* kills that follow fast are no failed starts */
+                            "100ms"};
+    int n = 28;
     for (; more != NULL && *more != NULL; more++)
         argv[n++] = *more;
     char log[128];
