@@ -12,14 +12,9 @@
  * n * width bytes; String, length and bytes each; LowCardinality, nothing when n is 0, else flags (index width, 0x200 =
  * keys follow), keys, n, indexes; Array and Map, n ends as u64, then the data of the items, of the keys and values.
  */
-#include "actors/writer/native_view.h"
+#include "actors/writer/native_view_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-#include "ox/clock.h"
-#include "ox/otlp.h"
 
 #define NATIVE_COLUMNS_MAX 1024
 #define NATIVE_ROWS_MAX    (1u << 24)
@@ -28,32 +23,6 @@
 #define LC_HAS_KEYS        0x200u
 #define LC_WIDTH_MASK      0xffu
 #define LC_FLAGS_KNOWN     (LC_WIDTH_MASK | LC_HAS_KEYS | 0x400u) /* 0x400: a new dictionary, as servers say */
-
-enum kind { FIXED, STRING, LC, ARRAY, MAP };
-enum look { UINT, INT, FLOAT, BOOL, DATE, TIME, BYTES }; /* of FIXED, for people */
-
-struct node {
-    enum kind kind;
-    enum look look;
-    size_t width;        /* FIXED; LC: of an index */
-    uint64_t n;          /* items */
-    const uint8_t *data; /* FIXED: items; STRING: the first length; LC: indexes; ARRAY, MAP: ends */
-    uint64_t *starts;    /* STRING: where the length of item i stands, n + 1 of them, from `data` */
-    struct node *first;  /* LC: keys; ARRAY: items; MAP: keys */
-    struct node *second; /* MAP: values */
-};
-
-struct column {
-    struct ox_str name;
-    struct ox_str type;
-    struct node *node;
-};
-
-struct ox__native_view {
-    uint32_t rows;
-    size_t n_columns;
-    struct column *columns;
-};
 
 struct reader {
     const uint8_t *begin, *p, *end;
@@ -82,19 +51,10 @@ take(struct reader *r, uint64_t n)
 }
 
 static uint64_t
-get_uint(const uint8_t *p, size_t width)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < width; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
-
-static uint64_t
 take_u64(struct reader *r)
 {
     const uint8_t *p = take(r, 8);
-    return p != NULL ? get_uint(p, 8) : 0;
+    return p != NULL ? ox__native_uint(p, 8) : 0;
 }
 
 static uint64_t
@@ -124,7 +84,7 @@ take_text(struct reader *r)
 /* ---- types ---- */
 
 static void
-node_free(struct node *node)
+node_free(struct ox__native_node *node)
 {
     if (node == NULL)
         return;
@@ -146,17 +106,20 @@ inner(struct ox_str type, const char *name, struct ox_str *out)
 }
 
 static bool
-is_fixed(struct ox_str type, struct node *node)
+is_fixed(struct ox_str type, struct ox__native_node *node)
 {
     static const struct {
         const char *name;
         size_t width;
-        enum look look;
-    } known[] = {{"UInt8", 1, UINT}, {"UInt16", 2, UINT}, {"UInt32", 4, UINT},   {"UInt64", 8, UINT},
-                 {"Int8", 1, INT},   {"Int16", 2, INT},   {"Int32", 4, INT},     {"Int64", 8, INT},
-                 {"Bool", 1, BOOL},  {"Date", 2, DATE},   {"Float64", 8, FLOAT}, {"DateTime64(9)", 8, TIME}};
+        enum ox__native_look look;
+    } known[] = {{"UInt8", 1, OX__NATIVE_UINT},    {"UInt16", 2, OX__NATIVE_UINT},
+                 {"UInt32", 4, OX__NATIVE_UINT},   {"UInt64", 8, OX__NATIVE_UINT},
+                 {"Int8", 1, OX__NATIVE_INT},      {"Int16", 2, OX__NATIVE_INT},
+                 {"Int32", 4, OX__NATIVE_INT},     {"Int64", 8, OX__NATIVE_INT},
+                 {"Bool", 1, OX__NATIVE_BOOL},     {"Date", 2, OX__NATIVE_DATE},
+                 {"Float64", 8, OX__NATIVE_FLOAT}, {"DateTime64(9)", 8, OX__NATIVE_TIME}};
     struct ox_str of;
-    node->kind = FIXED;
+    node->kind = OX__NATIVE_FIXED;
     for (size_t i = 0; i < OX_COUNT(known); i++) {
         if (!ox_str_eq(type, ox_str_of(known[i].name)))
             continue;
@@ -166,12 +129,12 @@ is_fixed(struct ox_str type, struct node *node)
     }
     if (inner(type, "DateTime64", &of) && of.n > 1 && of.p[0] == '9' && of.p[1] == ',') {
         node->width = 8;
-        node->look = TIME;
+        node->look = OX__NATIVE_TIME;
         return true;
     }
     if (!inner(type, "FixedString", &of) || of.n == 0 || of.n > 6)
         return false;
-    node->look = BYTES;
+    node->look = OX__NATIVE_BYTES;
     for (size_t i = 0; i < of.n; i++) {
         if (of.p[i] < '0' || of.p[i] > '9')
             return false;
@@ -180,7 +143,7 @@ is_fixed(struct ox_str type, struct node *node)
     return node->width > 0;
 }
 
-static struct node *type_of(struct reader *r, struct ox_str type, unsigned depth);
+static struct ox__native_node *type_of(struct reader *r, struct ox_str type, unsigned depth);
 
 /* The comma between a map's key and value: keys are no Map or Tuple, so the first one outside of parentheses. */
 static bool
@@ -200,36 +163,36 @@ map_types(struct ox_str of, struct ox_str *key, struct ox_str *value)
 }
 
 static bool
-nest(struct reader *r, struct node *node, struct ox_str type, unsigned depth)
+nest(struct reader *r, struct ox__native_node *node, struct ox_str type, unsigned depth)
 {
     struct ox_str of, key, value;
     if (ox_str_eq(type, OX_STR("String"))) {
-        node->kind = STRING;
+        node->kind = OX__NATIVE_STRING;
         return true;
     }
     if (inner(type, "LowCardinality", &of) && ox_str_eq(of, OX_STR("String"))) {
-        node->kind = LC;
+        node->kind = OX__NATIVE_LC;
         node->first = type_of(r, of, depth + 1);
         return true;
     }
     if (inner(type, "Array", &of)) {
-        node->kind = ARRAY;
+        node->kind = OX__NATIVE_ARRAY;
         node->first = type_of(r, of, depth + 1);
         return true;
     }
     if (!inner(type, "Map", &of) || !map_types(of, &key, &value))
         return false;
-    node->kind = MAP;
+    node->kind = OX__NATIVE_MAP;
     node->first = type_of(r, key, depth + 1);
     node->second = type_of(r, value, depth + 1);
     return true;
 }
 
 /* NULL and r->err after a failure. */
-static struct node *
+static struct ox__native_node *
 type_of(struct reader *r, struct ox_str type, unsigned depth)
 {
-    struct node *node = r->err == OX_OK ? calloc(1, sizeof(*node)) : NULL;
+    struct ox__native_node *node = r->err == OX_OK ? calloc(1, sizeof(*node)) : NULL;
     if (node == NULL) {
         fail(r, OX_E_NOMEM, "no memory for a column");
         return NULL;
@@ -247,20 +210,20 @@ type_of(struct reader *r, struct ox_str type, unsigned depth)
 /* ---- data ---- */
 
 static void
-read_versions(struct reader *r, const struct node *node)
+read_versions(struct reader *r, const struct ox__native_node *node)
 {
     if (node == NULL)
         return;
-    if (node->kind == LC && take_u64(r) != LC_VERSION)
+    if (node->kind == OX__NATIVE_LC && take_u64(r) != LC_VERSION)
         fail(r, OX_E_CORRUPT, "unknown version of a LowCardinality column");
-    if (node->kind != LC) {
+    if (node->kind != OX__NATIVE_LC) {
         read_versions(r, node->first);
         read_versions(r, node->second);
     }
 }
 
 static void
-read_strings(struct reader *r, struct node *node)
+read_strings(struct reader *r, struct ox__native_node *node)
 {
     if (node->n > (uint64_t)(r->end - r->p)) { /* each has a length at least */
         fail(r, OX_E_CORRUPT, "more strings than bytes");
@@ -280,7 +243,7 @@ read_strings(struct reader *r, struct node *node)
 }
 
 static void
-read_lc(struct reader *r, struct node *node)
+read_lc(struct reader *r, struct ox__native_node *node)
 {
     if (node->n == 0)
         return;
@@ -295,49 +258,43 @@ read_lc(struct reader *r, struct node *node)
     if (r->err == OX_OK)
         node->data = node->n <= UINT64_MAX / 8 ? take(r, node->n * node->width) : take(r, UINT64_MAX);
     for (uint64_t i = 0; i < node->n && r->err == OX_OK; i++) {
-        if (get_uint(node->data + i * node->width, node->width) >= node->first->n)
+        if (ox__native_uint(node->data + i * node->width, node->width) >= node->first->n)
             fail(r, OX_E_CORRUPT, "an index points behind the dictionary");
     }
 }
 
-static uint64_t
-end_of(const struct node *node, uint64_t i)
-{
-    return i == 0 ? 0 : get_uint(node->data + 8 * (i - 1), 8);
-}
-
 /* The number of items; 0 after a failure. */
 static uint64_t
-read_ends(struct reader *r, struct node *node)
+read_ends(struct reader *r, struct ox__native_node *node)
 {
     node->data = node->n <= UINT64_MAX / 8 ? take(r, 8 * node->n) : take(r, UINT64_MAX);
     for (uint64_t i = 0; i < node->n && r->err == OX_OK; i++) {
-        if (end_of(node, i + 1) < end_of(node, i))
+        if (ox__native_end(node, i + 1) < ox__native_end(node, i))
             fail(r, OX_E_CORRUPT, "the ends of arrays go backwards");
     }
-    return r->err == OX_OK ? end_of(node, node->n) : 0;
+    return r->err == OX_OK ? ox__native_end(node, node->n) : 0;
 }
 
 static void
-read_data(struct reader *r, struct node *node, uint64_t n)
+read_data(struct reader *r, struct ox__native_node *node, uint64_t n)
 {
     if (r->err != OX_OK)
         return;
     node->n = n;
     switch (node->kind) {
-    case FIXED:
+    case OX__NATIVE_FIXED:
         node->data = n <= UINT64_MAX / node->width ? take(r, n * node->width) : take(r, UINT64_MAX);
         break;
-    case STRING:
+    case OX__NATIVE_STRING:
         read_strings(r, node);
         break;
-    case LC:
+    case OX__NATIVE_LC:
         read_lc(r, node);
         break;
     default:
         n = read_ends(r, node);
         read_data(r, node->first, n);
-        if (node->kind == MAP)
+        if (node->kind == OX__NATIVE_MAP)
             read_data(r, node->second, n);
     }
 }
@@ -353,7 +310,7 @@ read_block(struct reader *r, struct ox__native_view *view)
         fail(r, OX_E_NOMEM, "no memory for a block's columns");
     view->rows = (uint32_t)rows;
     for (uint64_t i = 0; i < columns && r->err == OX_OK; i++) {
-        struct column *c = &view->columns[view->n_columns++];
+        struct ox__native_column *c = &view->columns[view->n_columns++];
         c->name = take_text(r);
         c->type = take_text(r);
         c->node = type_of(r, c->type, 0);
@@ -428,11 +385,11 @@ put_text(struct ox_buf *out, struct ox_str s)
 }
 
 static void
-put_versions(struct ox_buf *out, const struct node *node)
+put_versions(struct ox_buf *out, const struct ox__native_node *node)
 {
     if (node == NULL)
         return;
-    if (node->kind == LC) {
+    if (node->kind == OX__NATIVE_LC) {
         put_u64(out, LC_VERSION);
         return;
     }
@@ -442,7 +399,7 @@ put_versions(struct ox_buf *out, const struct node *node)
 
 /* The whole dictionary goes along: it is bounded by the block's, and the part stays a plain copy. */
 static void
-slice_lc(const struct node *node, uint64_t from, uint64_t to, struct ox_buf *out)
+slice_lc(const struct ox__native_node *node, uint64_t from, uint64_t to, struct ox_buf *out)
 {
     unsigned width = node->width == 1 ? 0 : node->width == 2 ? 1 : node->width == 4 ? 2 : 3;
     put_u64(out, LC_HAS_KEYS | width);
@@ -453,28 +410,28 @@ slice_lc(const struct node *node, uint64_t from, uint64_t to, struct ox_buf *out
 }
 
 static void
-slice(const struct node *node, uint64_t from, uint64_t to, struct ox_buf *out)
+slice(const struct ox__native_node *node, uint64_t from, uint64_t to, struct ox_buf *out)
 {
     if (from == to)
         return;
     uint64_t first = 0;
     switch (node->kind) {
-    case FIXED:
+    case OX__NATIVE_FIXED:
         ox_buf_append(out, node->data + from * node->width, (size_t)((to - from) * node->width));
         break;
-    case STRING:
+    case OX__NATIVE_STRING:
         ox_buf_append(out, node->data + node->starts[from], (size_t)(node->starts[to] - node->starts[from]));
         break;
-    case LC:
+    case OX__NATIVE_LC:
         slice_lc(node, from, to, out);
         break;
     default:
-        first = end_of(node, from);
+        first = ox__native_end(node, from);
         for (uint64_t i = from; i < to; i++)
-            put_u64(out, end_of(node, i + 1) - first);
-        slice(node->first, first, end_of(node, to), out);
-        if (node->kind == MAP)
-            slice(node->second, first, end_of(node, to), out);
+            put_u64(out, ox__native_end(node, i + 1) - first);
+        slice(node->first, first, ox__native_end(node, to), out);
+        if (node->kind == OX__NATIVE_MAP)
+            slice(node->second, first, ox__native_end(node, to), out);
     }
 }
 
@@ -485,7 +442,7 @@ ox__native_view_slice(const struct ox__native_view *view, uint32_t from, uint32_
     put_varint(out, view->n_columns);
     put_varint(out, to - from);
     for (size_t i = 0; i < view->n_columns; i++) {
-        const struct column *c = &view->columns[i];
+        const struct ox__native_column *c = &view->columns[i];
         put_text(out, c->name);
         put_text(out, c->type);
         put_versions(out, c->node);
@@ -493,13 +450,13 @@ ox__native_view_slice(const struct ox__native_view *view, uint32_t from, uint32_
     }
 }
 
-/* ---- rows for people ---- */
+/* ---- cells ---- */
 
-static struct ox_str
-text_at(const struct node *node, uint64_t i)
+struct ox_str
+ox__native_text(const struct ox__native_node *node, uint64_t i)
 {
-    if (node->kind == LC)
-        return text_at(node->first, get_uint(node->data + i * node->width, node->width));
+    if (node->kind == OX__NATIVE_LC)
+        return ox__native_text(node->first, ox__native_uint(node->data + i * node->width, node->width));
     struct reader r = {.p = node->data + node->starts[i], .end = node->data + node->starts[i + 1]};
     return take_text(&r);
 }
@@ -508,111 +465,12 @@ bool
 ox__native_view_text(const struct ox__native_view *view, const char *column, uint32_t row, struct ox_str *out)
 {
     for (size_t i = 0; i < view->n_columns; i++) {
-        const struct column *c = &view->columns[i];
-        if (!ox_str_eq(c->name, ox_str_of(column)) || (c->node->kind != LC && c->node->kind != STRING) ||
-            row >= view->rows)
+        const struct ox__native_column *c = &view->columns[i];
+        if (!ox_str_eq(c->name, ox_str_of(column)) ||
+            (c->node->kind != OX__NATIVE_LC && c->node->kind != OX__NATIVE_STRING) || row >= view->rows)
             continue;
-        *out = text_at(c->node, row);
+        *out = ox__native_text(c->node, row);
         return true;
     }
     return false;
-}
-
-static void
-json_float(uint64_t bits, struct ox_buf *out)
-{
-    double d;
-    memcpy(&d, &bits, sizeof(d));
-    if (d != d)
-        ox_buf_append_cstr(out, "\"NaN\"");
-    else if (d - d != 0)
-        ox_buf_append_cstr(out, d > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    else
-        ox_buf_printf(out, "%.17g", d);
-}
-
-static void
-json_bytes(const uint8_t *p, size_t n, struct ox_buf *out)
-{
-    if (n == 1 && p[0] > ' ' && p[0] < 0x7f) {
-        ox_json_string(out, (struct ox_str){(const char *)p, 1});
-        return;
-    }
-    ox_buf_append_cstr(out, "\"");
-    for (size_t i = 0; i < n; i++)
-        ox_buf_printf(out, "%02x", p[i]);
-    ox_buf_append_cstr(out, "\"");
-}
-
-static void
-json_fixed(const struct node *node, uint64_t i, struct ox_buf *out)
-{
-    const uint8_t *p = node->data + i * node->width;
-    uint64_t v = node->look != BYTES ? get_uint(p, node->width) : 0;
-    const char *quote = node->width == 8 ? "\"" : "";
-    char time[OX_RFC3339_LEN + 1];
-    switch (node->look) {
-    case UINT:
-        ox_buf_printf(out, "%s%" PRIu64 "%s", quote, v, quote);
-        break;
-    case INT:
-        if (node->width < 8 && (v >> (8 * node->width - 1)) != 0)
-            v |= UINT64_MAX << (8 * node->width);
-        ox_buf_printf(out, "%s%" PRId64 "%s", quote, (int64_t)v, quote);
-        break;
-    case FLOAT:
-        json_float(v, out);
-        break;
-    case BOOL:
-        ox_buf_append_cstr(out, v != 0 ? "true" : "false");
-        break;
-    case DATE:
-        ox_clock_rfc3339(v * 86400u * 1000000000u, time);
-        ox_buf_printf(out, "\"%.10s\"", time);
-        break;
-    case TIME:
-        ox_clock_rfc3339(v, time);
-        ox_buf_printf(out, "\"%s\"", time);
-        break;
-    default:
-        json_bytes(p, node->width, out);
-    }
-}
-
-static void
-json_value(const struct node *node, uint64_t i, struct ox_buf *out)
-{
-    if (node->kind == FIXED) {
-        json_fixed(node, i, out);
-        return;
-    }
-    if (node->kind == STRING || node->kind == LC) {
-        ox_json_string(out, text_at(node, i));
-        return;
-    }
-    bool map = node->kind == MAP;
-    ox_buf_append_cstr(out, map ? "{" : "[");
-    for (uint64_t at = end_of(node, i); at < end_of(node, i + 1); at++) {
-        if (at > end_of(node, i))
-            ox_buf_append_cstr(out, ",");
-        json_value(node->first, at, out);
-        if (map) {
-            ox_buf_append_cstr(out, ":");
-            json_value(node->second, at, out);
-        }
-    }
-    ox_buf_append_cstr(out, map ? "}" : "]");
-}
-
-void
-ox__native_view_json(const struct ox__native_view *view, uint32_t row, struct ox_buf *out)
-{
-    OX_ASSERT(row < view->rows);
-    for (size_t i = 0; i < view->n_columns; i++) {
-        ox_buf_append_cstr(out, i == 0 ? "{" : ",");
-        ox_json_string(out, view->columns[i].name);
-        ox_buf_append_cstr(out, ":");
-        json_value(view->columns[i].node, row, out);
-    }
-    ox_buf_append_cstr(out, "}");
 }

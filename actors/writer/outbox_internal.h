@@ -114,7 +114,7 @@ struct ox_outbox_check {
 };
 void ox__outbox_check_free(void *check);
 void ox__outbox_check_job(void *check);
-/* outbox_split.c. Removes the marker of a block that is noted as stored. */
+/* outbox_mark.c. Removes the marker of a block that is noted as stored. */
 void ox__outbox_split_unmark(struct ox_disk *disk, const char *dir, const char *token);
 
 struct ox_outbox_migration {

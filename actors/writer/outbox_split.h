@@ -59,6 +59,12 @@ void ox__outbox_split_free(struct ox_outbox_split *split);
  * apart, send->dropped says how many; anything else = again later, nothing is lost.
  */
 void ox__outbox_split_run(struct ox_outbox_send *send);
+/* outbox_mark.c. The split begins: durable before a part is sent. Then: this part was refused, send->diag says why;
+ * durable before a smaller one is sent. */
+OX_MUST_USE ox_err ox__outbox_mark(struct ox_outbox_send *send);
+OX_MUST_USE ox_err ox__outbox_mark_refused(struct ox_outbox_send *send, struct ox__split_range r);
+/* Room for one more item of `size` bytes in the array at *array; false = no memory. */
+bool ox__split_grow(void *array, size_t n, size_t *cap, size_t size);
 /* Whether an earlier run of the program has begun to split this block, whose token is known: its split as far as it got,
  * or NULL. */
 OX_MUST_USE ox_err ox__outbox_split_resume(struct ox_outbox_send *send, struct ox_outbox_split **out);
