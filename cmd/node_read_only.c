@@ -87,20 +87,17 @@ write_state(struct ox_node *node, struct ox_query_response *res)
     ox_buf_append_cstr(&res->body, "]}");
 }
 
-static void
-audit(struct node_main *m, const struct ox_query_request *req, const char *outcome)
+/* Written before the act, as for every order. */
+static ox_err
+audit(struct node_main *m, const struct ox_query_request *req, bool on, bool granted)
 {
-    const char *order = ox_str_eq(req->query, OX_STR("enable=true")) ? "enable" : "disable";
     struct ox_audit_entry entry = {.who = {req->credential, req->peer, ox_role_name(req->role)},
                                    .action = ox_action_name(OX_ACTION_STORAGE_READ_ONLY),
                                    .tenant = "",
-                                   .outcome = outcome,
-                                   .detail = order,
-                                   .unauthorised = strcmp(outcome, "refused") == 0};
-    ox_err err = ox_audit_write(m->warden.audit, &entry);
-    if (err != OX_OK) /* the order must not fail for it: a full disk is just when it is given */
-        OX_LOG_WARN("node", "an operator's order cannot be written to the audit log",
-                    OX_F_STR("order", order), OX_F_ERR(err));
+                                   .outcome = granted ? "granted" : "refused",
+                                   .detail = on ? "enable" : "disable",
+                                   .unauthorised = !granted};
+    return ox_audit_write(m->warden.audit, &entry);
 }
 
 static void
@@ -137,7 +134,7 @@ node_read_only_answer(struct node_main *m, const struct ox_query_request *req, s
     struct ox_diag diag;
     if (ox_role_may(req->role, OX_ACTION_STORAGE_READ_ONLY, &diag) != OX_OK) {
         if (on || off)
-            audit(m, req, "refused");
+            (void)!audit(m, req, on, false); /* refused all the same */
         ox_query_respond_error(res, OX_E_FORBIDDEN, diag.text,
                                "in development mode a request from this machine without a key has it");
         return;
@@ -156,11 +153,12 @@ node_read_only_answer(struct node_main *m, const struct ox_query_request *req, s
                                "POST /admin/storage/readonly?enable=true or ?disable=true");
         return;
     }
-    ox_err err = keep_wish(m, on);
-    audit(m, req, err == OX_OK ? "granted" : "failed");
+    ox_err err = audit(m, req, on, true);
+    if (err == OX_OK)
+        err = keep_wish(m, on);
     if (err != OX_OK)
         ox_query_respond_error(
-            res, err, "the wish cannot be made durable in the data directory; nothing has changed", NULL);
+            res, err, "the order cannot be written to the data directory; nothing has changed", NULL);
     else if (on)
         enable(m, res);
     else
