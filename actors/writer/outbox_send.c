@@ -70,12 +70,18 @@ backoff_ms(struct ox__outbox *o, uint32_t failures)
     return ox_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, failures, ox_random_u64(&o->random));
 }
 
+/* While the endpoint's breaker is not closed it alone says when, so that nothing waits longer than for its probe. */
 static void
 storage_failed(struct ox__outbox *o, enum ox_table table)
 {
+    ox_metric_set(OX_M_storage_up, 0);
+    if (ox_storage_breaker(o->node->storage) != OX_BREAKER_CLOSED) {
+        o->failures[table] += o->failures[table] == 0;
+        o->retry_at_ns[table] = 0;
+        return;
+    }
     o->failures[table]++;
     o->retry_at_ns[table] = ox_now_ns() + backoff_ms(o, o->failures[table]) * 1000000;
-    ox_metric_set(OX_M_storage_up, 0);
 }
 
 /* While the endpoint's breaker is open nothing is sent and nobody's tries are counted; looked at often, since a probe
@@ -212,6 +218,15 @@ may_send(const struct ox__outbox *o, int t)
     return !is_split(next) && o->beside[t] < SPLIT_BESIDE_MAX;
 }
 
+/* The earliest counts: what was armed may be later. */
+static void
+look_again(struct ox_actor *self, struct ox__outbox *o, uint64_t after_ms)
+{
+    ox_timer_cancel(self, o->send_timer);
+    o->send_timer = 0;
+    ox__outbox_tick(self, after_ms, TICK_SEND, &o->send_timer);
+}
+
 void
 ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
 {
@@ -220,7 +235,7 @@ ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
     if (!o->migrated || !o->checked)
         return;
     if (wait_ms > 0) {
-        ox__outbox_tick(self, wait_ms, TICK_SEND, &o->send_timer);
+        look_again(self, o, wait_ms);
         return;
     }
     int first = o->next_table++ % OX_TABLE__COUNT;
@@ -235,11 +250,8 @@ ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
                 return;
         }
     }
-    if (again != UINT64_MAX) { /* the earliest counts: what was armed may be later */
-        ox_timer_cancel(self, o->send_timer);
-        o->send_timer = 0;
-        ox__outbox_tick(self, (again - now) / 1000000 + 1, TICK_SEND, &o->send_timer);
-    }
+    if (again != UINT64_MAX)
+        look_again(self, o, (again - now) / 1000000 + 1);
 }
 
 static void

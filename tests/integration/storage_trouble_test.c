@@ -46,6 +46,24 @@ Test(trouble, the_breaker_opens_and_closes)
     cr_assert_eq(spine_stop(), 0);
 }
 
+/* After a long outage the backlog goes at once when the breaker's probe is answered: no table waits for a wait of its own
+ * that grew meanwhile. */
+Test(trouble, a_backlog_goes_as_soon_as_storage_answers)
+{
+    static const char *const quick[] = {"--storage-breaker-wait", "1s", NULL};
+    spine_start(quick);
+    fake_set(FAKE_GONE);
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(spine_send_next(0), 200);
+    eventually(spine_metric("to=\"half_open\"}") >=
+               8); /* probes that failed: a table's own wait would be 25 s now */
+    fake_set(FAKE_OK);
+    int64_t back = spine_now_ms();
+    spine_check_all();
+    cr_assert_lt(spine_now_ms() - back, 15000);
+    cr_assert_eq(spine_stop(), 0);
+}
+
 /* ---- a block with rows that storage refuses ---- */
 
 /* Requests are gathered into one block: it is finished by age only. */
