@@ -85,7 +85,7 @@ static struct chaos_damage
 lay_out(struct chaos_run *run)
 {
     chaos_server_kill(&run->server);
-    chaos_load_pause(&run->load);
+    chaos_load_abandon(&run->load);
     return (struct chaos_damage){.data = run->server.data, .ids = &run->ids, .rnd = &run->rnd};
 }
 

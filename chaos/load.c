@@ -115,7 +115,8 @@ send_one(struct sender *s, struct ox_str body)
         }
         atomic_fetch_add(&l->broken, 1);
         chaos_nap_ms(RETRY_MS);
-        if (!l->scenario->retry || chaos_now_ns() - began > RETRY_S * UINT64_C(1000000000))
+        if (!l->scenario->retry || atomic_load(&l->abandon) ||
+            chaos_now_ns() - began > RETRY_S * UINT64_C(1000000000))
             break;
         atomic_fetch_add(&l->retried, 1);
     }
@@ -195,6 +196,14 @@ chaos_load_pause(struct chaos_load *l)
     while (l->resting < l->n)
         pthread_cond_wait(&l->change, &l->lock);
     pthread_mutex_unlock(&l->lock);
+}
+
+void
+chaos_load_abandon(struct chaos_load *l)
+{
+    atomic_store(&l->abandon, true);
+    chaos_load_pause(l);
+    atomic_store(&l->abandon, false);
 }
 
 void

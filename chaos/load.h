@@ -25,6 +25,7 @@ struct chaos_load {
     _Atomic uint64_t last_ack_ns; /* monotonic; 0 = none yet */
     _Atomic uint64_t wait_max_ns; /* slowest answer since load_resume */
     _Atomic int last_refusal;     /* status of the latest refusal */
+    _Atomic bool abandon;
     /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t change;
@@ -37,6 +38,8 @@ struct chaos_load {
 /* Starts the senders, paused. */
 void chaos_load_start(struct chaos_load *l);
 void chaos_load_resume(struct chaos_load *l);
+/* The same, and requests without an answer are given up instead of sent again: for when nobody is there. */
+void chaos_load_abandon(struct chaos_load *l);
 /* Returns when no request is under way. */
 void chaos_load_pause(struct chaos_load *l);
 void chaos_load_stop(struct chaos_load *l);
