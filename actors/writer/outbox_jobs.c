@@ -250,13 +250,13 @@ ox__outbox_signal_name(enum ox_table table)
 }
 
 static ox_err
-insert_whole(struct ox_outbox_send *send)
+insert_whole(struct ox_outbox_send *send, const char *token)
 {
     const struct ox_outbound *block = send->block;
     struct ox_storage_insert insert = {
         .table = ox_table_name(block->table),
         .columns = ox_table_columns(block->table),
-        .token = block->token,
+        .token = token,
         .data = block->bytes.data,
         .len = block->bytes.len,
         .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
@@ -265,15 +265,43 @@ insert_whole(struct ox_outbox_send *send)
     return ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
 }
 
-/* What was there when we started is there once, or somebody must hear of it. */
+/*
+ * A power loss can leave a token without its part: storage then takes the block for a repeat, and its rows are
+ * nowhere. What is not there cannot be doubled, so it goes in under a token of its own.
+ */
 static void
-count_again(const struct ox_outbox_send *send)
+insert_again(struct ox_outbox_send *send, uint64_t *rows)
+{
+    const struct ox_outbound *block = send->block;
+    char token[OX_OUTBOX_TOKEN_BYTES + 8];
+    snprintf(token, sizeof(token), "%s-again", block->token);
+    OX_LOG_WARN("outbox", "storage knows the token of a block of the previous run but has no rows of it",
+                OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
+                OX_F_U64("rows", block->rows));
+    send->err = insert_whole(send, token);
+    if (send->err == OX_OK)
+        send->err =
+            ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, rows, &send->diag);
+}
+
+/* What an earlier run may have sent is there once now, or somebody must hear of it. */
+static void
+count_again(struct ox_outbox_send *send)
 {
     const struct ox_outbound *block = send->block;
     uint64_t rows = 0, want = block->rows - send->dropped;
-    struct ox_diag diag;
-    if (ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &diag) != OX_OK ||
-        rows == want || ox_schema_tables[block->table].idempotent)
+    if (ox_schema_tables[block->table].idempotent)
+        return;
+    ox_err err =
+        ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &send->diag);
+    if (err != OX_OK) {
+        if (ox_err_info(err)->retryable)
+            send->err = err; /* sent again under its token, and counted then */
+        return;
+    }
+    if (rows == 0 && want > 0 && block->split == NULL)
+        insert_again(send, &rows);
+    if (send->err != OX_OK || rows == want)
         return;
     ox__outbox_count_found(block->table, "wrong");
     OX_LOG_ERROR("outbox", "a block of the previous run was sent again, and its rows are not there once",
@@ -286,7 +314,7 @@ insert(struct ox_outbox_send *send)
 {
     struct ox_outbound *block = send->block;
     if (block->split == NULL) {
-        send->err = insert_whole(send);
+        send->err = insert_whole(send, block->token);
         if (send->err != OX_E_STORAGE_REFUSED || !send->take_apart)
             return;
         block->split = ox__outbox_split_new(send->diag.text);
@@ -316,7 +344,7 @@ ox__outbox_send_job(void *arg)
         send->err = ox__outbox_split_resume(send, &block->split);
     if (send->err == OX_OK)
         insert(send);
-    if (send->err == OX_OK && block->arrived > 0)
+    if (send->err == OX_OK && block->recovered)
         count_again(send);
     send->seconds = (double)(ox_clock_monotonic_ns(send->node->clock) - start_ns) / 1e9;
 }

@@ -114,7 +114,8 @@ take_block(const struct exchange *x)
     fake.tokens[fake.n_tokens].bytes = bytes;
     const char *id = strchr(token + sizeof("insert_deduplication_token=ox-"), '-');
     fake.tokens[fake.n_tokens].block_id = id != NULL ? strtoull(id + 1, NULL, 16) : 0;
-    fake.tokens[fake.n_tokens++].records = count_ids(x->body, x->body_len);
+    bool rows = fake.mode != FAKE_TOKEN_ONLY;
+    fake.tokens[fake.n_tokens++].records = rows ? count_ids(x->body, x->body_len) : 0;
     fake.counts.blocks++;
 }
 
@@ -221,8 +222,8 @@ answer_block_ids(const struct exchange *x)
 static bool
 looks_at_it(enum fake_mode mode)
 {
-    return mode == FAKE_OK || mode == FAKE_SLOW || mode == FAKE_CUT_AFTER || mode == FAKE_HALF_ANSWER ||
-           mode == FAKE_LATE;
+    return mode == FAKE_OK || mode == FAKE_SLOW || mode == FAKE_CUT_AFTER || mode == FAKE_TOKEN_ONLY ||
+           mode == FAKE_HALF_ANSWER || mode == FAKE_LATE;
 }
 
 static bool

@@ -254,6 +254,22 @@ Test(trouble, blocks_of_the_previous_run_are_looked_for)
     cr_assert_eq(spine_stop(), 0);
 }
 
+/* Goal: a token whose rows a power loss took does not cost the rows. Method: storage notes the token and takes nothing; the
+ * next run sends the block again, sees that nothing is there, and sends it under another token. */
+Test(trouble, a_token_without_its_rows_costs_nothing)
+{
+    spine_start(NULL);
+    fake_set(FAKE_TOKEN_ONLY);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(spine_send_next(0), 200);
+    eventually(fake_counts().blocks > 0);
+    spine_kill_node();
+    fake_set(FAKE_OK);
+    spine_check_all();
+    cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is not there once");
+    cr_assert_eq(spine_stop(), 0);
+}
+
 /* ---- answers behind the time-out ---- */
 
 Test(trouble, storage_that_is_later_than_the_time_out)
