@@ -6,6 +6,7 @@
  * Threads: main; the load goes on meanwhile.
  * Fails:   false with server.why when the server does not come back.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #define FULL_BYTES (2u << 20)
 #define JUMP_S     1200
+#define SEALED_S   20
 
 static bool
 strike_kill_node(struct chaos_run *run)
@@ -131,12 +133,36 @@ is_told(struct chaos_run *run, long from, uint64_t segment)
     return told;
 }
 
+static unsigned
+segments_in(const struct chaos_run *run, const char *sub)
+{
+    char path[300];
+    unsigned n = 0;
+    struct dirent *e;
+    snprintf(path, sizeof(path), "%s/%s", run->server.data, sub);
+    DIR *dir = opendir(path);
+    while (dir != NULL && (e = readdir(dir)) != NULL)
+        n += strstr(e->d_name, ".seg") != NULL;
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+/* Until a segment is full, however slow the machine is. */
+static void
+wait_sealed(const struct chaos_run *run)
+{
+    for (int i = 0; i < SEALED_S * 20 && segments_in(run, "wal") < 2 && segments_in(run, "outbox") < 2; i++)
+        chaos_nap_ms(50);
+}
+
 static bool
 strike_bit_flip(struct chaos_run *run)
 {
     long from = log_size(run);
     chaos_server_signal(&run->server, run->server.engine, SIGSTOP);
     chaos_nap_ms(run->scenario.down_ms);
+    wait_sealed(run);
     struct chaos_damage d = lay_out(run);
     bool done = chaos_damage_flip(&d);
     printf("  flip: %s\n", done ? d.what : "no sealed segment holds an entry");
