@@ -84,8 +84,6 @@ spine_start(const char *const *more)
                             "0",
                             "--writer-flush",
                             "50ms",
-                            "--heart-quiet", /* tests kill more often than chance does */
-                            "100ms",
                             "--heart-backoff-min",
                             "10ms",
                             "--heart-max-restarts",
