@@ -152,6 +152,9 @@ ox_engine_config_xml(const struct ox_engine_options *options, const char *users_
     ox_buf_append_cstr(out, "<merge_tree>\n");
     append_number(out, "fsync_after_insert", 1);
     append_number(out, "fsync_part_directory", 1);
+    /* So is what a merge made of it: after a restart the parts that were merged may be removed at once. */
+    append_number(out, "min_rows_to_fsync_after_merge", 1);
+    append_number(out, "min_compressed_bytes_to_fsync_after_merge", 1);
     /* The defaults suit a pool of 16; with a small pool they would stop mutations and large merges. */
     append_number(out, "number_of_free_entries_in_pool_to_execute_mutation", 1);
     append_number(out, "number_of_free_entries_in_pool_to_lower_max_size_of_merge", 1);

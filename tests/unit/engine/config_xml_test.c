@@ -74,5 +74,7 @@ Test(config_xml, paths_are_escaped_and_limits_written)
     cr_assert_not_null(
         strstr((char *)out.data, "<max_server_memory_usage>838860800</max_server_memory_usage>"));
     cr_assert_not_null(strstr((char *)out.data, "<fsync_after_insert>1</fsync_after_insert>"));
+    cr_assert_not_null(
+        strstr((char *)out.data, "<min_rows_to_fsync_after_merge>1</min_rows_to_fsync_after_merge>"));
     ox_buf_fini(&out);
 }
