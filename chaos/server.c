@@ -147,6 +147,7 @@ become(const struct chaos_server *s, struct args *a)
 {
     char log[300];
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0); /* an interrupt from the terminal is for the harness alone */
     snprintf(log, sizeof(log), "%s/serve.log", s->dir);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
