@@ -16,7 +16,7 @@
 #include "chaos/power.h"
 #include "chaos/run.h"
 
-#define FULL_BYTES (2u << 20)
+#define FULL_BYTES (256u << 10)
 #define JUMP_S     1200
 #define SEALED_S   20
 

@@ -57,7 +57,7 @@ OX_FAULT(store_fails,  "store-fails",  "disk",    "shim",
          "for `down` ms half of the engine's writes and syncs fail with EIO",
          "inserts are tried again; acknowledged = stored once")
 OX_FAULT(disk_full,    "disk-full",    "disk",    "shim",
-         "files may grow by another 0..2 MiB, then ENOSPC, for `down` ms; then there is room again",
+         "files may grow by another 0..256 KiB, then ENOSPC, for `down` ms; then there is room again",
          "429 instead of an acknowledgement; acknowledged = stored once; it goes on by itself")
 OX_FAULT(clock_jump,   "clock-jump",   "clock",   "shim",
          "the node's wall clock jumps by up to 20 minutes in either direction, and back after `down` ms",
