@@ -81,7 +81,6 @@ struct ox__engine {
     int stop_fd;                   /* readable once it is time to stop: wakes every idle connection */
     atomic_bool stopping;          /* set before stop_fd is written, read per request */
     atomic_uint connections;       /* threads alive; only the main thread adds */
-    atomic_bool tokens_stale;      /* tables may have been created since their token logs were made durable */
     _Atomic uint64_t statement_id; /* names statements for KILL QUERY */
 };
 

@@ -145,7 +145,6 @@ open_store(struct ox__engine *engine, const struct ox__files *files, struct ox_d
 {
     snprintf(engine->path_arg, sizeof(engine->path_arg), "--path=%s", files->data_dir);
     snprintf(engine->config_arg, sizeof(engine->config_arg), "--config-file=%s", files->engine_xml);
-    atomic_store(&engine->tokens_stale, true);
     engine->anchor = ox__engine_connect(engine);
     if (engine->anchor == NULL) {
         ox_diag_set(diag, OX_E_STATE, "data_dir", -1,

@@ -18,8 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/tokens.h"
-
 /* Results of formats with a frame (JSON, Pretty, Parquet) are held in memory as a whole. */
 #define WHOLE_RESULT_BYTES_MAX (256ull << 20)
 
@@ -221,19 +219,10 @@ may_stream(const struct ox__statement *st)
            !ox_str_eq(ox__http_param(st->request, "wait_end_of_query"), OX_STR("1")) && !st->sql.outfile;
 }
 
-/* Before the first insert, and the first one after tables were created. */
-static void
-keep_tokens(struct ox__engine *engine)
-{
-    if (atomic_exchange(&engine->tokens_stale, false))
-        ox__tokens_make_durable(engine->path_arg + strlen("--path="));
-}
-
 static void
 run(struct ox__statement *st)
 {
     if (st->sql.kind == OX__SQL_INSERT_DATA) {
-        keep_tokens(st->engine);
         run_insert(st);
         return;
     }
@@ -249,8 +238,6 @@ run(struct ox__statement *st)
             return;
     }
     ox__statement_reply_whole(st, st->sql.text);
-    if (st->sql.kind == OX__SQL_OTHER)
-        atomic_store(&st->engine->tokens_stale, true);
 }
 
 static void

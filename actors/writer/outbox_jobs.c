@@ -266,8 +266,8 @@ insert_whole(struct ox_outbox_send *send, const char *token)
 }
 
 /*
- * A power loss can leave a token without its part: storage then takes the block for a repeat, and its rows are
- * nowhere. What is not there cannot be doubled, so it goes in under a token of its own.
+ * ClickHouse notes a token and then names the part. A kill between the two leaves the token without its rows, and the
+ * block is taken for a repeat. What is not there cannot be doubled, so it goes in under a token of its own.
  */
 static void
 insert_again(struct ox_outbox_send *send, uint64_t *rows)

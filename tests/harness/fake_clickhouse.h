@@ -28,7 +28,7 @@ enum fake_mode {
     FAKE_REFUSE,      /* exception 27, CANNOT_PARSE_INPUT_ASSERTION_FAILED */
     FAKE_CUT_BODY,    /* closes in the middle of the request's body */
     FAKE_CUT_AFTER,   /* takes the block, then closes without an answer */
-    FAKE_TOKEN_ONLY,  /* notes the token, takes no rows and closes: what a power loss may leave behind */
+    FAKE_TOKEN_ONLY, /* notes the token, takes no rows and closes: what a kill between the two leaves behind */
     FAKE_HALF_ANSWER, /* takes the block, closes in the middle of the answer */
     FAKE_HANG,        /* takes nothing and answers nothing until the mode changes, then closes */
     FAKE_LATE         /* takes the block FAKE_LATE_MS after it came: behind a client's time-out of a second */

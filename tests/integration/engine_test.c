@@ -4,17 +4,12 @@
  * Method:  a real engine per test on a temporary directory, driven through include/ox/storage.h.
  */
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include "ox/schema.h"
@@ -165,30 +160,6 @@ Test(engine, a_token_counts_once_in_table_and_view)
     cr_assert_str_eq(engine_sql(&f, "SELECT count() FROM t"), "200000\n");
     cr_assert_str_eq(engine_sql(&f, "SELECT sum(c) FROM mvt"), "200000\n");
     ox_buf_fini(&block);
-}
-
-/* Goal: a token is durable before the rows that it stands for are. Method: the file system says of every file with tokens that
- * writes to it are synchronous. */
-Test(engine, tokens_are_written_through)
-{
-    struct ox_diag diag;
-    char pattern[256];
-    glob_t found;
-    const char row[] = "a\t1\tx\n";
-    cr_assert_eq(insert_text("TabSeparated", row, sizeof(row) - 1, OX_STORAGE_PLAIN, "token-1", &diag),
-                 OX_OK);
-    snprintf(pattern, sizeof(pattern), "%s/store/*/*/deduplication_logs/*.txt", f.data);
-    cr_assert_eq(glob(pattern, 0, NULL, &found), 0, "%s matches nothing", pattern);
-    cr_assert_geq(found.gl_pathc, 2, "of the table and of the view's target");
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        int flags = 0, fd = open(found.gl_pathv[i], O_RDONLY | O_CLOEXEC);
-        cr_assert_geq(fd, 0);
-        if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
-            cr_skip_test("this file system has no attributes");
-        cr_assert_neq(flags & FS_SYNC_FL, 0, "%s", found.gl_pathv[i]);
-        close(fd);
-    }
-    globfree(&found);
 }
 
 Test(engine, another_order_of_columns_and_missing_ones_go_by_name)

@@ -254,7 +254,7 @@ Test(trouble, blocks_of_the_previous_run_are_looked_for)
     cr_assert_eq(spine_stop(), 0);
 }
 
-/* Goal: a token whose rows a power loss took does not cost the rows. Method: storage notes the token and takes nothing; the
+/* Goal: a token that a kill left without its rows does not cost the rows. Method: storage notes the token and takes nothing; the
  * next run sends the block again, sees that nothing is there, and sends it under another token. */
 Test(trouble, a_token_without_its_rows_costs_nothing)
 {
