@@ -34,7 +34,7 @@ struct ox_gateway {
 
 struct gateway {
     struct ox_gateway_port *port;
-    struct ox_intake *hand; /* the request that this turn works on: a crash must answer it, too */
+    struct ox_intake *hand; /* until it is answered or has left: a crash in this turn must answer it, too */
 };
 
 /* ---- before the body ---- */
@@ -276,7 +276,7 @@ accepted(struct ox_intake *in, bool duplicate)
     ox__intake_free(in);
 }
 
-/* A judged request: counted, then into the log. It is in gw->hand until it is answered or has left. */
+/* A judged request: counted, then into the log. */
 static void
 admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
 {
