@@ -4,7 +4,7 @@
 # `make help` prints the lines that carry two hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz chaos bench clean
+.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz chaos sim bench clean
 MAKEFLAGS += --no-print-directory
 # Two of these at once would build one folder twice.
 .NOTPARALLEL:
@@ -17,6 +17,8 @@ SCENARIO ?= mix
 SEED ?=
 ROUNDS ?=
 RESUME ?=
+# Seeds of `make sim`; there, too, SEED=n repeats one and says what happens in it.
+SEEDS ?= 1000
 # DEMO=0: `make run` without the demo load.
 DEMO ?= 1
 # Data of `make run`.
@@ -58,6 +60,9 @@ fuzz: setup ## Fuzz every decoder; SECONDS=n in all
 
 chaos: build ## Harm running processes and count; SCENARIO=name SEED=n ROUNDS=n RESUME=1, chaos/README.md
 	@SCENARIO='$(SCENARIO)' SEED='$(SEED)' ROUNDS='$(ROUNDS)' RESUME='$(RESUME)' tools/chaos.sh
+
+sim: build ## Simulate nodes, disks and storage in virtual time; SEEDS=n of them, or SEED=n in full
+	@tools/sim.sh '$(SEEDS)' '$(SEED)'
 
 bench: build ## Print every figure of docs/performance.md, in some six minutes
 	@tools/bench.sh

@@ -34,6 +34,7 @@ struct ox_gateway {
 
 struct gateway {
     struct ox_gateway_port *port;
+    struct ox_intake *hand; /* until it is answered or has left: a crash in this turn must answer it, too */
 };
 
 /* ---- before the body ---- */
@@ -227,12 +228,51 @@ refuse(struct ox_node *node, struct ox_intake *in, ox_err err, const struct ox_d
     ox__intake_free(in);
 }
 
+/* However the actor ends: its request hears of it, its memory and its connection do not stay behind. */
+static void
+abandon(void *arg)
+{
+    struct gateway *gw = arg;
+    struct ox_intake *in = gw->hand;
+    gw->hand = NULL;
+    if (in == NULL)
+        return;
+    if (in->req == NULL) { /* answered already */
+        ox__intake_free(in);
+        return;
+    }
+    if (in->logged) { /* neither a yes nor a no would be true for sure: the client asks again and is recognised */
+        ox_http_request_abort(in->req);
+        ox__intake_free(in);
+        return;
+    }
+    if (!in->received)
+        in->n_accepted = 0; /* not counted as received, so not as dropped either */
+    refuse(gw->port->node, in, OX_E_INTERNAL, NULL);
+}
+
+/* Prepared for an actor that has crashed meanwhile: its next incarnation, which has its pid, goes on with it. */
+static void
+prepared_late(void *arg)
+{
+    struct ox_intake *in = arg;
+    struct ox_msg *msg = ox_msg_new(OX_K_prepared, in, 0, ox__intake_free);
+    if (msg == NULL) {
+        ox__intake_free(in);
+        return;
+    }
+    msg->flags |= OX_MSG_F_CONTROL;
+    if (ox_send(in->gateway, &msg) != OX_OK) /* it is gone for good: the node stops */
+        ox_msg_free(msg);
+}
+
 static void
 accepted(struct ox_intake *in, bool duplicate)
 {
+    ox__gateway_reply_ok(
+        in); /* first: who counts as acknowledged must not count as dropped by a crash in here */
     OX_METRIC_ADD_L(duplicate ? OX_M_ingest_duplicate : OX_M_ingest_accepted, in->n_accepted,
                     ox_str_of(in->tenant->id.name), ox_str_of(ox_signal_name(in->signal)));
-    ox__gateway_reply_ok(in);
     ox__intake_free(in);
 }
 
@@ -245,6 +285,7 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
     ox_diag_clear(&diag);
     OX_METRIC_ADD_L(OX_M_ingest_received, in->n_records, ox_str_of(in->tenant->id.name),
                     ox_str_of(ox_signal_name(in->signal)));
+    in->received = true;
     count_dropped(in);
     ox__letters_write(self, gw->port->letters, in);
     if (in->n_accepted == 0) { /* nothing to promise: an empty request, or all refused */
@@ -262,8 +303,10 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
     err = OX_E_NOMEM;
     if (msg != NULL)
         err = ox_send(node->wal, &msg);
-    if (err == OX_OK)
+    if (err == OX_OK) {
+        gw->hand = NULL;
         return;
+    }
     ox_permit_give(&permit); /* empty when the append took it */
     if (msg != NULL)
         msg->data = NULL;
@@ -275,10 +318,12 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
 static void
 on_prepared(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
 {
+    gw->hand = in;
     if (in->err == OX_OK)
         admit(self, gw, in);
     else
         refuse(gw->port->node, in, in->err, &in->diag);
+    gw->hand = NULL;
 }
 
 static struct ox_intake *
@@ -290,6 +335,7 @@ intake_new(struct ox_gateway_port *port, struct ox_http_request *req)
     if (in == NULL)
         return NULL;
     in->node = port->node;
+    in->gateway = port->actor;
     in->req = req;
     in->tenant = req->user;
     in->limits = &port->limits;
@@ -320,12 +366,12 @@ on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg
         return;
     }
     if (ox__intake_is_heavy(in)) {
-        ox_err err =
-            ox_dirty_submit(self, NULL, ox__intake_prepare, in, OX_K_prepared, ox__intake_free, NULL);
+        ox_err err = ox_dirty_submit(self, NULL, ox__intake_prepare, in, OX_K_prepared, prepared_late, NULL);
         if (err != OX_OK)
             refuse(gw->port->node, in, OX_E_OVERLOAD, NULL);
         return;
     }
+    gw->hand = in;
     ox__intake_prepare(in);
     ox_reductions(self, in->n_records);
     on_prepared(self, gw, in);
@@ -336,10 +382,13 @@ on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
 {
     struct ox_append *append = msg->data;
     struct ox_intake *in = append->ticket;
+    gw->hand = in;
+    in->logged = append->err == OX_OK;
     if (append->err == OX_OK)
         accepted(in, append->duplicate);
     else
         refuse(gw->port->node, in, append->err, NULL);
+    gw->hand = NULL;
 }
 
 static void
@@ -414,6 +463,8 @@ gateway_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     struct gateway *gw = ox_actor_state(self);
     gw->port = arg;
     gw->port->actor = ox_actor_pid(self);
+    if (ox_actor_defer(self, abandon, gw) != OX_OK)
+        return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for a gateway");
     if (gw->port->keeps_letters)
         ox__on_letters_tick(self, gw->port->letters);
     if (gw->port->server != NULL) /* the server outlives its actor's crashes */

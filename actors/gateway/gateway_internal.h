@@ -20,7 +20,10 @@ enum ox_intake_form { OX_FORM_PROTOBUF, OX_FORM_JSON, OX_FORM_GRPC };
 /* One ingest request from complete body to answer. */
 struct ox_intake {
     struct ox_node *node;
+    ox_pid gateway;
     struct ox_http_request *req;
+    bool received; /* counted as such */
+    bool logged;   /* durable, or a repeat of what is */
     enum ox_signal signal;
     enum ox_intake_form form;
     struct ox_tenant *tenant;

@@ -4,7 +4,7 @@
  *
  * Owns:    packs that wait for the journal, ids that wait to be noted as stored.
  * Threads: the outbox actor's turns; the journal is written on its own lane.
- * Bounds:  one commit at a time; above FILL_REFUSE packs wait, and with them the writers.
+ * Bounds:  one commit at a time; above FILL_REFUSE packs wait, and with them the writers, while blocks are unsent.
  * Fails:   what cannot be made durable is tried again; no memory is a panic.
  * Flow:    writer -outbox_put-> here -(lane)-> durable -disposed-> wal, -outboxed-> writer, blocks ->
  *          outbox_send.c; stored ids -(lane)-> noted -stored-> wal.
@@ -41,7 +41,10 @@ ox__outbox_note(struct ox_actor *self, struct ox__outbox *o, uint64_t block_id)
 void
 ox__outbox_commit(struct ox_actor *self, struct ox__outbox *o, bool note)
 {
-    bool full = atomic_load_explicit(&o->node->outbox_fill, memory_order_relaxed) >= FILL_REFUSE;
+    /* Once all is stored, only more can make room: a segment waits for the log's segments that it accounts for, and
+     * they may wait for the very rows that are in these packs. The gateway takes nothing new meanwhile. */
+    bool full =
+        o->blocks > 0 && atomic_load_explicit(&o->node->outbox_fill, memory_order_relaxed) >= FILL_REFUSE;
     uint32_t n_packs = full ? 0 : o->n_put;
     uint32_t n_stored = note || n_packs > 0 ? o->n_stored : 0;
     if (full && o->n_put > 0)

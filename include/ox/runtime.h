@@ -8,7 +8,7 @@
  * Fails:   NOMEM, STATE, INVALID.
  *
  * One runtime per process. In single-thread mode nothing runs by itself: ox_runtime_step() takes one ready
- * actor (chosen by the seed), one due timer or one dirty job, on the calling thread, so that a test or the
+ * actor, one due timer or one dirty job, chosen by the seed, on the calling thread, so that a test or the
  * simulation repeats every order from its seed.
  */
 #ifndef OX_RUNTIME_H
@@ -31,6 +31,17 @@ struct ox_obituary {
     uint32_t restarts;     /* before this end */
 };
 
+/* One step of single-thread mode. Valid during the hook. */
+enum ox_step_what { OX_STEP_TURN, OX_STEP_JOB, OX_STEP_TIMER };
+struct ox_step {
+    enum ox_step_what what;
+    ox_pid pid; /* TURN: whose, ... */
+    const char *class_name;
+    const char *name;  /* ...and "" without; JOB: the lane's */
+    uint32_t msg_kind; /* TURN: the first message that waits; 0 = none (on_start, on_stop) */
+    uint32_t msgs;     /* TURN: ordinary and control messages that wait */
+};
+
 /* Called on the thread where it happens, usually a scheduler: short, no blocking, no panic. Any may be NULL.
  */
 struct ox_runtime_hooks {
@@ -50,6 +61,8 @@ struct ox_runtime_hooks {
                         struct ox_cause cause);
     /* A supervisor without a parent gave up (OX_SUP_ESCALATE). NULL: the process ends with a message. */
     void (*root_failed)(void *arg, const char *supervisor);
+    /* Single-thread mode: a turn is about to be taken, a job began or completed, a timer fired. */
+    void (*step)(void *arg, const struct ox_step *step);
 };
 
 struct ox_runtime_options {
@@ -100,7 +113,12 @@ double ox_mailbox_fill(ox_pid pid);
 bool ox_runtime_step(void);
 /* Steps until nothing is ready or `max` steps were done; returns the number done. */
 uint64_t ox_runtime_drain(uint64_t max);
-/* When the next timer is due on the monotonic clock; UINT64_MAX without one. */
+/* When the next timer, or the completion of a job that took its time, is due on the monotonic clock; UINT64_MAX without
+ * one. */
 uint64_t ox_runtime_next_timer_ns(void);
+
+/* From inside a dirty job: it takes so long. What it did stands at once; its thread is taken, and its completion held
+ * back, until then. */
+void ox_runtime_job_takes(uint64_t ns);
 
 #endif

@@ -8,6 +8,9 @@
  * Bounds:  dirty_queue_max, a lane's queue_max; LANES_MAX lanes. The pool's jobs begin by turns among tenants
  *          (ox/share.h), a lane's in order.
  * Fails:   OVERLOAD, NOMEM, UNAVAILABLE while stopping.
+ *
+ * In single-thread mode a lane has no threads but as many places as it would have threads. A job runs whole, in one
+ * step; what it said to take (ox_runtime_job_takes) holds its place and its completion until that time has come.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@ struct job {
     ox_pid owner;
     uint64_t ref;
     uint32_t tenant; /* whose turn it takes; 0 = nobody's */
+    uint64_t due_ns; /* single-thread mode: when its completion is delivered */
 };
 
 struct ox_lane {
@@ -35,6 +39,9 @@ struct ox_lane {
     struct ox_share jobs; /* of the pool by tenant; a lane keeps the order of nobody */
     uint32_t n, max;
     bool stop;
+    struct job *held; /* single-thread mode: done, and not yet completed */
+    uint32_t held_n;
+    uint32_t width; /* threads, or places of single-thread mode */
     /* start and stop only */
     pthread_t threads[THREADS_MAX];
     uint32_t threads_n;
@@ -44,17 +51,32 @@ static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf: nothin
 static struct ox_lane *lanes[LANES_MAX];
 static uint32_t lanes_n;
 
+static uint64_t job_takes_ns; /* single-thread mode: what the job that runs has said */
+
+/* The owner hears of it, or nobody does. */
 static void
-job_run(struct ox_lane *lane, struct job *job)
+job_complete(struct job *job)
+{
+    if (!ox__pend_fire(job->owner, job->ref, OX_OK, 0, job->arg) && job->drop != NULL)
+        job->drop(job->arg);
+    free(job);
+}
+
+static void
+job_do(struct ox_lane *lane, struct job *job)
 {
     uint64_t began = ox_now_ns();
     job->fn(job->arg);
     OX_METRIC_OBSERVE_L(OX_M_runtime_dirty_seconds, (double)(ox_now_ns() - began) * 1e-9,
                         ox_str_of(lane->name));
     OX_METRIC_ADD_L(OX_M_runtime_dirty_jobs, 1, ox_str_of(lane->name));
-    if (!ox__pend_fire(job->owner, job->ref, OX_OK, 0, job->arg) && job->drop != NULL)
-        job->drop(job->arg);
-    free(job);
+}
+
+static void
+job_run(struct ox_lane *lane, struct job *job)
+{
+    job_do(lane, job);
+    job_complete(job);
 }
 
 /* Under lane->lock. */
@@ -100,6 +122,14 @@ lane_main(void *arg)
 }
 
 static void
+job_drop(struct job *job)
+{
+    if (job->drop != NULL)
+        job->drop(job->arg);
+    free(job);
+}
+
+static void
 lane_stop(struct ox_lane *lane)
 {
     ox__lock(&lane->lock);
@@ -108,10 +138,12 @@ lane_stop(struct ox_lane *lane)
     ox__unlock(&lane->lock);
     for (uint32_t i = 0; i < lane->threads_n; i++)
         pthread_join(lane->threads[i], NULL);
-    for (struct job *job = job_take(lane); job != NULL; job = job_take(lane)) {
-        if (job->drop != NULL)
-            job->drop(job->arg);
-        free(job);
+    for (struct job *job = job_take(lane); job != NULL; job = job_take(lane))
+        job_drop(job);
+    while (lane->held != NULL) {
+        struct job *job = lane->held;
+        lane->held = job->next;
+        job_drop(job);
     }
     if (lane->jobs.heap != NULL)
         ox_share_fini(&lane->jobs);
@@ -155,6 +187,7 @@ lane_new(const char *name, uint32_t queue_max, uint32_t threads, struct ox_lane 
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->work, NULL);
     lane->max = queue_max;
+    lane->width = threads;
     ox_err err = ox_share_init(&lane->jobs, offsetof(struct job, next));
     if (err == OX_OK)
         err = lane_threads(lane, threads);
@@ -221,7 +254,7 @@ ox_dirty_submit(struct ox_actor *self, struct ox_lane *lane, void (*fn)(void *ar
     return err;
 }
 
-/* ---- start, stop, single-thread mode ---- */
+/* ---- start and stop ---- */
 
 ox_err
 ox__lanes_init(struct ox__runtime *rt)
@@ -237,25 +270,101 @@ ox__lanes_stop(void)
         lane_stop(lanes[--lanes_n]);
 }
 
+/* ---- single-thread mode ---- */
+
+void
+ox_runtime_job_takes(uint64_t ns)
+{
+    OX_ASSERT(ox__rt != NULL && ox__rt->opt.single_thread);
+    job_takes_ns += ns;
+}
+
+/* Jobs that may begin, then jobs that may complete: what there is to choose from. */
+static uint32_t
+may_begin(const struct ox_lane *lane)
+{
+    uint32_t places = lane->held_n < lane->width ? lane->width - lane->held_n : 0;
+    return lane->n < places ? lane->n : places;
+}
+
+static uint32_t
+may_complete(const struct ox_lane *lane, uint64_t now_ns)
+{
+    uint32_t n = 0;
+    for (const struct job *job = lane->held; job != NULL; job = job->next)
+        n += job->due_ns <= now_ns;
+    return n;
+}
+
 uint32_t
 ox__lanes_ready(void)
 {
     uint32_t n = 0;
+    uint64_t now_ns = ox_now_ns();
     for (uint32_t i = 0; i < lanes_n; i++)
-        n += lanes[i]->n > 0;
+        n += may_begin(lanes[i]) + may_complete(lanes[i], now_ns);
     return n;
 }
 
-void
-ox__lanes_run(uint32_t nth)
+uint64_t
+ox__lanes_next_ns(void)
 {
+    uint64_t next = UINT64_MAX;
     for (uint32_t i = 0; i < lanes_n; i++) {
-        if (lanes[i]->n == 0 || nth-- > 0)
-            continue;
-        struct job *job = job_take(lanes[i]);
-        uint32_t tenant = job->tenant;
-        job_run(lanes[i], job);
-        charge(lanes[i], tenant, 1);
+        for (const struct job *job = lanes[i]->held; job != NULL; job = job->next)
+            next = job->due_ns < next ? job->due_ns : next;
+    }
+    return next;
+}
+
+static void
+begin(struct ox_lane *lane, uint32_t nth)
+{
+    uint32_t tenant;
+    struct job *job = ox__rt->opt.fair_order ? ox_share_pop(&lane->jobs, &tenant, NULL)
+                                             : ox_share_pick(&lane->jobs, nth, &tenant);
+    lane->n--;
+    job_takes_ns = 0;
+    tenant = job->tenant;
+    job_do(lane, job);
+    charge(lane, tenant, job_takes_ns + 1);
+    if (job_takes_ns == 0) {
+        job_complete(job);
         return;
     }
+    job->due_ns = ox_now_ns() + job_takes_ns;
+    job->next = lane->held;
+    lane->held = job;
+    lane->held_n++;
+}
+
+static void
+complete(struct ox_lane *lane, uint32_t nth, uint64_t now_ns)
+{
+    struct job **at = &lane->held;
+    while ((*at)->due_ns > now_ns || nth-- > 0)
+        at = &(*at)->next;
+    struct job *job = *at;
+    *at = job->next;
+    lane->held_n--;
+    job_complete(job);
+}
+
+const char *
+ox__lanes_run(uint32_t nth)
+{
+    uint64_t now_ns = ox_now_ns();
+    for (uint32_t i = 0; i < lanes_n; i++) {
+        uint32_t begins = may_begin(lanes[i]), completes = may_complete(lanes[i], now_ns);
+        if (nth < begins)
+            begin(lanes[i], nth);
+        else if (nth < begins + completes)
+            complete(lanes[i], nth - begins, now_ns);
+        else {
+            nth -= begins + completes;
+            continue;
+        }
+        return lanes[i]->name;
+    }
+    return "";
 }

@@ -388,9 +388,11 @@ void ox__names_forget(const char *name, ox_pid pid);
 /* dirty.c */
 OX_MUST_USE ox_err ox__lanes_init(struct ox__runtime *rt);
 void ox__lanes_stop(void);
-/* Single-thread mode: lanes with a job waiting, and running the job of the nth of them. */
+/* Single-thread mode: jobs that can begin or complete now, doing the nth of them (gives its lane's name), and when the
+ * next one can complete (UINT64_MAX = none waits for that). */
 uint32_t ox__lanes_ready(void);
-void ox__lanes_run(uint32_t nth);
+const char *ox__lanes_run(uint32_t nth);
+uint64_t ox__lanes_next_ns(void);
 
 /* panic.c */
 void ox__backtrace(char *out, size_t size);

@@ -295,6 +295,30 @@ ox_mailbox_fill(ox_pid pid)
 
 /* ---- single-thread mode ---- */
 
+static void
+tell(const struct ox_step *step)
+{
+    const struct ox_runtime_hooks *hooks = &ox__rt->opt.hooks;
+    if (hooks->step != NULL)
+        hooks->step(hooks->arg, step);
+}
+
+static void
+step_turn(struct ox__loop *loop, uint32_t nth)
+{
+    struct ox_actor *actor = ox__rt->opt.fair_order ? ox__ready_pop(loop) : ox__ready_pick(loop, nth);
+    struct ox_step step = {.what = OX_STEP_TURN,
+                           .pid = actor->pid,
+                           .class_name = actor->class->name,
+                           .name = actor->name,
+                           .msg_kind = actor->head != NULL ? actor->head->kind : 0,
+                           .msgs = actor->msgs + actor->controls};
+    tell(&step);
+    ox__loop_now = loop;
+    ox__dispatch(loop, actor);
+    ox__loop_now = NULL;
+}
+
 bool
 ox_runtime_step(void)
 {
@@ -308,15 +332,19 @@ ox_runtime_step(void)
     if (choices == 0)
         return false;
     uint32_t pick = (uint32_t)ox_random_below(&rt->random, choices);
+    struct ox_step step = {.class_name = "", .name = ""};
     if (pick < actors) {
-        ox__loop_now = loop;
-        ox__dispatch(loop, rt->opt.fair_order ? ox__ready_pop(loop) : ox__ready_pick(loop, pick));
-        ox__loop_now = NULL;
-    } else if (pick < actors + jobs) {
-        ox__lanes_run(pick - actors);
+        step_turn(loop, pick);
+        return true;
+    }
+    if (pick < actors + jobs) {
+        step.what = OX_STEP_JOB;
+        step.name = ox__lanes_run(pick - actors);
     } else {
+        step.what = OX_STEP_TIMER;
         ox__timer_fire(loop, ox_now_ns());
     }
+    tell(&step);
     return true;
 }
 
@@ -333,5 +361,6 @@ uint64_t
 ox_runtime_next_timer_ns(void)
 {
     OX_ASSERT(ox__rt != NULL && ox__rt->opt.single_thread);
-    return ox__timer_next(&ox__rt->loops[0]);
+    uint64_t timer = ox__timer_next(&ox__rt->loops[0]), job = ox__lanes_next_ns();
+    return timer < job ? timer : job;
 }

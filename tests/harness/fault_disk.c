@@ -50,6 +50,8 @@ struct fault_disk {
     bool fail_partly;
     bool fail_for_good;
     bool fired;
+    bool quiet;
+    bool lie;
     size_t short_bytes;
     uint64_t limit;
     char bad_path[OX_DISK_PATH_MAX];
@@ -84,6 +86,8 @@ fail_with(int errnum)
 static bool
 strikes(struct fault_disk *d)
 {
+    if (d->quiet)
+        return false;
     d->calls++;
     if (d->fail_at == 0 || d->calls < d->fail_at || (d->calls > d->fail_at && !d->fail_for_good))
         return false;
@@ -296,7 +300,8 @@ fd_fdatasync(struct ox_disk *disk, int fd)
             memset(n->dirty, 0, n->dirty_cap);
         return fail_with(d->fail_errno);
     }
-    make_durable(n);
+    if (!d->lie)
+        make_durable(n);
     return OX_OK;
 }
 
@@ -507,6 +512,12 @@ fault_disk_fired(const struct fault_disk *d)
     return d->fired;
 }
 
+bool
+fault_disk_dead(const struct fault_disk *d)
+{
+    return d->fail_at != 0 && d->fail_for_good && d->calls >= d->fail_at;
+}
+
 void
 fault_disk_short_writes(struct fault_disk *d, size_t bytes)
 {
@@ -551,6 +562,34 @@ fault_disk_cut(struct fault_disk *d, enum fault_cut how)
             cut_inode(d, d->names[i].seen, how);
     }
     d->fail_at = 0;
+}
+
+void
+fault_disk_restart(struct fault_disk *d)
+{
+    drop_handles(d);
+    d->fail_at = 0;
+}
+
+void
+fault_disk_quiet(struct fault_disk *d, bool quiet)
+{
+    d->quiet = quiet;
+}
+
+void
+fault_disk_lie(struct fault_disk *d, bool lie)
+{
+    d->lie = lie;
+}
+
+void
+fault_disk_each(struct fault_disk *d, void (*each)(void *arg, const char *path), void *arg)
+{
+    for (size_t i = 0; i < d->n_names; i++) {
+        if (d->names[i].seen != NULL)
+            each(arg, d->names[i].path);
+    }
 }
 
 void

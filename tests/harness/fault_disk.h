@@ -36,12 +36,23 @@ void fault_disk_fail(struct fault_disk *fd, uint64_t n, int errnum, bool partly)
 void fault_disk_die(struct fault_disk *fd, uint64_t n);
 /* Whether the chosen call has come. */
 bool fault_disk_fired(const struct fault_disk *fd);
+/* Whether the disk died, and every call fails. */
+bool fault_disk_dead(const struct fault_disk *fd);
 /* Every write does at most `bytes` (0 = all). */
 void fault_disk_short_writes(struct fault_disk *fd, size_t bytes);
 /* Bytes that files may hold together; past them DISK_FULL. 0 = no limit. */
 void fault_disk_limit(struct fault_disk *fd, uint64_t bytes);
 /* Power off and on: open handles are gone, so are (parts of) what was not synced. */
 void fault_disk_cut(struct fault_disk *fd, enum fault_cut how);
+/* The program was killed and starts again on the same machine: open handles are gone, all that was written stays, synced
+ * or not, and no call is chosen to fail any more. */
+void fault_disk_restart(struct fault_disk *fd);
+/* While quiet, calls neither count nor fail: for whoever looks from outside. */
+void fault_disk_quiet(struct fault_disk *fd, bool quiet);
+/* fdatasync from now on says that all is well and does nothing, as some disks do. */
+void fault_disk_lie(struct fault_disk *fd, bool lie);
+/* Calls each(arg, path) for every file that is seen. */
+void fault_disk_each(struct fault_disk *fd, void (*each)(void *arg, const char *path), void *arg);
 /* Reads of this file's range fail with EIO. path NULL = none. */
 void fault_disk_bad_sector(struct fault_disk *fd, const char *path, uint64_t from, uint64_t to);
 
