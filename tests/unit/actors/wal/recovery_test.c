@@ -34,6 +34,7 @@ struct entry {
 struct block {
     uint64_t id;
     enum certainty durable, stored;
+    bool inserted; /* into storage, which knows its token: inserting again changes nothing */
 };
 
 struct story {
@@ -150,15 +151,12 @@ put_block(struct story *s)
 
 /* A durable block is noted as stored. */
 static void
-note_stored(struct story *s)
+note_block(struct story *s, size_t i)
 {
     struct ox_outbox_builder ob;
     const struct iovec *iov;
     int n_iov;
     uint64_t seq;
-    size_t i = s->n_blocks > 0 ? ox_random_below(&s->rnd, s->n_blocks) : 0;
-    if (s->n_blocks == 0 || s->blocks[i].durable != YES || s->blocks[i].stored != NO)
-        return;
     ox_outbox_builder_init(&ob, OX_OUTBOX_STORED);
     cr_assert_eq(ox_outbox_add_stored(&ob, s->blocks[i].id), OX_OK);
     cr_assert_eq(ox_outbox_builder_finish(&ob, &iov, &n_iov, NULL), OX_OK);
@@ -172,6 +170,14 @@ note_stored(struct story *s)
         return;
     cr_assert_eq(ox_ledger_outbox_seen(s->rec.ledger, ox_journal_segment_of(s->rec.outbox, seq)), OX_OK);
     cr_assert_eq(ox_ledger_block_stored(s->rec.ledger, s->blocks[i].id), OX_OK);
+}
+
+static void
+note_stored(struct story *s)
+{
+    size_t i = s->n_blocks > 0 ? ox_random_below(&s->rnd, s->n_blocks) : 0;
+    if (s->n_blocks > 0 && s->blocks[i].durable == YES && s->blocks[i].stored == NO)
+        note_block(s, i);
 }
 
 static void
@@ -290,6 +296,133 @@ Test(recovery, nothing_acknowledged_is_lost_or_doubled, .timeout = 120)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         tell(seed);
+}
+
+/* ---- a crash at every call ---- */
+
+/* The smallest segments, so that a few entries fill them. */
+static const struct ox_recovery_options small = {
+    .data_dir = "d", .wal_segment_bytes = 8192, .outbox_segment_bytes = 8192};
+
+#define CYCLE_ROUNDS 16
+#define CUT_EVERY    3 /* of the crashes, so many have a second one at every call of the recovery behind them */
+
+/* Storage takes what the outbox holds and has not heard of; then the news is noted. */
+static void
+insert_all(struct story *s)
+{
+    for (size_t i = 0; i < s->n_blocks && !s->dead; i++) {
+        struct block *b = &s->blocks[i];
+        if (b->durable != YES || b->stored != NO)
+            continue;
+        b->inserted = true;
+        note_block(s, i);
+    }
+}
+
+/* Append, commit, outbox, insert, note, release: often enough that segments of both journals are begun and go. */
+static void
+cycle(struct story *s)
+{
+    for (int round = 0; round < CYCLE_ROUNDS && !s->dead; round++) {
+        for (int i = 0; i < 3 && !s->dead; i++)
+            log_entry(s);
+        for (int i = 0; i < 3 && !s->dead; i++)
+            put_block(s);
+        insert_all(s);
+        release(s);
+    }
+    struct ox_journal_stats wal, outbox;
+    ox_journal_stats(s->rec.wal, &wal);
+    ox_journal_stats(s->rec.outbox, &outbox);
+    cr_assert(s->dead || (wal.segments_removed > 0 && outbox.segments_removed > 0), "nothing is released");
+}
+
+static bool
+any_owed(const struct story *s)
+{
+    for (size_t i = 0; i < s->n_entries; i++) {
+        for (uint32_t r = 0; r < RECORDS; r++) {
+            if (s->entries[i].block[r] == -1)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* On a disk that works everything ends in storage, each record in one block. */
+static void
+finish(struct story *s, uint64_t n, uint64_t m)
+{
+    check_blocks(s);
+    check_entries(s);
+    while (any_owed(s))
+        put_block(s);
+    insert_all(s);
+    release(s);
+    cr_assert_not(s->dead);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        cr_assert_eq(s->blocks[i].inserted, s->blocks[i].durable == YES, "call %llu, %llu: block %zu",
+                     (unsigned long long)n, (unsigned long long)m, i);
+    for (size_t i = 0; i < s->n_entries; i++) {
+        for (uint32_t r = 0; r < RECORDS; r++) {
+            int at = s->entries[i].block[r];
+            cr_assert(at == -2 || (at >= 0 && s->blocks[at].inserted),
+                      "call %llu, %llu: record %u of entry %zu", (unsigned long long)n, (unsigned long long)m,
+                      r, i);
+        }
+    }
+}
+
+/* The power goes at the n-th call of the cycle and, when m is not 0, at the m-th of the recovery after it. Returns
+ * whether the last of them has come. */
+static bool
+crash_at(uint64_t n, uint64_t m, enum fault_cut how)
+{
+    static struct story s;
+    struct ox_diag diag;
+    memset(&s, 0, sizeof(s));
+    s.seed = n * 1000 + m;
+    ox_random_seed(&s.rnd, 77); /* the same story for every n */
+    s.disk = fault_disk_new(s.seed + 1);
+    cr_assert_eq(ox_disk_ensure_dir(fault_disk_seam(s.disk), "d"), OX_OK);
+    cr_assert_eq(ox_recover(fault_disk_seam(s.disk), &small, &s.rec, &diag), OX_OK);
+    fault_disk_die(s.disk, n);
+    cycle(&s);
+    bool fired = fault_disk_fired(s.disk);
+    ox_recovery_fini(&s.rec);
+    fault_disk_cut(s.disk, how);
+    if (m > 0) {
+        fault_disk_die(s.disk, m);
+        if (ox_recover(fault_disk_seam(s.disk), &small, &s.rec, &diag) == OX_OK)
+            ox_recovery_fini(&s.rec);
+        fired = fault_disk_fired(s.disk);
+        fault_disk_cut(s.disk, how);
+    }
+    fault_disk_die(s.disk, 0);
+    s.dead = false;
+    cr_assert_eq(ox_recover(fault_disk_seam(s.disk), &small, &s.rec, &diag), OX_OK, "call %llu, %llu: %s",
+                 (unsigned long long)n, (unsigned long long)m, diag.text);
+    finish(&s, n, m);
+    ox_recovery_fini(&s.rec);
+    fault_disk_free(s.disk);
+    return fired;
+}
+
+Test(recovery, a_crash_at_every_call_of_a_cycle, .timeout = 300)
+{
+    for (enum fault_cut how = FAULT_CUT_CLEAN; how <= FAULT_CUT_RANDOM; how++) {
+        uint64_t n = 1;
+        while (crash_at(n, 0, how))
+            n++;
+        cr_expect_gt(n, 150, "the cycle is too short: %llu", (unsigned long long)n);
+        for (uint64_t at = 1; at < n; at += CUT_EVERY) {
+            uint64_t m = 1;
+            while (crash_at(at, m, how))
+                m++;
+            cr_expect_gt(m, 5, "the recovery is too short: %llu", (unsigned long long)m);
+        }
+    }
 }
 
 /* An outage of many hours with little traffic leaves more small blocks than a running node would take. */
