@@ -41,10 +41,17 @@ struct recovery {
 const char *
 ox_journal_finding_name(enum ox_journal_finding_kind kind)
 {
-    static const char *const names[] = {"torn_tail",  "aborted",         "bad_bytes",       "gap_in_tail",
-                                        "bad_header", "foreign_segment", "missing_segment", "unreadable"};
+    static const char *const names[] = {"torn_tail",       "aborted",    "bad_bytes",
+                                        "gap_in_tail",     "bad_header", "foreign_segment",
+                                        "missing_segment", "unreadable", "filled"};
     OX_ASSERT((size_t)kind < OX_COUNT(names));
     return names[kind];
+}
+
+bool
+ox_journal_finding_is_damage(enum ox_journal_finding_kind kind)
+{
+    return kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED && kind != OX_JOURNAL_FILLED;
 }
 
 static void OX_PRINTF(6, 7)
@@ -52,7 +59,7 @@ static void OX_PRINTF(6, 7)
             uint64_t bytes, const char *fmt, ...)
 {
     struct ox_journal_report *report = r->report;
-    bool damage = kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED;
+    bool damage = ox_journal_finding_is_damage(kind);
     report->findings_total++;
     report->damage_total += damage && !r->known;
     report->damaged_bytes += damage ? bytes : 0;
@@ -234,6 +241,18 @@ judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox
     }
 }
 
+/* What a repair has filled was damage once: whoever keeps accounts of the entries has to know. */
+static void
+note_filler(struct recovery *r, struct ox__seg *seg, const struct ox__scan_item *item)
+{
+    uint64_t bytes = OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
+    r->report->filled_bytes += bytes;
+    seg->end = item->offset + bytes;
+    finding(r, OX_JOURNAL_FILLED, seg, item->offset, bytes,
+            "segment %llu: %llu bytes were damaged, and filled by a repair; what was there is lost",
+            (unsigned long long)seg->number, (unsigned long long)bytes);
+}
+
 /* Walks [header, limit) and fills what the table wants to know. */
 static ox_err
 check_entries(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, bool limit_known)
@@ -246,10 +265,11 @@ check_entries(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, b
     while ((got = ox__scan_next(&scan, &item)) != OX__SCAN_END && got != OX__SCAN_FAILED) {
         if (got == OX__SCAN_ENTRY)
             count_entry(r, seg, &item);
+        else if (got == OX__SCAN_FILLER)
+            note_filler(r, seg, &item);
         else
             judge_bad(r, fd, seg, &item, limit_known, item.bad_to < limit);
     }
-    r->report->filled_bytes += scan.filled;
     if (scan.unreadable > 0)
         finding(r, OX_JOURNAL_UNREADABLE, seg, OX_JOURNAL_HEADER_BYTES, 0,
                 "segment %llu: the disk refused to read %llu bytes", (unsigned long long)seg->number,
@@ -267,8 +287,8 @@ check_aborted(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, u
     uint64_t upto = limit;
     enum ox__scan_result got;
     ox__scan_init(&scan, r->j->disk, fd, seg, limit, size);
-    while ((got = ox__scan_next(&scan, &item)) == OX__SCAN_ENTRY || got == OX__SCAN_BAD) {
-        uint64_t to = got == OX__SCAN_ENTRY ? scan.pos : item.nonzero_to;
+    while ((got = ox__scan_next(&scan, &item)) != OX__SCAN_END && got != OX__SCAN_FAILED) {
+        uint64_t to = got == OX__SCAN_BAD ? item.nonzero_to : scan.pos;
         upto = to > upto ? to : upto;
     }
     ox__scan_fini(&scan);
