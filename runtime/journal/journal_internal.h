@@ -153,6 +153,10 @@ OX_MUST_USE ox_err ox__scan_at(struct ox__scan *s, uint64_t offset, struct ox__s
 
 /* recover.c */
 
+/* Whether the bad bytes at the end of the last segment are an entry that was written to its end and is wrong all the same.
+ * In doubt: no, an interrupted write. */
+bool ox__tail_is_damage(struct ox_disk *disk, int fd, const struct ox__seg *seg,
+                        const struct ox__scan_item *bad);
 /* Copies [from, to) to the beginning of another file; what the disk refuses to read becomes zeros. */
 OX_MUST_USE ox_err ox__copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to);
 OX_MUST_USE ox_err ox__recover(struct ox_journal *j, struct ox_journal_report *report, struct ox_diag *diag);

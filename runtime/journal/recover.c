@@ -18,6 +18,8 @@
 
 /* Damaged bytes are copied in pieces of this size. */
 #define COPY_BYTES 65536u
+/* What a disk writes whole or not at all, in the view of an interrupted write. */
+#define TAIL_SECTOR_BYTES 512u
 
 struct numbers {
     uint64_t *at;
@@ -216,6 +218,33 @@ count_entry(struct recovery *r, struct ox__seg *seg, const struct ox__scan_item 
     seg->end = item->offset + OX_JOURNAL_ENTRY_OVERHEAD + item->len;
 }
 
+/* An interrupted write leaves zeros where it did not come to, from some page or sector on; where there are none, something
+ * else has changed the bytes, and an acknowledged entry must not be cut off as if it had never been finished. */
+bool
+ox__tail_is_damage(struct ox_disk *disk, int fd, const struct ox__seg *seg, const struct ox__scan_item *bad)
+{
+    uint8_t head[OX_JOURNAL_ENTRY_OVERHEAD], piece[TAIL_SECTOR_BYTES];
+    uint64_t left = bad->bad_to - bad->offset;
+    if (left < sizeof(head) || ox_disk_read_all(disk, fd, head, sizeof(head), bad->offset) != OX_OK ||
+        ox__get32(head) != ox__segment_magic(seg->salt) || ox__get32(head + 4) > left - sizeof(head))
+        return false;
+    uint64_t at = bad->offset, end = at + sizeof(head) + ox__get32(head + 4);
+    if (end > bad->nonzero_to) /* its last byte is zero */
+        return false;
+    while (at < end) {
+        size_t n = TAIL_SECTOR_BYTES - (size_t)(at % TAIL_SECTOR_BYTES);
+        bool counts = n == TAIL_SECTOR_BYTES && (end - at >= n || at % OX__SECTOR_BYTES == 0);
+        n = n < end - at ? n : (size_t)(end - at);
+        if (ox_disk_read_all(disk, fd, piece, n, at) != OX_OK)
+            return false;
+        bool zero = piece[0] == 0 && memcmp(piece, piece + 1, n - 1) == 0;
+        if (zero && counts)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
 /* Bytes without an entry. `limit_known`: the next segment says that entries went on to there. */
 static void
 judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox__scan_item *bad,
@@ -233,6 +262,12 @@ judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox
                 "segment %llu: %llu bytes that are no entry, with valid entries behind them: an "
                 "unacknowledged group "
                 "or damage",
+                (unsigned long long)seg->number, (unsigned long long)bytes);
+    } else if (bytes > 0 && ox__tail_is_damage(r->j->disk, fd, seg, bad)) {
+        r->known = keep_bytes(r, fd, seg, bad->offset, bad->nonzero_to);
+        finding(r, OX_JOURNAL_BAD_BYTES, seg, bad->offset, bytes,
+                "segment %llu ends in an entry that was written whole and has been changed since: %llu bytes "
+                "are lost",
                 (unsigned long long)seg->number, (unsigned long long)bytes);
     } else if (bytes > 0) {
         finding(r, OX_JOURNAL_TORN_TAIL, seg, bad->offset, bytes,
