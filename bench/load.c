@@ -29,6 +29,15 @@ next_request(struct bench_load *l, struct ox_buf *out)
     return more;
 }
 
+static void
+keep_latency(struct bench_load *l, uint64_t began_ns)
+{
+    uint64_t us = (bench_now_ns() - began_ns) / 1000;
+    uint32_t at = atomic_fetch_add_explicit(&l->n_latency, 1, memory_order_relaxed);
+    if (l->latency_us != NULL && at < l->latency_max)
+        l->latency_us[at] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
 static void *
 send_loop(void *arg)
 {
@@ -38,10 +47,13 @@ send_loop(void *arg)
     bench_post_open(&c, l->host);
     while (next_request(l, &body)) {
         for (;;) {
+            uint64_t began_ns = bench_now_ns();
             struct bench_reply r =
                 bench_post_send(&c, l->source.signal, l->source.encoding, ox_buf_str(&body));
-            if (r.status == 200)
+            if (r.status == 200) {
+                keep_latency(l, began_ns);
                 break;
+            }
             if (r.status != 429 && r.status != 503 && r.status != 0) {
                 fprintf(stderr, "bench: status %d: %.*s\n", r.status, (int)r.body.n, r.body.p);
                 exit(1);
@@ -60,6 +72,7 @@ bench_load_start(struct bench_load *l)
 {
     l->made = l->wire_bytes = 0;
     l->refused = 0;
+    l->n_latency = 0;
     pthread_mutex_init(&l->lock, NULL);
     OX_ASSERT(l->connections <= BENCH_CONNECTIONS_MAX);
     for (uint32_t i = 0; i < l->connections; i++)

@@ -22,7 +22,11 @@ struct bench_load {
     uint32_t connections;
     uint64_t records; /* to send */
     struct bench_source source;
+    uint32_t
+        *latency_us; /* NULL, or room for latency_max requests: from the first byte to the whole answer */
+    uint32_t latency_max;
     /* figures */
+    _Atomic uint32_t n_latency; /* answered with 200; those past latency_max are not kept */
     uint64_t made;
     uint64_t wire_bytes;      /* sent, as compressed */
     _Atomic uint64_t refused; /* requests that were tried again */

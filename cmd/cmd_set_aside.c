@@ -169,6 +169,8 @@ static const char *
 why(const struct stored *s)
 {
     const char *text = json_string_value(json_object_get(json_object_get(s->note, "obituary"), "text"));
+    if (json_is_true(json_object_get(s->note, "may_be_stored")))
+        return "it may be stored: the outbox was damaged where it would say";
     return text != NULL ? text : "the node crashed with it in hand";
 }
 

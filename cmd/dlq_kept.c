@@ -217,7 +217,7 @@ dlq_list_set_aside(const struct dlq_request *q)
 {
     each_file(
         q, SET_ASIDE, is_entry, list_entry, "set_aside",
-        "crashed the node (set-aside)       tenant                   signal    records      bytes  received");
+        "set aside (set-aside)              tenant                   signal    records      bytes  received");
 }
 
 static void
@@ -236,7 +236,10 @@ print_entry(const struct dlq_request *q, const char *name, const struct ox_wal_e
     } else {
         printf("file       %s\ntenant     %s\nsignal     %s\nrecords    %u\nreceived   %s\n", name,
                e->tenant.name, ox_signal_name(e->signal), e->n_records, when);
-        fputs("reason     it was in hand when the node crashed, twice; not stored\nrequest    ", stdout);
+        fputs("reason     it was in hand when the node crashed, twice, and is not stored; or the outbox was "
+              "damaged where it\n"
+              "           would say whether it is stored: the log of that start says which\nrequest    ",
+              stdout);
         if (request == NULL ||
             json_dumpf(request, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII) != 0)
             fputs("cannot be read", stdout);

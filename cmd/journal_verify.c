@@ -70,24 +70,19 @@ hits_of(const char *dir, enum ox_journal_kind kind, const struct ox_journal_find
     return hits;
 }
 
-static bool
-is_damage(enum ox_journal_finding_kind kind)
-{
-    return kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED;
-}
-
 static json_t *
 findings_of(const char *dir, enum ox_journal_kind kind, const struct ox_journal_report *report, bool *sound)
 {
     json_t *all = json_array();
     for (uint32_t i = 0; i < report->n_findings; i++) {
         const struct ox_journal_finding *f = &report->findings[i];
-        *sound = *sound && !is_damage(f->kind);
-        json_t *o = json_pack(
-            "{s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:b,s:s,s:o}", "kind", ox_journal_finding_name(f->kind), "damage",
-            is_damage(f->kind), "segment", (json_int_t)f->segment, "offset", (json_int_t)f->offset, "bytes",
-            (json_int_t)f->bytes, "seq_from", (json_int_t)f->seq_from, "seq_to", (json_int_t)f->seq_to,
-            "known", f->known, "text", f->text, "hits", hits_of(dir, kind, f));
+        *sound = *sound && !ox_journal_finding_is_damage(f->kind);
+        json_t *o =
+            json_pack("{s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:b,s:s,s:o}", "kind", ox_journal_finding_name(f->kind),
+                      "damage", ox_journal_finding_is_damage(f->kind), "segment", (json_int_t)f->segment,
+                      "offset", (json_int_t)f->offset, "bytes", (json_int_t)f->bytes, "seq_from",
+                      (json_int_t)f->seq_from, "seq_to", (json_int_t)f->seq_to, "known", f->known, "text",
+                      f->text, "hits", hits_of(dir, kind, f));
         (void)json_array_append_new(all, o);
     }
     return all;

@@ -29,6 +29,7 @@ part '(g) messages between actors, and idle actors' build/bench/message_bench
 part '(h) a quiet tenant beside a noisy one' build/bench/isolation_bench "$observex" --rounds "${ROUNDS:-3}"
 part '(i) from a crash to going on' build/bench/restart_bench "$observex"
 part '(c) gateway and log alone, with the disk floor' build/bench/gateway_bench
+part 'acknowledgement: wal.ack durable, interval, and no journal; recovery of a journal' build/bench/journal_bench
 part '(d, e) full load of three signals: memory, bytes on disk' build/bench/full_bench "$observex"
 part '(f) storage takes a tenth of what arrives' build/bench/backpressure_bench "$observex" \
     --seconds "${BACKPRESSURE_S:-20}"

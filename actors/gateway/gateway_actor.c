@@ -578,7 +578,7 @@ ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otlp_http, int fd_otlp
     }
     for (uint32_t i = 0; err == OX_OK && i < gw->n_ports; i++) {
         port_init(&gw->ports[i], node, gw->census, &gw->letters, fd_otlp_http, fd_otlp_grpc);
-        gw->ports[i].keeps_letters = i == 0;
+        gw->ports[i].keeps_letters = i == 0 && node->dead_letters != NULL;
         err = add_port(&gw->ports[i], sup, i, diag);
     }
     *out = gw; /* also after a failure: ports that started refer to it until the runtime has stopped */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/wal/recovery_damage.h"
 #include "actors/wal/set_aside.h"
 #include "ox/log.h"
 #include "ox/outbox_entry.h"
@@ -46,11 +47,10 @@ open_journal(struct ox_disk *disk, const struct ox_recovery_options *options, co
         return err;
     for (uint32_t i = 0; i < report->n_findings; i++) {
         const struct ox_journal_finding *f = &report->findings[i];
-        bool normal = f->kind == OX_JOURNAL_TORN_TAIL || f->kind == OX_JOURNAL_ABORTED;
-        OX_LOG_AT(normal ? OX_LOG_INFO : OX_LOG_ERROR, "recovery", "journal finding",
-                  OX_F_STR("journal", sub), OX_F_STR("kind", ox_journal_finding_name(f->kind)),
-                  OX_F_U64("segment", f->segment), OX_F_U64("offset", f->offset), OX_F_U64("bytes", f->bytes),
-                  OX_F_STR("text", f->text));
+        OX_LOG_AT(!ox_journal_finding_is_damage(f->kind) ? OX_LOG_INFO : OX_LOG_ERROR, "recovery",
+                  "journal finding", OX_F_STR("journal", sub),
+                  OX_F_STR("kind", ox_journal_finding_name(f->kind)), OX_F_U64("segment", f->segment),
+                  OX_F_U64("offset", f->offset), OX_F_U64("bytes", f->bytes), OX_F_STR("text", f->text));
     }
     return OX_OK;
 }
@@ -355,6 +355,12 @@ ox_recover(struct ox_disk *disk, const struct ox_recovery_options *options, stru
     if (err != OX_OK) {
         ox_recovery_fini(out);
         return err;
+    }
+    err = ox__recovery_damage(disk, out, options);
+    if (err != OX_OK) {
+        ox_recovery_fini(out);
+        return ox_diag_set(diag, err, NULL, -1, "what damage of the journals means cannot be told: %s",
+                           ox_err_text(err));
     }
     sort_suspects(disk, out, options);
     seal_if_full(out, options);

@@ -49,6 +49,8 @@ write_note(const struct ox_set_aside_note *note, const struct ox_wal_entry *entr
                   entry->n_records, entry->body.n);
     ox_buf_printf(out, ",\"received_ns\":\"%" PRIu64 "\",\"set_aside_ns\":\"%" PRIu64 "\",\"crashes\":%u",
                   entry->received_ns, note->time_ns, note->crashes);
+    if (note->doubtful)
+        ox_buf_append_cstr(out, ",\"may_be_stored\":true");
     if (note->deaths != NULL && ox_crashes_find(note->deaths, note->seq, NULL, &death)) {
         ox_buf_append_cstr(out, ",\"obituary\":");
         ox_crash_json(&death, out);
@@ -145,18 +147,20 @@ forget_recent(struct ox_recovery *rec, struct ox_recent_key key)
 
 /* Whose entry it is, for log and metric; false when it cannot be read any more. */
 static bool
-owner_of(struct ox_recovery *rec, uint64_t seq, struct ox_tenant_id *tenant, enum ox_signal *signal)
+owner_of(struct ox_recovery *rec, const struct ox_set_aside_note *note, struct ox_tenant_id *tenant,
+         enum ox_signal *signal)
 {
     struct ox_buf payload;
     struct ox_wal_entry entry = {0};
     ox_buf_init(&payload);
-    bool ok = ox_journal_read(rec->wal, seq, &payload, NULL) == OX_OK &&
+    bool ok = ox_journal_read(rec->wal, note->seq, &payload, NULL) == OX_OK &&
               ox_wal_entry_decode(ox_buf_str(&payload), &entry, NULL) == OX_OK;
     if (ok) {
         *tenant = entry.tenant;
         *signal = entry.signal;
-        forget_recent(rec,
-                      ox_recent_key_of(tenant, entry.signal, entry.request_hash.lo, entry.request_hash.hi));
+        if (!note->doubtful)
+            forget_recent(
+                rec, ox_recent_key_of(tenant, entry.signal, entry.request_hash.lo, entry.request_hash.hi));
         ox_wal_entry_fini(&entry);
     }
     ox_buf_fini(&payload);
@@ -179,18 +183,24 @@ ox__set_aside(struct ox_disk *disk, struct ox_recovery *rec, const char *dir,
         err = ox__set_aside_write(disk, rec->wal, dir, &full, NULL);
     if (err == OX_OK)
         err = dispose(rec, seq, &missing);
-    if (err == OX_OK && owner_of(rec, seq, &tenant, &signal)) {
-        OX_LOG_ERROR("recovery", "a log entry that crashed the node again and again is set aside",
-                     OX_F_U64("wal_seq", seq), OX_F_STR("tenant", tenant.name),
-                     OX_F_STR("signal", ox_signal_name(signal)), OX_F_U64("records", records),
-                     OX_F_STR("dir", dir));
+    if (err == OX_OK && owner_of(rec, note, &tenant, &signal)) {
+        /* Of doubtful ones there may be many: the caller sums up. */
+        OX_LOG_AT(note->doubtful ? OX_LOG_INFO : OX_LOG_ERROR, "recovery",
+                  note->doubtful ? "a log entry that may be stored already is set aside"
+                                 : "a log entry that crashed the node again and again is set aside",
+                  OX_F_U64("wal_seq", seq), OX_F_STR("tenant", tenant.name),
+                  OX_F_STR("signal", ox_signal_name(signal)), OX_F_U64("records", records),
+                  OX_F_STR("dir", dir));
         rec->set_aside_records += records;
         OX_METRIC_ADD_L(OX_M_ingest_set_aside, records, ox_str_of(tenant.name),
                         ox_str_of(ox_signal_name(signal)));
     } else if (err != OX_OK) {
-        OX_LOG_ERROR("recovery",
-                     "a log entry that crashed the node cannot be set aside; it is tried once more",
-                     OX_F_U64("wal_seq", seq), OX_F_ERR(err));
+        OX_LOG_ERROR(
+            "recovery",
+            note->doubtful
+                ? "a log entry that may be stored already cannot be set aside; it waits for the next start"
+                : "a log entry that crashed the node cannot be set aside; it is tried once more",
+            OX_F_U64("wal_seq", seq), OX_F_ERR(err));
     }
     ox_ranges_fini(&missing);
     return err;

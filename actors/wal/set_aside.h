@@ -15,6 +15,8 @@ struct ox_set_aside_note {
     uint32_t crashes;
     uint64_t time_ns;          /* Unix time */
     struct ox_crashes *deaths; /* where its obituary is found; NULL = nowhere */
+    bool
+        doubtful; /* it crashed nobody: its records may be stored already, the outbox is damaged where it would say */
 };
 
 /* Copies the entry out of the log to `dir`, with the note beside it, both durable. hash (may be NULL): of the request, as

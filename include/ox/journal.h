@@ -66,7 +66,8 @@ enum ox_journal_finding_kind {
     OX_JOURNAL_BAD_HEADER,  /* both copies of a segment's header are damaged: the file was set aside */
     OX_JOURNAL_FOREIGN_SEGMENT, /* kind, number or order do not fit the file's name: the file was set aside */
     OX_JOURNAL_MISSING_SEGMENT, /* a number between two others is not there */
-    OX_JOURNAL_UNREADABLE       /* the disk refused to read; treated as bad bytes */
+    OX_JOURNAL_UNREADABLE,      /* the disk refused to read; treated as bad bytes */
+    OX_JOURNAL_FILLED           /* bad bytes that a repair has filled: no damage any more, but still a loss */
 };
 
 struct ox_journal_finding {
@@ -88,7 +89,7 @@ struct ox_journal_report {
     uint64_t filled_bytes;  /* that an earlier repair found damaged and filled; what was there is lost */
     uint64_t damaged_bytes; /* in BAD_BYTES, GAP_IN_TAIL, UNREADABLE and files set aside */
     uint64_t findings_total;
-    uint64_t damage_total; /* findings other than TORN_TAIL and ABORTED, found for the first time */
+    uint64_t damage_total; /* findings that are damage, found for the first time */
     uint32_t n_findings;   /* filled ones below */
     struct ox_journal_finding findings[OX_JOURNAL_FINDINGS_MAX];
 };
@@ -98,6 +99,8 @@ const char *ox_journal_kind_name(uint32_t kind);
 /* Which journal the segments in `dir` belong to, as the first readable header says. NOT_FOUND: there is none; IO. */
 OX_MUST_USE ox_err ox_journal_kind_of(struct ox_disk *disk, const char *dir, enum ox_journal_kind *kind,
                                       struct ox_diag *diag);
+/* False for what is normal (a torn tail, aborted entries) and for what was repaired. */
+bool ox_journal_finding_is_damage(enum ox_journal_finding_kind kind);
 /* "torn_tail", "bad_bytes", ... */
 const char *ox_journal_finding_name(enum ox_journal_finding_kind kind);
 

@@ -36,7 +36,8 @@
  *
  * RECOVERY reads every entry of every segment. Where the next segment says where one ends, it ends there, and
  * everything that is not a valid entry before is damage. The last segment ends behind its last valid entry:
- * what follows is the write that a crash interrupted. Bad bytes between valid entries are reported there too,
+ * what follows is the write that a crash interrupted, unless it is an entry of full length without unwritten sectors: then
+ * it was changed since, and is damage. Bad bytes between valid entries are reported there too,
  * and the valid entries behind them are kept: giving up an entry that may have been acknowledged is worse
  * than storing one whose client never learned about it. Then the last segment is synced, and never written
  * again.

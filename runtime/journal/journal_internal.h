@@ -128,13 +128,12 @@ struct ox__scan {
     struct ox_buf window;
     uint64_t window_off;
     uint64_t unreadable; /* bytes that the disk refused; read as zero */
-    uint64_t filled;     /* bytes of fillers passed over */
 };
 
-enum ox__scan_result { OX__SCAN_ENTRY, OX__SCAN_BAD, OX__SCAN_END, OX__SCAN_FAILED };
+enum ox__scan_result { OX__SCAN_ENTRY, OX__SCAN_FILLER, OX__SCAN_BAD, OX__SCAN_END, OX__SCAN_FAILED };
 
 struct ox__scan_item {
-    /* ENTRY */
+    /* ENTRY, FILLER */
     uint64_t offset;
     uint32_t len;
     int64_t timestamp_ns;
@@ -147,13 +146,17 @@ struct ox__scan_item {
 void ox__scan_init(struct ox__scan *s, struct ox_disk *disk, int fd, const struct ox__seg *seg, uint64_t from,
                    uint64_t end);
 void ox__scan_fini(struct ox__scan *s);
-/* FAILED: out of memory. Otherwise moves behind what it reports; fillers are passed over. */
+/* FAILED: out of memory. Otherwise moves behind what it reports. */
 enum ox__scan_result ox__scan_next(struct ox__scan *s, struct ox__scan_item *item);
 /* Whether a whole entry, or a filler, lies at `offset`. */
 OX_MUST_USE ox_err ox__scan_at(struct ox__scan *s, uint64_t offset, struct ox__scan_item *item, bool *found);
 
 /* recover.c */
 
+/* Whether the bad bytes at the end of the last segment are an entry that was written to its end and is wrong all the same.
+ * In doubt: no, an interrupted write. */
+bool ox__tail_is_damage(struct ox_disk *disk, int fd, const struct ox__seg *seg,
+                        const struct ox__scan_item *bad);
 /* Copies [from, to) to the beginning of another file; what the disk refuses to read becomes zeros. */
 OX_MUST_USE ox_err ox__copy_bytes(struct ox_disk *disk, int from_fd, int to_fd, uint64_t from, uint64_t to);
 OX_MUST_USE ox_err ox__recover(struct ox_journal *j, struct ox_journal_report *report, struct ox_diag *diag);

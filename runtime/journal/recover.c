@@ -18,6 +18,8 @@
 
 /* Damaged bytes are copied in pieces of this size. */
 #define COPY_BYTES 65536u
+/* What a disk writes whole or not at all, in the view of an interrupted write. */
+#define TAIL_SECTOR_BYTES 512u
 
 struct numbers {
     uint64_t *at;
@@ -41,10 +43,17 @@ struct recovery {
 const char *
 ox_journal_finding_name(enum ox_journal_finding_kind kind)
 {
-    static const char *const names[] = {"torn_tail",  "aborted",         "bad_bytes",       "gap_in_tail",
-                                        "bad_header", "foreign_segment", "missing_segment", "unreadable"};
+    static const char *const names[] = {"torn_tail",       "aborted",    "bad_bytes",
+                                        "gap_in_tail",     "bad_header", "foreign_segment",
+                                        "missing_segment", "unreadable", "filled"};
     OX_ASSERT((size_t)kind < OX_COUNT(names));
     return names[kind];
+}
+
+bool
+ox_journal_finding_is_damage(enum ox_journal_finding_kind kind)
+{
+    return kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED && kind != OX_JOURNAL_FILLED;
 }
 
 static void OX_PRINTF(6, 7)
@@ -52,7 +61,7 @@ static void OX_PRINTF(6, 7)
             uint64_t bytes, const char *fmt, ...)
 {
     struct ox_journal_report *report = r->report;
-    bool damage = kind != OX_JOURNAL_TORN_TAIL && kind != OX_JOURNAL_ABORTED;
+    bool damage = ox_journal_finding_is_damage(kind);
     report->findings_total++;
     report->damage_total += damage && !r->known;
     report->damaged_bytes += damage ? bytes : 0;
@@ -209,6 +218,33 @@ count_entry(struct recovery *r, struct ox__seg *seg, const struct ox__scan_item 
     seg->end = item->offset + OX_JOURNAL_ENTRY_OVERHEAD + item->len;
 }
 
+/* An interrupted write leaves zeros where it did not come to, from some page or sector on; where there are none, something
+ * else has changed the bytes, and an acknowledged entry must not be cut off as if it had never been finished. */
+bool
+ox__tail_is_damage(struct ox_disk *disk, int fd, const struct ox__seg *seg, const struct ox__scan_item *bad)
+{
+    uint8_t head[OX_JOURNAL_ENTRY_OVERHEAD], piece[TAIL_SECTOR_BYTES];
+    uint64_t left = bad->bad_to - bad->offset;
+    if (left < sizeof(head) || ox_disk_read_all(disk, fd, head, sizeof(head), bad->offset) != OX_OK ||
+        ox__get32(head) != ox__segment_magic(seg->salt) || ox__get32(head + 4) > left - sizeof(head))
+        return false;
+    uint64_t at = bad->offset, end = at + sizeof(head) + ox__get32(head + 4);
+    if (end > bad->nonzero_to) /* its last byte is zero */
+        return false;
+    while (at < end) {
+        size_t n = TAIL_SECTOR_BYTES - (size_t)(at % TAIL_SECTOR_BYTES);
+        bool counts = n == TAIL_SECTOR_BYTES && (end - at >= n || at % OX__SECTOR_BYTES == 0);
+        n = n < end - at ? n : (size_t)(end - at);
+        if (ox_disk_read_all(disk, fd, piece, n, at) != OX_OK)
+            return false;
+        bool zero = piece[0] == 0 && memcmp(piece, piece + 1, n - 1) == 0;
+        if (zero && counts)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
 /* Bytes without an entry. `limit_known`: the next segment says that entries went on to there. */
 static void
 judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox__scan_item *bad,
@@ -227,11 +263,29 @@ judge_bad(struct recovery *r, int fd, const struct ox__seg *seg, const struct ox
                 "unacknowledged group "
                 "or damage",
                 (unsigned long long)seg->number, (unsigned long long)bytes);
+    } else if (bytes > 0 && ox__tail_is_damage(r->j->disk, fd, seg, bad)) {
+        r->known = keep_bytes(r, fd, seg, bad->offset, bad->nonzero_to);
+        finding(r, OX_JOURNAL_BAD_BYTES, seg, bad->offset, bytes,
+                "segment %llu ends in an entry that was written whole and has been changed since: %llu bytes "
+                "are lost",
+                (unsigned long long)seg->number, (unsigned long long)bytes);
     } else if (bytes > 0) {
         finding(r, OX_JOURNAL_TORN_TAIL, seg, bad->offset, bytes,
                 "segment %llu ends in a write of %llu bytes that was interrupted",
                 (unsigned long long)seg->number, (unsigned long long)bytes);
     }
+}
+
+/* What a repair has filled was damage once: whoever keeps accounts of the entries has to know. */
+static void
+note_filler(struct recovery *r, struct ox__seg *seg, const struct ox__scan_item *item)
+{
+    uint64_t bytes = OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
+    r->report->filled_bytes += bytes;
+    seg->end = item->offset + bytes;
+    finding(r, OX_JOURNAL_FILLED, seg, item->offset, bytes,
+            "segment %llu: %llu bytes were damaged, and filled by a repair; what was there is lost",
+            (unsigned long long)seg->number, (unsigned long long)bytes);
 }
 
 /* Walks [header, limit) and fills what the table wants to know. */
@@ -246,10 +300,11 @@ check_entries(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, b
     while ((got = ox__scan_next(&scan, &item)) != OX__SCAN_END && got != OX__SCAN_FAILED) {
         if (got == OX__SCAN_ENTRY)
             count_entry(r, seg, &item);
+        else if (got == OX__SCAN_FILLER)
+            note_filler(r, seg, &item);
         else
             judge_bad(r, fd, seg, &item, limit_known, item.bad_to < limit);
     }
-    r->report->filled_bytes += scan.filled;
     if (scan.unreadable > 0)
         finding(r, OX_JOURNAL_UNREADABLE, seg, OX_JOURNAL_HEADER_BYTES, 0,
                 "segment %llu: the disk refused to read %llu bytes", (unsigned long long)seg->number,
@@ -267,8 +322,8 @@ check_aborted(struct recovery *r, int fd, struct ox__seg *seg, uint64_t limit, u
     uint64_t upto = limit;
     enum ox__scan_result got;
     ox__scan_init(&scan, r->j->disk, fd, seg, limit, size);
-    while ((got = ox__scan_next(&scan, &item)) == OX__SCAN_ENTRY || got == OX__SCAN_BAD) {
-        uint64_t to = got == OX__SCAN_ENTRY ? scan.pos : item.nonzero_to;
+    while ((got = ox__scan_next(&scan, &item)) != OX__SCAN_END && got != OX__SCAN_FAILED) {
+        uint64_t to = got == OX__SCAN_BAD ? item.nonzero_to : scan.pos;
         upto = to > upto ? to : upto;
     }
     ox__scan_fini(&scan);

@@ -358,6 +358,8 @@ examine(struct repair *r, const struct file *f, const struct file *next, int fd,
             err = ox_diag_set(r->diag, OX_E_NOMEM, NULL, -1, "no memory to read a segment");
         else if (bad_tail && (item.bad_to < limit || (known && size >= next->seg.prev_end)))
             err = judge_bad(r, f, p, item.offset, item.bad_to);
+        else if (bad_tail && !known && ox__tail_is_damage(r->j.disk, fd, seg, &item))
+            err = judge_bad(r, f, p, item.offset, item.nonzero_to);
         else if (bad_tail && known) /* goes on into what is missing */
             err = judge_bad(r, f, p, item.offset, next->seg.prev_end);
     }

@@ -165,16 +165,12 @@ enum ox__scan_result
 ox__scan_next(struct ox__scan *s, struct ox__scan_item *item)
 {
     bool found;
-    while (s->pos < s->end) {
-        if (ox__scan_at(s, s->pos, item, &found) != OX_OK)
-            return OX__SCAN_FAILED;
-        if (!found)
-            return skip_damage(s, item);
-        uint64_t bytes = OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
-        s->pos += bytes;
-        if (item->timestamp_ns != OX__FILLER_NS)
-            return OX__SCAN_ENTRY;
-        s->filled += bytes;
-    }
-    return OX__SCAN_END;
+    if (s->pos >= s->end)
+        return OX__SCAN_END;
+    if (ox__scan_at(s, s->pos, item, &found) != OX_OK)
+        return OX__SCAN_FAILED;
+    if (!found)
+        return skip_damage(s, item);
+    s->pos += OX_JOURNAL_ENTRY_OVERHEAD + (uint64_t)item->len;
+    return item->timestamp_ns == OX__FILLER_NS ? OX__SCAN_FILLER : OX__SCAN_ENTRY;
 }
