@@ -160,6 +160,8 @@ close_node(struct node_main *m)
 
 /* ---- runtime ---- */
 
+#define ACTORS_BESIDE_TENANTS 4096u /* loops, followers of the API, callers that wait: some hundreds */
+
 /* Log, outbox and writers hold accounts that only a replay rebuilds: when one of them crashes, the process does. */
 static bool
 is_bookkeeper(const char *class_name)
@@ -230,14 +232,23 @@ on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid p
         ox_warden_quarantined(&m->warden, ox_tenant_of_child(child_id), crashes);
 }
 
+/* Room for the actor of every tenant that admission lets in: what is acknowledged must find one. */
+static uint32_t
+actors_max(const struct ox_config *cfg)
+{
+    uint64_t needed = (uint64_t)cfg->tenant_max + ACTORS_BESIDE_TENANTS;
+    return (uint32_t)(needed > (uint64_t)cfg->runtime_actors_max ? needed
+                                                                 : (uint64_t)cfg->runtime_actors_max);
+}
+
 static ox_err
 start_runtime(struct node_main *m, struct ox_diag *diag)
 {
     const struct ox_config *cfg = &m->config;
     struct ox_runtime_options ro = {
         .loops = (uint32_t)cfg->runtime_schedulers,
-        .actors_max = (uint32_t)cfg->runtime_actors_max,
-        .names_max = (uint32_t)cfg->runtime_actors_max,
+        .actors_max = actors_max(cfg),
+        .names_max = actors_max(cfg),
         .dirty_threads = (uint32_t)cfg->runtime_dirty_threads,
         .dirty_queue_max = (uint32_t)cfg->runtime_dirty_queue,
         .turn_warn_ms = (uint32_t)cfg->runtime_turn_warn_ms,
@@ -265,6 +276,7 @@ start_sup(struct node_main *m, const char *name, enum ox_past_intensity past, ox
         .backoff_min_ms = (uint32_t)cfg->supervisor_backoff_min_ms,
         .backoff_max_ms = (uint32_t)cfg->supervisor_backoff_max_ms,
         .past_intensity = past,
+        .children_max = actors_max(cfg),
     };
     return ox_sup_start(&spec, pid, diag);
 }

@@ -274,3 +274,16 @@ Test(supervision, a_tenant_who_ends_the_node_again_and_again_is_quarantined)
     cr_assert(is_quarantined("bad", &again));
     cr_assert_eq(again, crashes);
 }
+
+/* Whoever is let in finds an actor, however few actors the configuration speaks of. */
+Test(supervision, every_tenant_that_is_admitted_has_an_actor)
+{
+    static const char *const flags[] = {"--tenant-max", "1000", "--runtime-actors-max", "256", NULL};
+    char tenant[32];
+    node_start(NULL, flags);
+    for (int i = 0; i < 400; i++) {
+        snprintf(tenant, sizeof(tenant), "tenant-%d", i);
+        cr_assert_eq(node_send(tenant, 1, "fine", NULL), 200);
+    }
+    eventually(node_missing() == 0);
+}

@@ -39,7 +39,7 @@ OX_CONFIG(runtime_dirty_threads,      "runtime.dirty_threads",      int,      "1
 OX_CONFIG(runtime_dirty_queue,        "runtime.dirty_queue",        int,      "1024", "16", "65536", "jobs", NULL,
           "blocking jobs that may wait for a thread; beyond it the job is refused")
 OX_CONFIG(runtime_actors_max,         "runtime.actors_max",         int,      "65536", "256", "16777216", "actors", NULL,
-          "actors that may live at the same time")
+          "actors that may live at the same time; raised to what tenant.max needs")
 OX_CONFIG(runtime_mailbox_messages,   "runtime.mailbox_messages",   int,      "4096", "16", "1048576", "messages", NULL,
           "messages that wait in one mailbox; beyond it senders are refused")
 OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "100ms", "1ms", "1m", "ms", NULL,
