@@ -4,8 +4,9 @@
  *
  * Owns:    the list while the job runs.
  * Threads: the job on a dirty thread; its result on the outbox actor's turn.
- * Bounds:  IDS_PER_QUERY ids in a query.
- * Fails:   storage that does not answer is asked again; one that refuses the question leaves the blocks unchecked.
+ * Bounds:  IDS_PER_QUERY ids in a query; TRIES_MAX tries of storage that answers, but not this.
+ * Fails:   storage that does not answer is asked again for ever, since it takes no blocks either; one that refuses the
+ *          question, or has no time or memory for it, leaves the blocks unchecked.
  * Flow:    outbox_send.c, once the schema is there -> here -> nothing is sent before.
  *
  * Relied on is the token: a block that is sent again adds nothing. Checked is the block_id, which stands in every row:
@@ -24,6 +25,7 @@
 
 #define IDS_PER_QUERY    500
 #define QUERY_TIMEOUT_MS 60000
+#define TRIES_MAX        5
 
 static void
 take_counts(struct ox_str answer, const uint64_t *ids, size_t n, uint64_t *rows)
@@ -195,16 +197,25 @@ judge(const struct ox_outbox_checked *item)
                      OX_F_U64("rows", item->rows), OX_F_U64("rows_in_storage", item->arrived));
 }
 
+static bool
+again(struct ox__outbox *o, ox_err err)
+{
+    if (err == OX_OK || !ox_err_info(err)->retryable)
+        return false;
+    o->check_failures++;
+    return err == OX_E_STORAGE_OPEN || err == OX_E_STORAGE_DOWN || o->check_failures < TRIES_MAX;
+}
+
 void
 ox__on_outbox_checked(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg)
 {
     struct ox_outbox_check *check = msg->data;
     uint64_t arrived = 0;
     o->checking = false;
-    if (check->err != OX_OK && ox_err_info(check->err)->retryable) {
+    if (again(o, check->err)) {
         OX_LOG_WARN("outbox", "storage cannot say yet which blocks of the previous run arrived",
                     OX_F_ERR(check->err), OX_F_DIAG(&check->diag));
-        ox__outbox_tick(self, ox__outbox_wait_ms(o, ++o->check_failures), TICK_CHECK, NULL);
+        ox__outbox_tick(self, ox__outbox_wait_ms(o, o->check_failures), TICK_CHECK, NULL);
         return;
     }
     o->checked = true;

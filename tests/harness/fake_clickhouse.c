@@ -32,7 +32,7 @@ static struct {
         uint32_t records;
     } tokens[FAKE_TOKENS_MAX];
     uint32_t hang_after;
-    bool any_poison;
+    bool any_poison, forgetful;
     size_t n_tokens;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static uint8_t seen[FAKE_IDS_MAX];
@@ -203,6 +203,10 @@ answer_block_ids(const struct exchange *x)
     p = p != NULL ? p + 4 : x->body + x->body_len;
     pthread_mutex_lock(&fake.lock);
     fake.counts.asked++;
+    if (fake.forgetful) {
+        pthread_mutex_unlock(&fake.lock);
+        return answer(x->fd, 500, 241);
+    }
     while (*p >= '0' && *p <= '9') {
         uint64_t id = strtoull(p, &p, 10), records = 0;
         for (size_t i = 0; i < fake.n_tokens; i++)
@@ -369,6 +373,14 @@ fake_poison(uint32_t id)
     else
         poison[id] = true;
     fake.any_poison = id != UINT32_MAX;
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void
+fake_forgetful(bool on)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.forgetful = on;
     pthread_mutex_unlock(&fake.lock);
 }
 

@@ -46,6 +46,8 @@ unsigned fake_seen(uint32_t id);
 /* A block with the record `id` is refused (exception 469, VIOLATED_CONSTRAINT), whatever the mode but those that do not
  * look at it. UINT32_MAX: no record is poison any more. */
 void fake_poison(uint32_t id);
+/* Questions for block ids get exception 241 from now on, or no more. */
+void fake_forgetful(bool on);
 /* After `n` more blocks were taken or refused for poison, the mode becomes FAKE_HANG. 0 = never. */
 void fake_hang_after(uint32_t n);
 

@@ -270,6 +270,22 @@ Test(trouble, a_token_without_its_rows_costs_nothing)
     cr_assert_eq(spine_stop(), 0);
 }
 
+/* Storage takes blocks but has no memory to say which it has: the tokens alone must do, and nothing may wait for ever. */
+Test(trouble, blocks_are_sent_when_storage_cannot_say_what_it_has)
+{
+    spine_start(NULL);
+    fake_set(FAKE_CUT_AFTER);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(spine_send_next(0), 200);
+    eventually(fake_counts().blocks > 0);
+    fake_forgetful(true);
+    spine_kill_node();
+    fake_set(FAKE_OK);
+    spine_check_all();
+    cr_assert_geq(fake_counts().asked, 5);
+    cr_assert_eq(spine_stop(), 0);
+}
+
 /* ---- answers behind the time-out ---- */
 
 Test(trouble, storage_that_is_later_than_the_time_out)
