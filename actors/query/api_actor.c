@@ -317,7 +317,9 @@ add_port(struct ox_api *api, uint32_t index, ox_pid sup, struct ox_diag *diag)
                                  .name = name,
                                  .loop = OX_LOOP(index),
                                  .restart = OX_RESTART_PERMANENT,
-                                 .shutdown_ms = SHUTDOWN_MS};
+                                 .shutdown_ms = SHUTDOWN_MS,
+                                 /* nobody could lift a quarantine of the port that lifts quarantines */
+                                 .past_intensity = OX_SUP_ESCALATE};
     return ox_sup_add_wait(sup, &spec, &port->actor, diag);
 }
 

@@ -18,9 +18,8 @@
 
 #include "runtime/core/sup.h"
 
-#define SHUTDOWN_MS_DEFAULT 5000u
-#define CONTROL_MAX         65536u        /* children added at one time, unread */
-#define PENDING_MAX         (4u * 65536u) /* a timer per child, and room for its own calls */
+#define CONTROL_MAX 65536u        /* children added at one time, unread */
+#define PENDING_MAX (4u * 65536u) /* a timer per child, and room for its own calls */
 
 /* ---- starting ---- */
 

@@ -274,3 +274,27 @@ Test(supervision, a_tenant_who_ends_the_node_again_and_again_is_quarantined)
     cr_assert(is_quarantined("bad", &again));
     cr_assert_eq(again, crashes);
 }
+
+/* docs/supervision.md draws the tree as the child specs make it. */
+Test(supervision, the_tree_in_the_docs_is_the_tree)
+{
+    struct ox_buf out, page;
+    char chunk[4096];
+    ox_buf_init(&out);
+    ox_buf_init(&page);
+    node_start(NULL, (const char *[]){"--runtime-schedulers", "1", NULL});
+    cr_assert_eq(node_send("acme", 1, "fine", NULL), 200);
+    eventually(node_missing() == 0);
+    cr_assert_eq(node_run((const char *[]){"debug", "tree", "--specs", NULL}, &out), 0, "%s",
+                 (char *)out.data);
+    FILE *f = fopen(OX_SUPERVISION_MD, "r");
+    cr_assert_not_null(f);
+    for (size_t n; (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
+        ox_buf_append(&page, chunk, n);
+    ox_buf_append(&page, "", 1);
+    fclose(f);
+    cr_assert(strstr((char *)page.data, (char *)out.data) != NULL,
+              "docs/supervision.md draws another tree; put this in its place:\n%s", (char *)out.data);
+    ox_buf_fini(&out);
+    ox_buf_fini(&page);
+}
