@@ -32,8 +32,9 @@ enum ox_past_intensity {
 
 /* Which ends count against max_restarts. The backoff always follows the ends within the window. */
 enum ox_sup_intensity {
-    OX_SUP_PER_WINDOW,  /* those of the last window_ms */
-    OX_SUP_PER_PROGRESS /* those since the child last said ox_actor_progress, whenever they were */
+    OX_SUP_PER_WINDOW, /* those of the last window_ms */
+    /* those since the child last said ox_actor_progress, whenever they were, but for those on trial (ox_actor_trial) */
+    OX_SUP_PER_PROGRESS
 };
 
 #define OX_SHUTDOWN_DEFAULT 0u         /* 5,000 ms */
