@@ -66,6 +66,7 @@ status(void *ctx, struct ox_buf *json)
                   (unsigned long long)ox_tenants_in_flight(node->tenants),
                   (unsigned long long)atomic_load_explicit(&node->bodies.used_bytes, memory_order_relaxed),
                   ox_tenants_count(node->tenants));
+    ox_buf_printf(json, "\"quarantined_tenants\":%zu,", ox_quarantine_count(m->warden.quarantine));
     ox_buf_printf(json, "\"wal\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu},",
                   (unsigned long long)wal.bytes, (unsigned long long)wal.segments,
                   (unsigned long long)m->config.wal_total_bytes);

@@ -56,6 +56,12 @@ show_child(const struct ox_child_info *child, struct ox_buf *json)
     ox_json_string(json, ox_str_of(child->id));
     ox_buf_printf(json, ",\"class\":\"%s\",\"state\":\"%s\",\"restarts\":%u,\"crashes\":%u",
                   child->class_name, ox_child_state_name(child->state), child->restarts, child->crashes);
+    ox_buf_printf(
+        json, ",\"restart\":\"%s\",\"shutdown_ms\":%lld,\"past_intensity\":\"%s\",\"crashes_count\":\"%s\"",
+        ox_restart_name(child->restart),
+        child->shutdown_ms == OX_SHUTDOWN_BRUTAL ? 0LL : (long long)child->shutdown_ms,
+        child->past_intensity == OX_SUP_ESCALATE ? "escalate" : "quarantine",
+        child->intensity == OX_SUP_PER_PROGRESS ? "since progress" : "in the window");
     if (err == OX_OK)
         ox_buf_printf(json, ",\"mailbox\":{\"messages\":%u,\"bytes\":%llu,\"fill\":%.3f}", msgs,
                       (unsigned long long)bytes, ox_mailbox_fill(child->pid));
@@ -97,6 +103,10 @@ tree_run(void *arg)
     struct tree_job *job = arg;
     ox_buf_printf(&job->json, "{\"actors\":%u,\"loops\":%u,\"supervisor\":\"node\",", ox_runtime_actors(),
                   ox_runtime_loops());
+    const struct ox_config *cfg = &job->port->main->config;
+    ox_buf_printf(&job->json, "\"max_restarts\":%lld,\"window_ms\":%lld,\"backoff_ms\":[%lld,%lld],",
+                  (long long)cfg->supervisor_max_restarts, (long long)cfg->supervisor_restart_window_ms,
+                  (long long)cfg->supervisor_backoff_min_ms, (long long)cfg->supervisor_backoff_max_ms);
     show_supervisor(job->port->main->root, &job->json);
     ox_buf_append_cstr(&job->json, "}\n");
 }

@@ -111,6 +111,11 @@ OX_COMMAND(set_aside, 0, "set-aside list | show ENTRY [--body] | replay ENTRY [-
     "  --data DIR          the data directory (./observex-data); only replay needs a server\n"
     "  --otlp-http URL     another server than the one that runs on DIR\n"
     "  --key KEY           the tenant's key; a development server's is derived\n")
+OX_COMMAND(debug,  0, "debug tree [--specs] [--debug URL | --data DIR] [--json]",
+    "Draw the supervision tree of the running node: states, restarts, crashes, waiting messages.\n"
+    "\n"
+    "  --specs      what each child's spec says instead: restart, what counts, what follows, time to stop\n"
+    "  --debug URL  the debug port (from DIR/ready.json), which answers this machine only\n")
 OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
     "Check a configuration file, list every key, or show what is in force.\n"
     "\n"

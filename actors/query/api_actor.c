@@ -182,6 +182,40 @@ is_json(const struct ox_http_request *req)
            (type.n == json.n || type.p[json.n] == ';' || type.p[json.n] == ' ');
 }
 
+/* Whoever needs no key because he is on this machine must also have asked for this machine: not for a name that another
+ * site has made lead here, and not through a proxy that runs here and speaks for others. */
+static bool
+asks_for_this_machine(const struct ox_http_request *req)
+{
+    struct ox_str host = req->authority;
+    const char *bracket = host.n > 0 && host.p[0] == '[' ? memchr(host.p, ']', host.n) : NULL;
+    const char *colon = bracket == NULL ? memchr(host.p != NULL ? host.p : "", ':', host.n) : NULL;
+    if (bracket != NULL)
+        host.n = (size_t)(bracket + 1 - host.p);
+    else if (colon != NULL)
+        host.n = (size_t)(colon - host.p);
+    return host.n == 0 || ox_str_caseeq(host, OX_STR("localhost")) || ox_str_eq(host, OX_STR("[::1]")) ||
+           (host.n > 4 && memcmp(host.p, "127.", 4) == 0);
+}
+
+/* Whether an order may be looked at at all; else it is answered. */
+static bool
+order_is_sound(struct ox_http_request *req)
+{
+    if (!is_json(req)) {
+        ox__api_refuse(req, OX_E_MEDIA_TYPE, "an order is sent as JSON",
+                       "send it with content-type: application/json; no page of another site can do that");
+        return false;
+    }
+    if (ox_credential_of(req).key.n == 0 && !asks_for_this_machine(req)) {
+        ox__api_refuse(req, OX_E_FORBIDDEN,
+                       "an order without a key is taken only under the name of this machine",
+                       "ask http://127.0.0.1 or http://localhost directly, or send an operator's key");
+        return false;
+    }
+    return true;
+}
+
 static void
 on_request(void *ctx, struct ox_http_request *req)
 {
@@ -194,9 +228,8 @@ on_request(void *ctx, struct ox_http_request *req)
     ox_err err = ox__api_identify(port->api, req, &who, &diag);
     if (err != OX_OK)
         ox__api_refuse(req, err, diag.text, "send the key as x-api-key or as Authorization: Bearer");
-    else if (req->method == OX_HTTP_POST && !is_json(req))
-        ox__api_refuse(req, OX_E_MEDIA_TYPE, "an order is sent as JSON",
-                       "send it with content-type: application/json; no page of another site can do that");
+    else if (req->method == OX_HTTP_POST && !order_is_sound(req))
+        return;
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
     else
@@ -317,7 +350,9 @@ add_port(struct ox_api *api, uint32_t index, ox_pid sup, struct ox_diag *diag)
                                  .name = name,
                                  .loop = OX_LOOP(index),
                                  .restart = OX_RESTART_PERMANENT,
-                                 .shutdown_ms = SHUTDOWN_MS};
+                                 .shutdown_ms = SHUTDOWN_MS,
+                                 /* nobody could lift a quarantine of the port that lifts quarantines */
+                                 .past_intensity = OX_SUP_ESCALATE};
     return ox_sup_add_wait(sup, &spec, &port->actor, diag);
 }
 

@@ -280,6 +280,7 @@ ox__handle_status(struct ox__call *c, struct ox__json *j)
     ox__qjson_kcstr(j, "status", ping == OX_OK ? "ok" : "degraded");
     ox__qjson_kcstr(j, "version", c->q->version != NULL ? c->q->version : "unknown");
     ox__qjson_kcstr(j, "tenant", c->req->tenant.name);
+    ox__qjson_kcstr(j, "role", ox_role_name(c->req->role));
     ox__qjson_ktime(j, "now", c->now_ns);
     ox__qjson_open(j, "storage_ping", '{');
     ox__qjson_kbool(j, "reachable", ping == OX_OK);

@@ -203,7 +203,9 @@ try_suspect(struct ox_actor *self, struct tenant *t)
     if (parcel == NULL || t->head != NULL || t->held)
         return;
     t->suspect = NULL;
+    ox_actor_trial(self, true);
     process(self, t, parcel);
+    ox_actor_trial(self, false);
     tell_wal(t, OX_RETURNED_TRIED, 0, NULL);
     drain(self, t);
 }

@@ -73,9 +73,36 @@ write_begin(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
         free(job);
 }
 
-/* The missing ordinals of the entry, as rows of a pack that holds no block. NULL: later. */
-static struct ox_pack *
-disposition(struct ox__returns *r, uint64_t seq)
+static struct ox__aside **
+find(struct ox__returns *r, uint64_t seq)
+{
+    struct ox__aside **at = &r->asides;
+    while (*at != NULL && (*at)->parcel->batch->wal_seq != seq)
+        at = &(*at)->next;
+    return at;
+}
+
+/* The records are disposed of, durably: now they are counted, and the permit goes back. */
+static void
+finish(struct ox__returns *r, struct ox__aside **at)
+{
+    struct ox__aside *a = *at;
+    const struct ox_batch *batch = a->parcel->batch;
+    uint64_t records = batch->n_records - batch->n_rejected;
+    *at = a->next;
+    OX_METRIC_ADD_L(OX_M_ingest_set_aside, records, ox_str_of(batch->tenant.name),
+                    ox_str_of(ox_signal_name(batch->signal)));
+    OX_LOG_ERROR("wal", "an entry that crashed its tenant's actor twice is set aside",
+                 OX_F_STR("tenant", batch->tenant.name), OX_F_STR("signal", ox_signal_name(batch->signal)),
+                 OX_F_U64("wal_seq", batch->wal_seq), OX_F_U64("records", records),
+                 OX_F_STR("dir", r->options.dir));
+    ox_parcel_free(a->parcel);
+    free(a);
+}
+
+/* The missing ordinals of the entry, as rows of a pack that holds no block. NOT_FOUND: nothing is owed any more. */
+static ox_err
+disposition(struct ox__returns *r, uint64_t seq, struct ox_pack **out)
 {
     struct ox_ranges missing = {0};
     struct ox_pack *pack = calloc(1, sizeof(*pack));
@@ -85,19 +112,24 @@ disposition(struct ox__returns *r, uint64_t seq)
         err = ox_contributions_add(
             &pack->rows, (struct ox_contribution){.seq = seq, .from = range[i].from, .to = range[i].to});
     ox_ranges_fini(&missing);
-    if (err == OX_OK) {
+    if (err == OX_OK)
         pack->how = OX_DISPOSED_SET_ASIDE;
-        return pack;
-    }
-    ox_pack_free(pack);
-    return NULL;
+    else
+        ox_pack_free(pack);
+    *out = err == OX_OK ? pack : NULL;
+    return err;
 }
 
 static void
 dispose_begin(struct ox__returns *r, struct ox__aside *a)
 {
-    struct ox_pack *pack = disposition(r, a->parcel->batch->wal_seq);
-    struct ox_msg *msg = pack != NULL ? ox_msg_new(OX_K_outbox_put, pack, 0, ox_pack_free) : NULL;
+    struct ox_pack *pack;
+    ox_err err = disposition(r, a->parcel->batch->wal_seq, &pack);
+    if (err == OX_E_NOT_FOUND)
+        finish(r, find(r, a->parcel->batch->wal_seq));
+    if (err != OX_OK)
+        return;
+    struct ox_msg *msg = ox_msg_new(OX_K_outbox_put, pack, 0, ox_pack_free);
     if (msg == NULL)
         ox_pack_free(pack);
     else if (ox_send(r->node->outbox, &msg) == OX_OK)
@@ -110,20 +142,12 @@ advance(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
 {
     if (a->stage == TO_WRITE && ox_now_ns() >= a->not_before_ns)
         write_begin(self, r, a);
+    bool later = a->stage == TO_WRITE || a->stage == TO_DISPOSE;
     if (a->stage == TO_DISPOSE)
-        dispose_begin(r, a);
-    if ((a->stage == TO_WRITE || a->stage == TO_DISPOSE) && r->retry == 0 &&
+        dispose_begin(r, a); /* it may be gone after this */
+    if (later && r->retry == 0 &&
         ox_timer_start(self, OX__PARKED_RETRY_MS, OX_K_retry, OX__RETRY_RETURNED, &r->retry) != OX_OK)
         ox_panic("no timer for entries to be set aside");
-}
-
-static struct ox__aside **
-find(struct ox__returns *r, uint64_t seq)
-{
-    struct ox__aside **at = &r->asides;
-    while (*at != NULL && (*at)->parcel->batch->wal_seq != seq)
-        at = &(*at)->next;
-    return at;
 }
 
 void
@@ -141,8 +165,10 @@ ox__aside_begin(struct ox_actor *self, struct ox__returns *r, struct ox_parcel *
 void
 ox__aside_retry(struct ox_actor *self, struct ox__returns *r)
 {
-    for (struct ox__aside *a = r->asides; a != NULL; a = a->next)
+    for (struct ox__aside *a = r->asides, *next; a != NULL; a = next) {
+        next = a->next;
         advance(self, r, a);
+    }
 }
 
 void
@@ -164,24 +190,6 @@ ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox
         a->not_before_ns = ox_now_ns() + (uint64_t)FAILED_WAIT_MS * 1000000;
     }
     advance(self, r, a);
-}
-
-/* The records are disposed of, durably: now they are counted, and the permit goes back. */
-static void
-finish(struct ox__returns *r, struct ox__aside **at)
-{
-    struct ox__aside *a = *at;
-    const struct ox_batch *batch = a->parcel->batch;
-    uint64_t records = batch->n_records - batch->n_rejected;
-    *at = a->next;
-    OX_METRIC_ADD_L(OX_M_ingest_set_aside, records, ox_str_of(batch->tenant.name),
-                    ox_str_of(ox_signal_name(batch->signal)));
-    OX_LOG_ERROR("wal", "an entry that crashed its tenant's actor twice is set aside",
-                 OX_F_STR("tenant", batch->tenant.name), OX_F_STR("signal", ox_signal_name(batch->signal)),
-                 OX_F_U64("wal_seq", batch->wal_seq), OX_F_U64("records", records),
-                 OX_F_STR("dir", r->options.dir));
-    ox_parcel_free(a->parcel);
-    free(a);
 }
 
 void

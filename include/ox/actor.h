@@ -222,6 +222,9 @@ bool ox_actor_undefer(struct ox_actor *self, void (*fn)(void *arg), void *arg);
 /* Says that this incarnation did what it is for: a supervisor that counts per progress (OX_SUP_PER_PROGRESS) forgets
  * the crashes before it. Own. */
 void ox_actor_progress(struct ox_actor *self);
+/* What runs from now on (or no more) is the repeat of something that was in hand at a crash before: such a supervisor does
+ * not count it as another cause. Own. */
+void ox_actor_trial(struct ox_actor *self, bool on);
 
 /* True when a long handler should leave the rest to a later message (ox_cast to itself): its slice (2 ms or
  * 4,000 reductions) is used up. */

@@ -32,8 +32,9 @@ enum ox_past_intensity {
 
 /* Which ends count against max_restarts. The backoff always follows the ends within the window. */
 enum ox_sup_intensity {
-    OX_SUP_PER_WINDOW,  /* those of the last window_ms */
-    OX_SUP_PER_PROGRESS /* those since the child last said ox_actor_progress, whenever they were */
+    OX_SUP_PER_WINDOW, /* those of the last window_ms */
+    /* those since the child last said ox_actor_progress, whenever they were, but for those on trial (ox_actor_trial) */
+    OX_SUP_PER_PROGRESS
 };
 
 #define OX_SHUTDOWN_DEFAULT 0u         /* 5,000 ms */
@@ -93,6 +94,8 @@ enum ox_child_state {
     OX_CHILD_QUARANTINED
 };
 const char *ox_child_state_name(enum ox_child_state state);
+/* "permanent", "transient", "temporary" */
+const char *ox_restart_name(enum ox_restart restart);
 
 struct ox_child_info {
     char id[OX_CHILD_ID_MAX + 1];
@@ -102,6 +105,11 @@ struct ox_child_info {
     enum ox_child_state state;
     uint32_t restarts;
     uint32_t crashes; /* in all; what ox_sup_revoke must repeat */
+    /* as its child spec says */
+    enum ox_restart restart;
+    uint32_t shutdown_ms; /* OX_SHUTDOWN_BRUTAL, or milliseconds */
+    enum ox_past_intensity past_intensity;
+    enum ox_sup_intensity intensity;
     struct ox_cause cause;
 };
 struct ox_child_counts {

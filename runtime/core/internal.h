@@ -29,8 +29,7 @@
 #define NS_PER_MS 1000000ull
 
 /* Message kinds between parts of the runtime. */
-#define OX__MSG_CHILD_EXIT                                                                                   \
-    (OX_MSG_SYSTEM + 0x200) /* from: the child; num: enum ox_exit, with OX__EXIT_PROGRESSED */
+#define OX__MSG_CHILD_EXIT    (OX_MSG_SYSTEM + 0x200) /* from: the child; num: enum ox_exit, with OX__EXIT_* */
 #define OX__MSG_CHILD_STARTED (OX_MSG_SYSTEM + 0x201) /* from: the child */
 #define OX__MSG_SUP_ADD       (OX_MSG_SYSTEM + 0x202)
 #define OX__MSG_SUP_REQUEST   (OX_MSG_SYSTEM + 0x203)
@@ -38,6 +37,8 @@
 #define OX__MSG_SUP_SHUTDOWN  (OX_MSG_SYSTEM + 0x205) /* num: the child's serial */
 
 #define OX__EXIT_PROGRESSED 0x100u /* the incarnation had said ox_actor_progress */
+#define OX__EXIT_ON_TRIAL   0x200u /* it ended in what ox_actor_trial is for */
+#define OX__EXIT_REASON     0xffu
 
 enum ox__run {
     OX__RUN_HELD,        /* spawned by a supervisor that has not yet let it start */
@@ -145,6 +146,7 @@ struct ox_actor {
     struct ox__defer *defers;
     bool started, stopping, stop_held, exit_asked;
     bool progressed; /* this incarnation did what it is for */
+    bool on_trial;   /* it repeats what was in hand at a crash */
     enum ox_exit exit_reason;
     uint64_t born_ns;
     uint32_t restarts;

@@ -61,7 +61,7 @@ static ox_err
 incarnation_new(struct ox_actor *actor)
 {
     actor->started = actor->stopping = actor->stop_held = actor->exit_asked = false;
-    actor->progressed = false;
+    actor->progressed = actor->on_trial = false;
     actor->exit_reason = OX_EXIT_NORMAL;
     actor->start_err = OX_OK;
     actor->born_ns = ox_now_ns();
@@ -183,7 +183,7 @@ ox__actor_ended(struct ox_actor *actor, enum ox_exit reason)
     ox_err err = actor->start_err != OX_OK ? actor->start_err : OX_E_GONE;
     ox_pid pid = actor->pid;
     ox_pid sup = actor->sup;
-    bool progressed = actor->progressed;
+    uint64_t said = (actor->progressed ? OX__EXIT_PROGRESSED : 0) | (actor->on_trial ? OX__EXIT_ON_TRIAL : 0);
     struct ox_msg *note = actor->exit_note;
     actor->exit_note = NULL;
     ox__lock(&actor->slot->lock);
@@ -194,7 +194,7 @@ ox__actor_ended(struct ox_actor *actor, enum ox_exit reason)
         actor->last_reason = reason;
         ox__unlock(&actor->slot->lock);
         note->from = pid;
-        note->num = reason | (progressed ? OX__EXIT_PROGRESSED : 0);
+        note->num = reason | said;
         if (ox__send_note(sup, &note) != OX_OK) { /* its supervisor is gone: nobody will decide */
             ox_msg_free(note);
             ox__actor_bury(pid);
@@ -458,6 +458,12 @@ void
 ox_actor_progress(struct ox_actor *self)
 {
     self->progressed = true;
+}
+
+void
+ox_actor_trial(struct ox_actor *self, bool on)
+{
+    self->on_trial = on;
 }
 
 void

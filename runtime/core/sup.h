@@ -11,7 +11,8 @@
 #include "ox/supervisor.h"
 #include "runtime/core/internal.h"
 
-#define SUP_INTENSITY_MAX 64u /* restarts that one window may allow */
+#define SHUTDOWN_MS_DEFAULT 5000u
+#define SUP_INTENSITY_MAX   64u /* restarts that one window may allow */
 
 /* When a child was restarted lately: a ring of max + 1 times. */
 struct ox__intensity {

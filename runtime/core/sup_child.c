@@ -24,6 +24,13 @@ ox_child_state_name(enum ox_child_state state)
     return (size_t)state < OX_COUNT(names) ? names[state] : "unknown";
 }
 
+const char *
+ox_restart_name(enum ox_restart restart)
+{
+    static const char *const names[] = {"permanent", "transient", "temporary"};
+    return (size_t)restart < OX_COUNT(names) ? names[restart] : "unknown";
+}
+
 struct ox__child *
 ox__child_new(const struct ox_child_spec *spec)
 {
@@ -199,6 +206,11 @@ describe(const struct ox__child *child, struct ox_child_info *info)
     info->state = child->state;
     info->restarts = child->restarts;
     info->crashes = child->crashes;
+    info->restart = child->spec.restart;
+    info->shutdown_ms =
+        child->spec.shutdown_ms == OX_SHUTDOWN_DEFAULT ? SHUTDOWN_MS_DEFAULT : child->spec.shutdown_ms;
+    info->past_intensity = child->spec.past_intensity;
+    info->intensity = child->spec.intensity;
     info->cause = child->last_cause;
 }
 

@@ -18,9 +18,8 @@
 
 #include "runtime/core/sup.h"
 
-#define SHUTDOWN_MS_DEFAULT 5000u
-#define CONTROL_MAX         65536u        /* children added at one time, unread */
-#define PENDING_MAX         (4u * 65536u) /* a timer per child, and room for its own calls */
+#define CONTROL_MAX 65536u        /* children added at one time, unread */
+#define PENDING_MAX (4u * 65536u) /* a timer per child, and room for its own calls */
 
 /* ---- starting ---- */
 
@@ -224,7 +223,7 @@ admits(struct ox__sup *sup, struct ox__child *child, uint64_t *backoff_ms)
     if (child->spec.intensity == OX_SUP_PER_WINDOW)
         return ox__intensity_admits(&child->intensity, &sup->policy, ox_now_ns(), backoff_ms);
     *backoff_ms = ox__intensity_backoff(&child->intensity, &sup->policy, ox_now_ns());
-    return ++child->barren <= sup->policy.max_restarts;
+    return child->barren <= sup->policy.max_restarts;
 }
 
 static void
@@ -275,10 +274,11 @@ on_child_exit(struct ox_actor *self, struct ox__sup *sup, struct ox_msg *msg)
         child->last_cause = msg->cause;
     if ((msg->num & OX__EXIT_PROGRESSED) != 0)
         child->barren = 0;
+    child->barren += (msg->num & OX__EXIT_ON_TRIAL) == 0;
     if (child->state == OX_CHILD_STOPPING)
         ended_as_asked(self, sup, child);
     else
-        ended_by_itself(self, sup, child, (enum ox_exit)(msg->num & ~(uint64_t)OX__EXIT_PROGRESSED));
+        ended_by_itself(self, sup, child, (enum ox_exit)(msg->num & OX__EXIT_REASON));
 }
 
 /* ---- stopping ---- */

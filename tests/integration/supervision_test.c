@@ -127,6 +127,26 @@ wait_quarantined(const char *tenant)
     return crashes;
 }
 
+/* The order to lift a quarantine, as a browser would send it for a page of another site. */
+static int
+status_of_order(const char *host, const char *type)
+{
+    struct ox_client1 c;
+    struct ox_client_response r;
+    char text[512];
+    ox_client1_init(&c, ox_client_connect(node_f.api_port));
+    ox_client_response_init(&r);
+    int n = snprintf(text, sizeof(text),
+                     "POST /api/v1/quarantine/bad/revoke HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"
+                     "Content-Length: 25\r\nConnection: close\r\n\r\n{\"acknowledge_crashes\":6}",
+                     host, type);
+    cr_assert(ox_client_send(c.fd, text, (size_t)n) && ox_client1_read(&c, false, &r));
+    int status = r.status;
+    ox_client_response_fini(&r);
+    ox_client1_fini(&c);
+    return status;
+}
+
 /* Durable, seen and lifted by nobody but an operator who says the right number; then everything arrives, once. */
 Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
 {
@@ -158,6 +178,10 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     contains(&out, "to lift the quarantine repeat that number");
     cr_assert_eq(node_api("/api/v1/quarantine/bad/revoke", NULL, "{}", &out), 400);
     cr_assert_eq(node_api("/api/v1/quarantine/good/revoke", NULL, "{\"acknowledge_crashes\":6}", NULL), 404);
+
+    cr_assert_eq(status_of_order("evil.example", "application/json"), 403,
+                 "another name leads to this machine");
+    cr_assert_eq(status_of_order("127.0.0.1", "text/plain"), 415, "what any page may send to any site");
 
     cr_assert_eq(node_run((const char *[]){"quarantine", "show", "bad", NULL}, &out), 0);
     contains(&out, "observex quarantine revoke bad --crashes");
@@ -286,4 +310,28 @@ Test(supervision, every_tenant_that_is_admitted_has_an_actor)
         cr_assert_eq(node_send(tenant, 1, "fine", NULL), 200);
     }
     eventually(node_missing() == 0);
+}
+
+/* docs/supervision.md draws the tree as the child specs make it. */
+Test(supervision, the_tree_in_the_docs_is_the_tree)
+{
+    struct ox_buf out, page;
+    char chunk[4096];
+    ox_buf_init(&out);
+    ox_buf_init(&page);
+    node_start(NULL, (const char *[]){"--runtime-schedulers", "1", NULL});
+    cr_assert_eq(node_send("acme", 1, "fine", NULL), 200);
+    eventually(node_missing() == 0);
+    cr_assert_eq(node_run((const char *[]){"debug", "tree", "--specs", NULL}, &out), 0, "%s",
+                 (char *)out.data);
+    FILE *f = fopen(OX_SUPERVISION_MD, "r");
+    cr_assert_not_null(f);
+    for (size_t n; (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
+        ox_buf_append(&page, chunk, n);
+    ox_buf_append(&page, "", 1);
+    fclose(f);
+    cr_assert(strstr((char *)page.data, (char *)out.data) != NULL,
+              "docs/supervision.md draws another tree; put this in its place:\n%s", (char *)out.data);
+    ox_buf_fini(&out);
+    ox_buf_fini(&page);
 }

@@ -6,6 +6,7 @@ const RATES_MAX = 60; // five minutes of refreshes
 const rates = [];
 let before; // counters of the last refresh
 let listen; // OTLP addresses, once known
+let role; // of whoever looks
 
 // Prometheus text to [{name, labels, value}].
 function readMetrics(text) {
@@ -83,6 +84,7 @@ const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
 
 function drawStatus(status) {
   setText('version', `${status.version} · ${status.mode} · tenant ${status.tenant}`);
+  role = status.role;
   setText('flight', short(status.in_flight.records));
   setText('flight-by', `records, ${bytes(status.in_flight.body_bytes)} · ${plural(status.in_flight.tenants, 'tenant')} active`);
   drawJournal('wal', status.wal, `${plural(status.wal.segments, 'segment')} of at most ${bytes(status.wal.limit_bytes)}`);

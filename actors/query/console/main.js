@@ -45,7 +45,7 @@ async function refresh() {
     const logs = moved ? loadLogs() : refreshLogs();
     moved = false;
     // The services first: whether any of them fails decides which traces are shown.
-    const fine = await Promise.all([loadHealth(), loadTrouble(), loadServices().then((ok) => loadTraces().then((also) => ok && also)), logs]);
+    const fine = await Promise.all([loadHealth().then((ok) => loadTrouble().then((also) => ok && also)), loadServices().then((ok) => loadTraces().then((also) => ok && also)), logs]);
     if (fine.some(Boolean)) updatedAt = Date.now();
     document.body.dataset.loaded = 'yes';
   } while (again);
