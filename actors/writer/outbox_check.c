@@ -203,7 +203,9 @@ again(struct ox__outbox *o, ox_err err)
     if (err == OX_OK || !ox_err_info(err)->retryable)
         return false;
     o->check_failures++;
-    return err == OX_E_STORAGE_OPEN || err == OX_E_STORAGE_DOWN || o->check_failures < TRIES_MAX;
+    if (err == OX_E_STORAGE_OPEN || err == OX_E_STORAGE_DOWN) /* nobody was asked */
+        return true;
+    return ++o->check_refusals < TRIES_MAX;
 }
 
 void

@@ -155,6 +155,7 @@ struct ox__outbox {
     uint32_t migrate_failures; /* in a row */
     bool checked, checking;    /* what arrived of the previous run's blocks is known */
     uint32_t check_failures;
+    uint32_t check_refusals; /* of those: answers of storage itself */
     /* A block that is being split, and how many others of its table were sent since: a bound, so that its parts' tokens
      * stay in the tables' deduplication window. */
     uint64_t splitting[OX_TABLE__COUNT]; /* block id + 1; 0 = none */

@@ -320,6 +320,15 @@ __wrap_ox_actor_progress(struct ox_actor *self)
     sim_supervision_progress(self->pid);
 }
 
+void __real_ox_actor_trial(struct ox_actor *self, bool on);
+void __wrap_ox_actor_trial(struct ox_actor *self, bool on);
+void
+__wrap_ox_actor_trial(struct ox_actor *self, bool on)
+{
+    __real_ox_actor_trial(self, on);
+    sim_supervision_trial(self->pid, on);
+}
+
 /* A commit takes the disk a while. */
 ox_err __real_ox_journal_commit(struct ox_journal *j, uint64_t *durable_seq);
 ox_err __wrap_ox_journal_commit(struct ox_journal *j, uint64_t *durable_seq);

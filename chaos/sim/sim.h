@@ -221,6 +221,7 @@ void sim_supervision_step(const struct ox_step *step);
 void sim_supervision_died(const struct ox_obituary *ob);
 void sim_supervision_quarantined(ox_pid pid, const char *child);
 void sim_supervision_progress(ox_pid pid);
+void sim_supervision_trial(ox_pid pid, bool on);
 void sim_supervision_revoked(ox_pid pid);
 
 /* runtime_story.c: actors of its own, without the node. */

@@ -18,6 +18,7 @@ static struct child {
     bool quarantined;
     bool per_progress;  /* counts crashes since the last progress, not those of a window */
     uint32_t fruitless; /* of those */
+    bool on_trial;      /* what crashes now has crashed before, and counts no more */
 } children[CHILDREN_MAX];
 static uint32_t n_children;
 
@@ -63,7 +64,16 @@ sim_supervision_died(const struct ox_obituary *ob)
         memmove(c->crashes_ns, c->crashes_ns + 1, --c->n * sizeof(c->crashes_ns[0]));
     c->crashes_ns[c->n++] = sim_time();
     c->per_progress = strcmp(ob->class_name, "tenant") == 0;
-    c->fruitless++;
+    c->fruitless += !c->on_trial;
+    c->on_trial = false; /* the next incarnation says so anew */
+}
+
+void
+sim_supervision_trial(ox_pid pid, bool on)
+{
+    struct child *c = child_of(pid);
+    if (c != NULL)
+        c->on_trial = on;
 }
 
 void
