@@ -17,12 +17,14 @@
 #include "actors/writer/pack.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/share.h"
 #include "ox/spine.h"
 
 #define PACKS_MAX                                                                                            \
     1 /* a block takes 60 ms to pack and some to sync; the next fills meanwhile. Each holds 50 MB */
 #define RETRY_MS   5
-#define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
+#define ROW_NS     500 /* what a row counts as where tenants take turns */
+#define PARTS_MAX  64  /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX PACKS_MAX
 /* While storage is busy, blocks may grow older before they are finished: by writer.flush once more for each block
  * that it has not confirmed. Rows in few large blocks cost storage half of what they cost in many small ones, and
@@ -46,7 +48,7 @@ struct writer {
     uint32_t packs;                        /* between full and durable */
     struct ox_pack *full_head, *full_tail; /* full, no dirty thread could take them yet */
     struct ox_pack *done_head, *done_tail; /* encoded, the outbox could not take them yet */
-    struct ox_parcel *head, *tail;         /* wait for room */
+    struct ox_share waiting;               /* parcels, by tenant */
     uint64_t flush_timer;
     uint64_t retry_timer;
 };
@@ -55,11 +57,10 @@ static void
 release_state(void *arg)
 {
     struct writer *w = arg;
-    while (w->head != NULL) {
-        struct ox_parcel *p = w->head;
-        w->head = p->next;
+    uint32_t tenant;
+    for (struct ox_parcel *p; (p = ox_share_pop(&w->waiting, &tenant, NULL)) != NULL;)
         ox_parcel_free(p);
-    }
+    ox_share_fini(&w->waiting);
     while (w->full_head != NULL) {
         struct ox_pack *p = w->full_head;
         w->full_head = p->next;
@@ -86,6 +87,9 @@ writer_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->node = a->node;
     w->signal = a->signal;
     w->partitions_max = (uint32_t)w->node->config->writer_partitions_max;
+    if (ox_share_init(&w->waiting, offsetof(struct ox_parcel, next)) != OX_OK)
+        return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the writer of %s",
+                           ox_signal_name(w->signal));
     w->open = calloc(w->partitions_max, sizeof(*w->open));
     if (w->signal == OX_SIGNAL_METRICS)
         w->series = ox_series_cache_new((size_t)w->node->config->writer_series_cache);
@@ -297,16 +301,16 @@ add_parcel(struct ox_actor *self, struct writer *w, struct ox_parcel *parcel)
     ox_parcel_free(parcel); /* gives the permit back: the rows are copied */
 }
 
-/* Takes waiting parcels while there is room for another block. */
+/* Takes waiting parcels while there is room for another block, tenants by turns: who floods waits for his own. */
 static void
 work(struct ox_actor *self, struct writer *w)
 {
-    while (w->head != NULL && w->packs < PACKS_MAX) {
-        struct ox_parcel *parcel = w->head;
-        w->head = parcel->next;
-        if (w->head == NULL)
-            w->tail = NULL;
+    while (w->waiting.n > 0 && w->packs < PACKS_MAX) {
+        uint32_t tenant;
+        struct ox_parcel *parcel = ox_share_pop(&w->waiting, &tenant, NULL);
+        uint64_t cost_ns = (uint64_t)ox_encode_rows(parcel->batch) * ROW_NS;
         add_parcel(self, w, parcel);
+        ox_share_charge(&w->waiting, tenant, cost_ns);
     }
     arm_flush(self, w);
 }
@@ -316,13 +320,8 @@ on_rows(struct ox_actor *self, struct writer *w, struct ox_msg *msg)
 {
     struct ox_parcel *parcel = msg->data;
     msg->data = NULL;
-    parcel->next = NULL;
     ox_reductions(self, ox_encode_rows(parcel->batch));
-    if (w->tail != NULL)
-        w->tail->next = parcel;
-    else
-        w->head = parcel;
-    w->tail = parcel;
+    ox_share_push(&w->waiting, ox_tenant_index(&parcel->batch->tenant), parcel, 0);
     work(self, w);
 }
 

@@ -64,7 +64,7 @@ spine_read_ready(pid_t not_this)
 void
 spine_start(const char *const *more)
 {
-    const char *argv[40] = {OX_OBSERVEX,
+    const char *argv[64] = {OX_OBSERVEX,
                             "serve",
                             "--data",
                             spine_dir,
