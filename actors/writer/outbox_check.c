@@ -4,7 +4,7 @@
  *
  * Owns:    the list while the job runs.
  * Threads: the job on a dirty thread; its result on the outbox actor's turn.
- * Bounds:  IDS_PER_QUERY ids in a query; TRIES_MAX tries of storage that answers, but not this.
+ * Bounds:  IDS_PER_QUERY ids in a query; OX__OUTBOX_ASK_MAX tries of storage that answers, but not this.
  * Fails:   storage that does not answer is asked again for ever, since it takes no blocks either; one that refuses the
  *          question, or has no time or memory for it, leaves the blocks unchecked.
  * Flow:    outbox_send.c, once the schema is there -> here -> nothing is sent before.
@@ -25,7 +25,6 @@
 
 #define IDS_PER_QUERY    500
 #define QUERY_TIMEOUT_MS 60000
-#define TRIES_MAX        5
 
 static void
 take_counts(struct ox_str answer, const uint64_t *ids, size_t n, uint64_t *rows)
@@ -205,7 +204,7 @@ again(struct ox__outbox *o, ox_err err)
     o->check_failures++;
     if (err == OX_E_STORAGE_OPEN || err == OX_E_STORAGE_DOWN) /* nobody was asked */
         return true;
-    return ++o->check_refusals < TRIES_MAX;
+    return ++o->check_refusals < OX__OUTBOX_ASK_MAX;
 }
 
 void

@@ -23,6 +23,9 @@ void ox__outbox_token(uint64_t nonce, uint64_t block_id, enum ox_table table,
                       char out[OX_OUTBOX_TOKEN_BYTES]);
 
 /* One durable block that storage has not confirmed. */
+/* Tries of storage that answers, but not what it is asked for: which blocks it has. */
+#define OX__OUTBOX_ASK_MAX 5
+
 struct ox_outbound {
     uint64_t block_id;
     uint64_t outbox_seq;
@@ -32,10 +35,11 @@ struct ox_outbound {
     uint32_t tries;      /* refusals */
     uint32_t unreadable; /* reads that gave damaged bytes */
     bool zstd;
-    bool held;        /* bytes are kept in memory, and counted; else they are read for each try */
-    bool recovered;   /* from the previous run: may be in storage already, as a whole or split */
-    uint64_t arrived; /* recovered: rows of it that storage held at the start */
-    bool marked;      /* recovered: a previous run had begun to split it */
+    bool held;          /* bytes are kept in memory, and counted; else they are read for each try */
+    bool recovered;     /* from the previous run: may be in storage already, as a whole or split */
+    uint64_t arrived;   /* recovered: rows of it that storage held at the start */
+    bool marked;        /* recovered: a previous run had begun to split it */
+    uint32_t uncounted; /* recovered: questions that storage answered, but not with a number */
     struct ox_buf bytes;
     char token[OX_OUTBOX_TOKEN_BYTES]; /* known with the bytes */
     struct ox_outbox_split *split;     /* refused for its content and being taken apart; else NULL */

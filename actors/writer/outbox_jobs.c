@@ -295,8 +295,13 @@ count_again(struct ox_outbox_send *send)
     ox_err err =
         ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &send->diag);
     if (err != OX_OK) {
-        if (ox_err_info(err)->retryable)
+        bool asked = err != OX_E_STORAGE_OPEN && err != OX_E_STORAGE_DOWN;
+        if (ox_err_info(err)->retryable && (!asked || ++send->block->uncounted < OX__OUTBOX_ASK_MAX))
             send->err = err; /* sent again under its token, and counted then */
+        else
+            OX_LOG_WARN("outbox", "storage does not say whether a block is there; its token must do",
+                        OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
+                        OX_F_ERR(err));
         return;
     }
     if (rows == 0 && want > 0 && block->split == NULL)

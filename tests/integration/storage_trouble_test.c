@@ -281,6 +281,7 @@ Test(trouble, blocks_are_sent_when_storage_cannot_say_what_it_has)
     fake_forgetful(true);
     spine_kill_node();
     fake_set(FAKE_OK);
+    eventually(spine_metric("\nobservex_outbox_blocks ") == 0); /* the last question was given up */
     spine_check_all();
     cr_assert_geq(fake_counts().asked, 5);
     cr_assert_eq(spine_stop(), 0);
