@@ -31,6 +31,7 @@ Test(storage, codes_mean_what_the_writer_does_next)
         {516, OX_E_UNAUTHENTICATED},
         {164, OX_E_FORBIDDEN},
         {242, OX_E_STORAGE_DOWN},
+        {204, OX_E_STORAGE_DOWN},
         {99999, OX_E_STORAGE_REFUSED},
     };
     for (size_t i = 0; i < OX_COUNT(cases); i++)
