@@ -35,11 +35,12 @@ struct ox_outbound {
     uint32_t tries;      /* refusals */
     uint32_t unreadable; /* reads that gave damaged bytes */
     bool zstd;
-    bool held;          /* bytes are kept in memory, and counted; else they are read for each try */
+    bool held;     /* bytes are kept in memory, and counted; else they are read for each try */
+    bool in_doubt; /* an insert of it failed in this run: it may have happened, or have left its token only */
     bool recovered;     /* from the previous run: may be in storage already, as a whole or split */
     uint64_t arrived;   /* recovered: rows of it that storage held at the start */
     bool marked;        /* recovered: a previous run had begun to split it */
-    uint32_t uncounted; /* recovered: questions that storage answered, but not with a number */
+    uint32_t uncounted; /* questions that storage answered, but not with a number */
     struct ox_buf bytes;
     char token[OX_OUTBOX_TOKEN_BYTES]; /* known with the bytes */
     struct ox_outbox_split *split;     /* refused for its content and being taken apart; else NULL */

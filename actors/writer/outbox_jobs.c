@@ -284,7 +284,7 @@ insert_again(struct ox_outbox_send *send, uint64_t *rows)
             ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, rows, &send->diag);
 }
 
-/* What an earlier run may have sent is there once now, or somebody must hear of it. */
+/* What may have been sent before is there once now, or somebody must hear of it. */
 static void
 count_again(struct ox_outbox_send *send)
 {
@@ -349,7 +349,7 @@ ox__outbox_send_job(void *arg)
         send->err = ox__outbox_split_resume(send, &block->split);
     if (send->err == OX_OK)
         insert(send);
-    if (send->err == OX_OK && block->recovered)
+    if (send->err == OX_OK && (block->recovered || block->in_doubt))
         count_again(send);
     send->seconds = (double)(ox_clock_monotonic_ns(send->node->clock) - start_ns) / 1e9;
 }

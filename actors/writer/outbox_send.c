@@ -314,6 +314,7 @@ on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_sen
                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("rows", block->rows),
                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
     block->tries += send->err == OX_E_STORAGE_REFUSED;
+    block->in_doubt |= !send->unread;
     block->unreadable += send->unread;
     storage_failed(o, block->table);
 }

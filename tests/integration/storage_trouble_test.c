@@ -287,6 +287,20 @@ Test(trouble, blocks_are_sent_when_storage_cannot_say_what_it_has)
     cr_assert_eq(spine_stop(), 0);
 }
 
+/* The same without a restart: the engine was killed, the node was not. */
+Test(trouble, a_token_without_its_rows_costs_nothing_while_the_node_lives)
+{
+    spine_start(NULL);
+    fake_set(FAKE_TOKEN_ONLY);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(spine_send_next(0), 200);
+    eventually(fake_counts().blocks > 0);
+    fake_set(FAKE_OK);
+    spine_check_all();
+    cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is not there once");
+    cr_assert_eq(spine_stop(), 0);
+}
+
 /* ---- answers behind the time-out ---- */
 
 Test(trouble, storage_that_is_later_than_the_time_out)
