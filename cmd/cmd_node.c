@@ -138,6 +138,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     m->outbox = m->recovered.outbox;
     if (err != OX_OK)
         return err;
+    node->machine_restarted = node_machine_restarted(node->disk, cfg->data);
     node_suspects_settle(cfg, &m->suspects, ox_journal_first_seq(m->wal));
     atomic_store_explicit(&node->next_block_id, ox_journal_next_seq(m->outbox), memory_order_relaxed);
     return ox_random_os(&node->boot_nonce, sizeof(node->boot_nonce));

@@ -69,6 +69,9 @@ void node_read_only_load(struct node_main *m);
 void node_read_only_answer(struct node_main *m, const struct ox_query_request *req,
                            struct ox_query_response *res);
 
+/* node_boot.c: whether the machine has restarted since the last node ran on `data` (or nobody can tell); notes this boot. */
+bool node_machine_restarted(struct ox_disk *disk, const char *data);
+
 /* Whom the ends of earlier nodes are charged to, the last one's crash record included. DIR/crash exists. */
 void node_suspects_load(struct node_main *m, struct ox_suspects *out);
 /* Charges a crash while it happens. */

@@ -194,9 +194,9 @@ index_of(const struct ox_quarantine *q, const char *tenant)
 static ox_err
 replace(struct ox_quarantine *q, size_t at, struct ox_quarantined *fresh)
 {
-    struct ox_quarantined *old = at < q->n ? q->list[at] : NULL;
     if (at == OX_QUARANTINE_MAX)
         return OX_E_OVERLOAD;
+    struct ox_quarantined *old = at < q->n ? q->list[at] : NULL;
     q->list[at] = fresh;
     q->n += old == NULL;
     ox_err err = save(q);

@@ -231,7 +231,12 @@ ox__on_outbox_checked(struct ox_actor *self, struct ox__outbox *o, struct ox_msg
         judge(&check->items[i]);
     }
     if (check->n > 0 && check->err == OX_OK)
-        OX_LOG_INFO("outbox", "blocks of the previous run are sent again", OX_F_U64("blocks", check->n),
-                    OX_F_U64("found_in_storage", arrived));
+        OX_LOG_INFO(
+            "outbox",
+            o->node->machine_restarted
+                ? "blocks of the previous run are sent again, but for those that storage has: the machine "
+                  "has restarted, and views may lack their rows"
+                : "blocks of the previous run are sent again",
+            OX_F_U64("blocks", check->n), OX_F_U64("found_in_storage", arrived));
     ox__outbox_pump(self, o);
 }

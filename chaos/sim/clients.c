@@ -98,8 +98,8 @@ make_body(struct sim_clients *c, struct request *r)
     static const char *const before[OX_SIGNAL__COUNT] = {
         [OX_SIGNAL_TRACES] = "{\"resourceSpans\":[{%s,\"scopeSpans\":[{\"spans\":[",
         [OX_SIGNAL_LOGS] = "{\"resourceLogs\":[{%s,\"scopeLogs\":[{\"logRecords\":[",
-        [OX_SIGNAL_METRICS] = "{\"resourceMetrics\":[{%s,\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\","
-                              "\"gauge\":{\"dataPoints\":[",
+        [OX_SIGNAL_METRICS] = ("{\"resourceMetrics\":[{%s,\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\","
+                               "\"gauge\":{\"dataPoints\":["),
     };
     static const char *const behind[OX_SIGNAL__COUNT] = {
         [OX_SIGNAL_TRACES] = "]}]}]}", [OX_SIGNAL_LOGS] = "]}]}]}", [OX_SIGNAL_METRICS] = "]}}]}]}]}"};

@@ -67,6 +67,9 @@ struct ox_node {
      * when an operator has removed the outbox. */
     _Atomic uint64_t next_block_id;
     uint64_t boot_nonce;
+    /* Since the last run; or nobody can tell. Storage syncs its rows and not its memory of tokens, so a block that it has
+     * is not sent again. Filled before the actors start. */
+    bool machine_restarted;
     /* Why new work is refused although there may be room in the journals: bits of ox/read_only.h. Relaxed, as above. */
     _Atomic uint32_t read_only;
     _Atomic bool disk_low;         /* SPACE of them: for those who would write more by themselves */
