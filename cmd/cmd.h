@@ -50,6 +50,16 @@ OX_MUST_USE ox_err ox_flags_take_all(int *argc, char **argv, const struct ox_fla
  */
 OX_MUST_USE ox_err ox_cmd_load(int argc, char **argv, struct ox_config *config);
 
+/*
+ * The same, and what it was loaded from, so that it can be loaded again: `kept` lends the environment and argv, whose
+ * flag --config is taken out. Both must live as long as `kept` is used.
+ */
+OX_MUST_USE ox_err ox_cmd_load_kept(int argc, char **argv, struct ox_config *config,
+                                    struct ox_config_sources *kept);
+
+/* postgresql://user:PASSWORD@host must not end up in a terminal's history: its password becomes stars. */
+void ox_cmd_hide_password(struct ox_buf *value);
+
 /* Makes log.level of the configuration this process's level. */
 void ox_cmd_set_log_level(const struct ox_config *config);
 

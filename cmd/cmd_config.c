@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd/cmd_config.c - `observex config check|list|show`.
+ * cmd/cmd_config.c - `observex config check|list|show|reload`.
  *
  * Owns:    nothing.
  * Threads: the main thread.
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cmd/api_client.h"
 #include "cmd/cmd.h"
 
 /* "OBSERVE_X_WAL_ACK" or "--wal-ack" as a string of its own; NULL without memory. */
@@ -34,11 +35,11 @@ row_json(const struct ox_config_key *row)
     bool choice = row->type == OX_CONFIG_enum;
     char *env = name_of(row, true);
     char *flag = name_of(row, false);
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s}", "key", row->key, "type",
-                  ox_config_type_name(row->type), "env", env != NULL ? env : "", "flag",
-                  flag != NULL ? flag : "", "default", row->def, "min", row->min[0] ? row->min : NULL, "max",
-                  row->max[0] ? row->max : NULL, choice ? "choices" : "unit", row->unit, "text", row->text);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s, s:s}", "key", row->key, "type",
+                          ox_config_type_name(row->type), "env", env != NULL ? env : "", "flag",
+                          flag != NULL ? flag : "", "default", row->def, "min", row->min[0] ? row->min : NULL,
+                          "max", row->max[0] ? row->max : NULL, choice ? "choices" : "unit", row->unit,
+                          "effect", ox_config_effect_name(row->effect), "text", row->text);
     free(env);
     free(flag);
     return o;
@@ -69,8 +70,8 @@ list_row(const struct ox_config_key *row)
         printf(", %s to %s%s", row->min, row->max, row->type == OX_CONFIG_string ? " characters" : "");
     else if (row->min[0])
         printf(", %s or more%s", row->min, row->type == OX_CONFIG_string ? " characters" : "");
-    printf(" [%s]\n    %s  %s\n\n", ox_config_type_name(row->type), env != NULL ? env : "",
-           flag != NULL ? flag : "");
+    printf(" [%s]; takes effect: %s\n    %s  %s\n\n", ox_config_type_name(row->type),
+           ox_config_effect_name(row->effect), env != NULL ? env : "", flag != NULL ? flag : "");
     free(env);
     free(flag);
 }
@@ -108,23 +109,6 @@ check(int argc, char **argv)
     return err == OX_OK ? OX_EXIT_OK : OX_EXIT_USAGE;
 }
 
-/* postgresql://user:PASSWORD@host must not end up in a terminal's history. */
-static void
-hide_password(struct ox_buf *value)
-{
-    char *colon, *at;
-    ox_buf_append(value, "", 1);
-    value->len--;
-    char *text = (char *)value->data;
-    if (value->failed || (text = strstr(text, "://")) == NULL)
-        return;
-    colon = strchr(text + 3, ':');
-    at = strrchr(text, '@');
-    if (colon == NULL || at == NULL || colon > at)
-        return;
-    memset(colon + 1, '*', (size_t)(at - colon - 1));
-}
-
 static void
 print_effective(const struct ox_config *config, const uint8_t *origins)
 {
@@ -133,16 +117,48 @@ print_effective(const struct ox_config *config, const uint8_t *origins)
         struct ox_buf value;
         ox_buf_init(&value);
         ox_config_key_print(&ox_config_rows.keys[i], config, &value);
-        hide_password(&value);
+        ox_cmd_hide_password(&value);
         printf("%-32s %-24.*s %s\n", ox_config_rows.keys[i].key, (int)value.len,
                value.data != NULL ? (const char *)value.data : "", names[origins[i]]);
         ox_buf_fini(&value);
     }
 }
 
+/* What is in force where `observex serve` runs on DIR, as the heart wrote it down. */
+static int
+show_running(const char *data)
+{
+    char path[OX_CONFIG_STRING_MAX + 16];
+    const char *key;
+    json_t *row;
+    snprintf(path, sizeof(path), "%s/config.json", data);
+    json_t *file = json_load_file(path, 0, NULL);
+    if (file == NULL)
+        return ox_complain(
+            "nothing runs on %s, or not for you (%s cannot be read); without --data this shows what "
+            "`observex serve` would use",
+            data, path);
+    json_object_foreach(json_object_get(file, "values"), key, row)
+    {
+        struct ox_buf value;
+        ox_buf_init(&value);
+        const char *text = json_string_value(json_object_get(row, "value"));
+        const char *from = json_string_value(json_object_get(row, "from"));
+        ox_buf_append_cstr(&value, text != NULL ? text : "");
+        ox_cmd_hide_password(&value);
+        printf("%-32s %-24.*s %s\n", key, (int)value.len, (const char *)value.data, from != NULL ? from : "");
+        ox_buf_fini(&value);
+    }
+    json_decref(file);
+    return OX_EXIT_OK;
+}
+
 static int
 show(int argc, char **argv)
 {
+    /* `--data DIR` alone asks a running ObserveX; beside other flags it is one of the configuration's. */
+    if (argc == 3 && strcmp(argv[1], "--data") == 0)
+        return show_running(argv[2]);
     extern char **environ;
     const char *file = NULL;
     const struct ox_flag flags[] = {{"config", &file, NULL}};
@@ -164,6 +180,64 @@ show(int argc, char **argv)
     return err == OX_OK ? OX_EXIT_OK : OX_EXIT_USAGE;
 }
 
+static void
+print_reload(const char *text)
+{
+    size_t i;
+    json_t *o = json_loads(text, 0, NULL), *row;
+    const char *outcome = json_string_value(json_object_get(o, "outcome"));
+    printf("%s; version %lld of the configuration is in force\n", outcome != NULL ? outcome : "?",
+           (long long)json_integer_value(json_object_get(o, "version")));
+    json_array_foreach(json_object_get(o, "changed"), i, row)
+    {
+        const char *effect = json_string_value(json_object_get(row, "effect"));
+        const char *when = "in force now";
+        if (effect != NULL && strcmp(effect, "restart") == 0)
+            when = "takes effect when ObserveX is started again";
+        else if (effect != NULL && strcmp(effect, "engine") == 0)
+            when = "in force now; the engine restarts for it";
+        printf("  %s: %s -> %s  (%s)\n", json_string_value(json_object_get(row, "key")),
+               json_string_value(json_object_get(row, "before")),
+               json_string_value(json_object_get(row, "after")), when);
+    }
+    json_array_foreach(json_object_get(o, "late"), i, row)
+        printf("  %s is busy and takes it later\n", json_string_value(row));
+    json_decref(o);
+}
+
+/* 0 when the file was read and is in force, 64 when it has mistakes. */
+static int
+reload(int argc, char **argv)
+{
+    const char *data = NULL, *api = NULL, *key = NULL;
+    const struct ox_flag flags[] = {{"data", &data, NULL}, {"api", &api, NULL}, {"key", &key, NULL}};
+    char base[512];
+    long status = 0;
+    struct ox_buf body;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 0) != OX_OK)
+        return OX_EXIT_USAGE;
+    if (ox_api_find(api, data, base, sizeof(base), &diag) != OX_OK)
+        return ox_complain("%s", diag.text);
+    ox_buf_init(&body);
+    ox_err err = ox_api_post(base, "/api/v1/config/reload", key, "", &status, &body, &diag);
+    ox_buf_append(&body, "", 1);
+    int code = err == OX_OK && status == 200 ? OX_EXIT_OK : status == 400 ? OX_EXIT_USAGE : OX_EXIT_FAILED;
+    json_t *o = err == OX_OK && !body.failed ? json_loads((const char *)body.data, 0, NULL) : NULL;
+    const char *message = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
+    if (code == OX_EXIT_OK)
+        print_reload((const char *)body.data);
+    else if (err != OX_OK)
+        ox_complain("%s", diag.text);
+    else
+        ox_complain("not reloaded, nothing has changed:\n%s",
+                    message != NULL ? message : "(no sentence came back)");
+    json_decref(o);
+    ox_buf_fini(&body);
+    return code;
+}
+
 int
 ox_cmd_config(int argc, char **argv)
 {
@@ -173,5 +247,7 @@ ox_cmd_config(int argc, char **argv)
         return list(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "show") == 0)
         return show(argc - 1, argv + 1);
-    return ox_complain_usage("config", "config needs one of: check, list, show");
+    if (argc > 1 && strcmp(argv[1], "reload") == 0)
+        return reload(argc - 1, argv + 1);
+    return ox_complain_usage("config", "config needs one of: check, list, show, reload");
 }

@@ -66,14 +66,33 @@ open_storage(struct node_main *m, struct ox_diag *diag)
     return ox_storage_open(&so, &m->node.storage, diag);
 }
 
+void
+node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out)
+{
+    *out = (struct ox_tenants_limits){
+        .tenants_max = (uint32_t)cfg->tenant_max,
+        .node_records_max = (uint64_t)cfg->gateway_records_max,
+        .tenant_records_max =
+            (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
+        .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
+    };
+}
+
+void
+node_dead_letter_config(const struct ox_config *cfg, struct ox_dead_letter_config *out)
+{
+    *out = (struct ox_dead_letter_config){.file_bytes_max = cfg->dlq_file_bytes,
+                                          .total_bytes_max = cfg->dlq_total_bytes,
+                                          .keep_ns = (uint64_t)cfg->dlq_keep_ms * 1000000};
+}
+
 static ox_err
 open_dead_letters(struct node_main *m, struct ox_diag *diag)
 {
     char dir[OX_DISK_PATH_MAX];
     const struct ox_config *cfg = &m->config;
-    struct ox_dead_letter_config dc = {.file_bytes_max = cfg->dlq_file_bytes,
-                                       .total_bytes_max = cfg->dlq_total_bytes,
-                                       .keep_ns = (uint64_t)cfg->dlq_keep_ms * 1000000};
+    struct ox_dead_letter_config dc;
+    node_dead_letter_config(cfg, &dc);
     snprintf(dir, sizeof(dir), "%s/dlq", cfg->data);
     snprintf(m->refused_dir, sizeof(m->refused_dir), "%s/dlq/blocks", cfg->data);
     return ox_dead_letter_open(m->node.disk, dir, &dc, &m->node.dead_letters, diag);
@@ -95,15 +114,10 @@ open_node(struct node_main *m, struct ox_diag *diag)
     node->disk = ox_disk_real();
     node->bodies.limit_bytes = cfg->gateway_memory_bytes;
     node_read_only_load(m);
-    struct ox_tenants_limits tl = {
-        .tenants_max = (uint32_t)cfg->tenant_max,
-        .node_records_max = (uint64_t)cfg->gateway_records_max,
-        .tenant_records_max =
-            (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
-        .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
-        .bodies = &node->bodies,
-        .clock = node->clock,
-    };
+    struct ox_tenants_limits tl;
+    node_tenants_limits(cfg, &tl);
+    tl.bodies = &node->bodies;
+    tl.clock = node->clock;
     node->tenants = ox_tenants_new(&tl);
     if (node->tenants == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the directory of tenants");
@@ -350,6 +364,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
         err = node_api_start(m, diag);
     if (err == OX_OK)
         err = node_debug_start(m, diag);
+    if (err == OX_OK)
+        err = node_reload_start(m, diag);
     return err;
 }
 

@@ -43,17 +43,20 @@ check_machine(const struct ox_config *config)
 int
 ox_cmd_serve(int argc, char **argv)
 {
-    static struct ox_config config; /* large, and needed until the end */
+    static struct ox_config config;   /* large, and needed until the end */
+    struct ox_config_sources sources; /* read again at each reload */
     struct ox_diag diag;
     ox_diag_clear(&diag);
-    if (ox_cmd_load(argc, argv, &config) != OX_OK)
+    if (ox_cmd_load_kept(argc, argv, &config, &sources) != OX_OK)
         return OX_EXIT_USAGE;
     ox_cmd_set_log_level(&config);
     int code = check_machine(&config);
     if (code != OX_EXIT_OK)
         return code;
-    const struct ox_heart_options options = {
-        .config = &config, .exe = "/proc/self/exe", .banner = config.mode == OX_MODE_DEVELOPMENT};
+    const struct ox_heart_options options = {.config = &config,
+                                             .sources = &sources,
+                                             .exe = "/proc/self/exe",
+                                             .banner = config.mode == OX_MODE_DEVELOPMENT};
     code = ox_heart_run(&options, &diag);
     if (code != OX_EXIT_OK && diag.text[0] != '\0')
         ox_complain("%s", diag.text);

@@ -150,6 +150,13 @@ ox_flags_take_all(int *argc, char **argv, const struct ox_flag *flags, size_t co
 ox_err
 ox_cmd_load(int argc, char **argv, struct ox_config *config)
 {
+    struct ox_config_sources sources;
+    return ox_cmd_load_kept(argc, argv, config, &sources);
+}
+
+ox_err
+ox_cmd_load_kept(int argc, char **argv, struct ox_config *config, struct ox_config_sources *kept)
+{
     extern char **environ;
     const char *file = NULL;
     const struct ox_flag flags[] = {{"config", &file, NULL}};
@@ -158,13 +165,31 @@ ox_cmd_load(int argc, char **argv, struct ox_config *config)
     if (err != OX_OK)
         return err;
     ox_config_report_init(&report);
-    struct ox_config_sources sources = {.file = file, .env = environ, .argv = argv + 1, .argc = argc - 1};
-    err = ox_config_load(config, &sources, NULL, &report);
+    *kept = (struct ox_config_sources){.file = file, .env = environ, .argv = argv + 1, .argc = argc - 1};
+    err = ox_config_load(config, kept, NULL, &report);
     if (err != OX_OK)
         fprintf(stderr, "observex: the configuration cannot be used:\n%.*s", (int)report.text.len,
                 report.text.data != NULL ? (const char *)report.text.data : "");
     ox_config_report_fini(&report);
     return err;
+}
+
+void
+ox_cmd_hide_password(struct ox_buf *value)
+{
+    char *colon, *at;
+    ox_buf_append(value, "", 1);
+    if (value->failed)
+        return;
+    value->len--;
+    char *text = strstr((char *)value->data, "://");
+    if (text == NULL)
+        return;
+    colon = strchr(text + 3, ':');
+    at = strrchr(text, '@');
+    if (colon == NULL || at == NULL || colon > at)
+        return;
+    memset(colon + 1, '*', (size_t)(at - colon - 1));
 }
 
 void

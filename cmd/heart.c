@@ -3,7 +3,8 @@
  * cmd/heart.c - the heart's life: prepare, start both children, watch, stop in order.
  *
  * Order of a stop: the node first, so that it finishes what it accepted while the engine still stores; then
- * the engine. A second SIGTERM or SIGINT ends both at once; what was acknowledged is in the journals.
+ * the engine. A second SIGTERM or SIGINT hastens it: the node leaves what is not stored yet in its journals, and the
+ * engine has a moment instead of heart.engine_stop. A third one kills. Nothing acknowledged is lost by either.
  *
  * Owns:    the loop and the signals.
  * Threads: the main thread.
@@ -24,29 +25,49 @@
 #include "cmd/heart_internal.h"
 #include "ox/log.h"
 
+/* After the second signal: flushing and closing the journals, and ending between two statements. */
+#define HURRY_NODE_MS   3000
+#define HURRY_ENGINE_MS 1000
+
 #define FAMILY_PREFIX "OBSERVE_X_"
 #define TEST_PREFIX   "OBSERVE_X_TEST_"
 
-/* The environment of the children: ours, with the resolved configuration in place of what was set. */
-static ox_err
-build_env(struct ox__heart *h)
+static void
+fill_env(char **env, const struct ox_buf *text)
 {
     extern char **environ;
-    size_t n = 0, limit = ox_config_rows.count + 1;
-    for (char **e = environ; *e != NULL; e++)
-        limit++;
-    ox_buf_init(&h->env_text);
-    ox_config_export(h->config, &h->env_text);
-    h->child_env = calloc(limit, sizeof(*h->child_env));
-    if (h->child_env == NULL || h->env_text.failed)
-        return OX_E_NOMEM;
+    size_t n = 0;
     for (char **e = environ; *e != NULL; e++) {
         bool ours = strncmp(*e, FAMILY_PREFIX, sizeof(FAMILY_PREFIX) - 1) == 0;
         if (!ours || strncmp(*e, TEST_PREFIX, sizeof(TEST_PREFIX) - 1) == 0)
-            h->child_env[n++] = *e;
+            env[n++] = *e;
     }
-    for (size_t at = 0; at < h->env_text.len; at += strlen(h->child_env[n - 1]) + 1)
-        h->child_env[n++] = (char *)h->env_text.data + at;
+    for (size_t at = 0; at < text->len; at += strlen(env[n - 1]) + 1)
+        env[n++] = (char *)text->data + at;
+}
+
+/* Ours, with the resolved configuration in place of what was set. */
+ox_err
+ox__heart_env(struct ox__heart *h)
+{
+    extern char **environ;
+    struct ox_buf text;
+    size_t limit = ox_config_rows.count + 1;
+    for (char **e = environ; *e != NULL; e++)
+        limit++;
+    ox_buf_init(&text);
+    ox_config_export(h->config, &text);
+    char **env = calloc(limit, sizeof(*env));
+    if (env == NULL || text.failed) {
+        free(env);
+        ox_buf_fini(&text);
+        return OX_E_NOMEM;
+    }
+    fill_env(env, &text);
+    free(h->child_env);
+    ox_buf_fini(&h->env_text);
+    h->child_env = env;
+    h->env_text = text;
     return OX_OK;
 }
 
@@ -73,8 +94,10 @@ prepare(struct ox__heart *h)
         err = ox__listeners_open(h, h->diag);
     if (err == OX_OK)
         err = ox__secret_create(c->data, h->diag);
-    if (err == OX_OK && build_env(h) != OX_OK)
+    if (err == OX_OK && ox__heart_env(h) != OX_OK)
         err = ox_diag_set(h->diag, OX_E_NOMEM, NULL, -1, "out of memory");
+    if (err == OX_OK)
+        ox__config_write(h);
     raise_fd_limit();
     return err;
 }
@@ -84,7 +107,7 @@ tell_node_of_engine(struct ox__heart *h)
 {
     pid_t pid = h->engine.state == OX__CHILD_READY ? h->engine.pid : 0;
     if (h->node.state == OX__CHILD_READY || h->node.state == OX__CHILD_STARTING)
-        ox__child_send(&h->node, (struct ox_heart_line){OX_HEART_ENGINE, pid});
+        ox__child_send(&h->node, (struct ox_heart_line){.event = OX_HEART_ENGINE, .pid = pid});
 }
 
 /* Both are up: say so, again after each restart. */
@@ -95,6 +118,7 @@ announce(struct ox__heart *h)
     if (h->stopping || h->node.state != OX__CHILD_READY || !engine_up)
         return;
     ox__ready_write(h);
+    ox__heart_notify("READY=1\nSTATUS=takes traffic");
     OX_LOG_INFO("heart", "ready", OX_F_I64("node_pid", h->node.pid), OX_F_I64("engine_pid", h->engine.pid),
                 OX_F_STR("otlp_grpc", h->listeners[OX__LISTEN_OTLP_GRPC].actual),
                 OX_F_STR("otlp_http", h->listeners[OX__LISTEN_OTLP_HTTP].actual),
@@ -126,15 +150,24 @@ end_loop(struct ox__heart *h)
     uv_close((uv_handle_t *)&h->engine.timer, NULL);
 }
 
+static int64_t
+engine_stop_ms(const struct ox__heart *h)
+{
+    int64_t ms = h->config->heart_engine_stop_ms;
+    return h->hurry && ms > HURRY_ENGINE_MS ? HURRY_ENGINE_MS : ms;
+}
+
 /* The next step of a stop in order: node, engine, loop. Called again when a child has ended. */
 static void
 advance_stop(struct ox__heart *h)
 {
+    if (!h->stopping)
+        ox__heart_notify("STOPPING=1");
     h->stopping = true;
     if (h->node.state != OX__CHILD_OFF)
         ox__child_stop(&h->node, h->config->heart_drain_ms);
     else if (h->engine.state != OX__CHILD_OFF)
-        ox__child_stop(&h->engine, h->config->heart_engine_stop_ms);
+        ox__child_stop(&h->engine, engine_stop_ms(h));
     else if (!h->ended)
         end_loop(h);
 }
@@ -165,7 +198,7 @@ ox__heart_child_off(struct ox__heart *h, struct ox__child *child, bool failed)
 static void
 kill_at_once(struct ox__heart *h)
 {
-    OX_LOG_WARN("heart", "asked to stop twice: killing what still runs");
+    OX_LOG_WARN("heart", "asked to stop three times: killing what still runs");
     h->exit_code = OX_EXIT_FAILED;
     struct ox__child *const children[] = {&h->node, &h->engine};
     for (size_t i = 0; i < OX_COUNT(children); i++) {
@@ -182,12 +215,15 @@ on_signal(uv_signal_t *handle, int signum)
         ox__child_reap(&h->node);
         ox__child_reap(&h->engine);
     } else if (signum == SIGHUP) {
-        if (h->node.pid > 0)
-            kill(h->node.pid, SIGHUP);
-        if (h->engine.pid > 0)
-            kill(h->engine.pid, SIGHUP);
-    } else if (h->stopping) {
+        if (!h->stopping)
+            ox__heart_reload(h, 0);
+    } else if (h->hurry) {
         kill_at_once(h);
+    } else if (h->stopping) {
+        OX_LOG_WARN("heart", "asked to stop twice: what is not stored yet stays in the journals");
+        h->hurry = true;
+        ox__child_hurry(&h->node, HURRY_NODE_MS);
+        ox__child_hurry(&h->engine, HURRY_ENGINE_MS);
     } else {
         OX_LOG_INFO("heart", "stopping", OX_F_I64("signal", signum));
         advance_stop(h);
@@ -228,9 +264,23 @@ clear_traces(struct ox__heart *h)
 {
     char path[OX_CONFIG_STRING_MAX + 16];
     ox__ready_remove(h);
+    ox__config_remove(h);
     (void)unlink(h->socket_path);
     snprintf(path, sizeof(path), "%s/secret", h->config->data);
     (void)unlink(path);
+}
+
+/* Where the values of the start came from; without memory all show as defaults. */
+static void
+note_origins(struct ox__heart *h)
+{
+    struct ox_config_report report;
+    struct ox_config *same = calloc(1, sizeof(*same));
+    ox_config_report_init(&report);
+    if (same != NULL)
+        (void)!ox_config_load(same, h->options->sources, h->origins, &report);
+    ox_config_report_fini(&report);
+    free(same);
 }
 
 int
@@ -240,7 +290,17 @@ ox_heart_run(const struct ox_heart_options *options, struct ox_diag *diag)
     if (h == NULL)
         return OX_EXIT_FAILED;
     h->options = options;
-    h->config = options->config;
+    h->now = *options->config;
+    h->config = &h->now;
+    h->config_version = 1;
+    h->origins = calloc(ox_config_rows.count, 1);
+    if (h->origins == NULL) {
+        free(h);
+        return OX_EXIT_FAILED;
+    }
+    if (options->sources != NULL)
+        note_origins(h);
+    ox_buf_init(&h->env_text);
     h->diag = diag;
     h->lock_fd = -1;
     h->exit_code = OX_EXIT_OK;
@@ -255,6 +315,7 @@ ox_heart_run(const struct ox_heart_options *options, struct ox_diag *diag)
     if (h->lock_fd >= 0)
         close(h->lock_fd);
     free(h->child_env);
+    free(h->origins);
     ox_buf_fini(&h->env_text);
     int code = h->exit_code;
     free(h);

@@ -17,11 +17,13 @@
  *   control, one JSON object per line:
  *   child → heart        {"event":"ready"}             node: accepts traffic; engine: answers statements
  *                        {"event":"stopping"}          ends by itself in good order
- *   heart → node         {"event":"engine","pid":N}    the engine is ready (again); pid 0: it is gone
+ *                        {"event":"reload","num":N}    node: read the configuration again; N comes back
+ *   heart → node         {"event":"reload","num":N}    that was done: DIR/config.json says what came of it; N 0: SIGHUP
+ *                        {"event":"engine","pid":N}    the engine is ready (again); pid 0: it is gone
  *                        {"event":"stop"}              finish what was accepted, then exit 0
- *   The engine is stopped by SIGTERM. SIGHUP is passed on to both.
+ *   The engine is stopped by SIGTERM. SIGHUP is the heart's own: see heart_reload.c.
  *
- * Owns:    DIR/lock, DIR/secret, DIR/engine.sock's removal, the ready file, both children.
+ * Owns:    DIR/lock, DIR/secret, DIR/config.json, DIR/engine.sock's removal, the ready file, both children.
  * Threads: the main thread; ox_heart_run returns when everything has ended.
  * Bounds:  heart.* keys; control lines have OX_HEART_LINE_MAX bytes.
  */
@@ -35,9 +37,10 @@
 #define OX_HEART_LINE_MAX 512
 
 struct ox_heart_options {
-    const struct ox_config *config; /* lend; config->data may be relative */
-    const char *exe;                /* the children's program: "/proc/self/exe"; tests put their own */
-    bool banner;                    /* print addresses and first commands to stdout once ready */
+    const struct ox_config *config;          /* lend, copied; config->data may be relative */
+    const struct ox_config_sources *sources; /* lend: what a reload reads; NULL = none is possible */
+    const char *exe; /* the children's program: "/proc/self/exe"; tests put their own */
+    bool banner;     /* print addresses and first commands to stdout once ready */
 };
 
 /* Runs until it is asked to stop or must give up. Returns an exit code: OX_EXIT_OK after a stop in good
@@ -52,10 +55,12 @@ enum ox_heart_event {
     OX_HEART_STOPPING,
     OX_HEART_ENGINE,
     OX_HEART_STOP,
+    OX_HEART_RELOAD,
 };
 struct ox_heart_line {
     enum ox_heart_event event;
-    pid_t pid; /* of ENGINE */
+    pid_t pid;    /* of ENGINE */
+    uint64_t num; /* of RELOAD */
 };
 /* Reads one line, without its newline. */
 struct ox_heart_line ox_heart_line_parse(struct ox_str line);
@@ -72,6 +77,7 @@ struct ox_child_args {
 OX_MUST_USE ox_err ox_child_args_take(int *argc, char **argv, struct ox_child_args *out);
 /* Tells the heart; blocking, a few bytes. false when the heart is gone. fd -1 (started by hand): true. */
 bool ox_child_say(int fd_control, enum ox_heart_event event);
+bool ox_child_say_line(int fd_control, struct ox_heart_line line);
 
 /* Reads DIR/secret (hex, zero-terminated) into out. NOT_FOUND with a sentence when nothing runs there. */
 #define OX_SECRET_HEX 64

@@ -78,6 +78,8 @@ on_line(struct ox__child *child, struct ox_str line)
         child->was_ready = true;
         child->ready_at = uv_now(&child->heart->loop);
         ox__heart_child_ready(child->heart, child);
+    } else if (l.event == OX_HEART_RELOAD && !child->heart->stopping) {
+        ox__heart_reload(child->heart, l.num);
     } else if (l.event == OX_HEART_STOPPING) {
         OX_LOG_INFO("heart", "child stops by itself", OX_F_STR("child", child->name),
                     OX_F_I64("pid", child->pid));
@@ -342,6 +344,15 @@ on_timer(uv_timer_t *timer)
     }
 }
 
+static void
+ask_to_end(struct ox__child *child)
+{
+    if (child == &child->heart->node)
+        ox__child_send(child, (struct ox_heart_line){.event = OX_HEART_STOP});
+    else
+        kill(child->pid, SIGTERM);
+}
+
 void
 ox__child_stop(struct ox__child *child, int64_t timeout_ms)
 {
@@ -355,11 +366,30 @@ ox__child_stop(struct ox__child *child, int64_t timeout_ms)
         return;
     }
     child->state = OX__CHILD_STOPPING;
-    if (child == &child->heart->node)
-        ox__child_send(child, (struct ox_heart_line){OX_HEART_STOP, 0});
-    else
-        kill(child->pid, SIGTERM);
+    ask_to_end(child);
     uv_timer_start(&child->timer, on_timer, (uint64_t)timeout_ms, 0);
+}
+
+void
+ox__child_hurry(struct ox__child *child, int64_t timeout_ms)
+{
+    if (child->state != OX__CHILD_STOPPING)
+        return;
+    ask_to_end(child);
+    uint64_t left = uv_timer_get_due_in(&child->timer);
+    if (left > (uint64_t)timeout_ms)
+        uv_timer_start(&child->timer, on_timer, (uint64_t)timeout_ms, 0);
+}
+
+void
+ox__child_restart(struct ox__child *child, int64_t timeout_ms)
+{
+    if (child->state != OX__CHILD_STARTING && child->state != OX__CHILD_READY)
+        return; /* the next start, if there is one, finds the new environment */
+    OX_LOG_INFO("heart", "child restarts for its configuration", OX_F_STR("child", child->name),
+                OX_F_I64("pid", child->pid));
+    child->again = true;
+    ox__child_stop(child, timeout_ms);
 }
 
 static void
@@ -414,8 +444,15 @@ ox__child_reap(struct ox__child *child)
     control_close(child);
     log_death(child, status);
     if (child->state == OX__CHILD_STOPPING) {
+        bool again = child->again && !child->heart->stopping;
         child->state = OX__CHILD_OFF;
         child->pid = 0;
+        child->again = false;
+        if (again) {
+            ox__heart_child_died(child->heart, child);
+            ox__child_start(child);
+            return true;
+        }
         ox__heart_child_off(child->heart, child, false);
         return true;
     }

@@ -36,6 +36,7 @@ struct ox__child {
     bool hopeless;     /* its exit code said that trying again is no use */
     bool was_ready;    /* ever */
     bool killed_by_us; /* after a time-out: the obituary says so */
+    bool again;        /* STOPPING, to be started anew: a key of its configuration changed */
 };
 
 /* The four listening sockets, in the order of the flags. */
@@ -57,7 +58,10 @@ struct ox__listener {
 
 struct ox__heart {
     const struct ox_heart_options *options;
-    const struct ox_config *config;
+    const struct ox_config *config; /* &now */
+    struct ox_config now;           /* in force */
+    uint8_t *origins;               /* of its values, enum ox_config_origin; one per row of ox_config_rows */
+    uint64_t config_version;        /* counts what changed it, from 1 */
     uv_loop_t loop;
     uv_signal_t signals[4];
     struct ox__child node, engine;
@@ -67,6 +71,7 @@ struct ox__heart {
     char **child_env; /* NULL-terminated; the strings live in env_text */
     struct ox_buf env_text;
     bool stopping;
+    bool hurry; /* asked to stop twice */
     bool ended; /* the loop is being left */
     bool banner_shown;
     int exit_code;
@@ -98,9 +103,27 @@ void ox__child_start(struct ox__child *child);
 /* Asks it to end; `timeout_ms` later it is killed. OFF at once when it does not run; nothing when it has been
  * asked before. */
 void ox__child_stop(struct ox__child *child, int64_t timeout_ms);
+/* One that is asked to end already: asks again, and kills it after `timeout_ms`. */
+void ox__child_hurry(struct ox__child *child, int64_t timeout_ms);
+/* Ends it as ox__child_stop does and starts it again; nothing when it does not run. */
+void ox__child_restart(struct ox__child *child, int64_t timeout_ms);
 void ox__child_send(struct ox__child *child, struct ox_heart_line line);
 /* Reaps it if it has ended; true when it had. */
 bool ox__child_reap(struct ox__child *child);
+
+/* heart_notify.c: "READY=1", "STOPPING=1" and the like, to whoever started us as a service. */
+void ox__heart_notify(const char *state);
+
+/* heart_reload.c */
+/* Writes DIR/config.json, or removes it. */
+void ox__config_write(struct ox__heart *h);
+void ox__config_remove(struct ox__heart *h);
+/* Reads the configuration again; number: of the node's request, 0 for SIGHUP. */
+void ox__heart_reload(struct ox__heart *h, uint64_t number);
+
+/* heart.c */
+/* Builds the environment of children that are started from now on. NOMEM: it stays as it was. */
+OX_MUST_USE ox_err ox__heart_env(struct ox__heart *h);
 
 /* heart.c, told by heart_child.c */
 void ox__heart_child_ready(struct ox__heart *heart, struct ox__child *child);

@@ -18,7 +18,7 @@
 
 static const char *const event_names[] = {
     [OX_HEART_NONE] = "",         [OX_HEART_READY] = "ready", [OX_HEART_STOPPING] = "stopping",
-    [OX_HEART_ENGINE] = "engine", [OX_HEART_STOP] = "stop",
+    [OX_HEART_ENGINE] = "engine", [OX_HEART_STOP] = "stop",   [OX_HEART_RELOAD] = "reload",
 };
 
 static enum ox_heart_event
@@ -34,12 +34,13 @@ event_of(const char *name)
 struct ox_heart_line
 ox_heart_line_parse(struct ox_str line)
 {
-    struct ox_heart_line out = {OX_HEART_NONE, 0};
+    struct ox_heart_line out = {OX_HEART_NONE, 0, 0};
     json_t *object = json_loadb(line.p != NULL ? line.p : "", line.n, 0, NULL);
     if (object == NULL)
         return out;
     out.event = event_of(json_string_value(json_object_get(object, "event")));
     out.pid = (pid_t)json_integer_value(json_object_get(object, "pid"));
+    out.num = (uint64_t)json_integer_value(json_object_get(object, "num"));
     json_decref(object);
     return out;
 }
@@ -51,6 +52,9 @@ ox_heart_line_print(struct ox_heart_line line, char out[OX_HEART_LINE_MAX])
     if (line.event == OX_HEART_ENGINE)
         return (size_t)snprintf(out, OX_HEART_LINE_MAX, "{\"event\":\"%s\",\"pid\":%d}\n", name,
                                 (int)line.pid);
+    if (line.event == OX_HEART_RELOAD)
+        return (size_t)snprintf(out, OX_HEART_LINE_MAX, "{\"event\":\"%s\",\"num\":%llu}\n", name,
+                                (unsigned long long)line.num);
     return (size_t)snprintf(out, OX_HEART_LINE_MAX, "{\"event\":\"%s\"}\n", name);
 }
 
@@ -93,8 +97,14 @@ ox_child_args_take(int *argc, char **argv, struct ox_child_args *out)
 bool
 ox_child_say(int fd_control, enum ox_heart_event event)
 {
+    return ox_child_say_line(fd_control, (struct ox_heart_line){event, 0, 0});
+}
+
+bool
+ox_child_say_line(int fd_control, struct ox_heart_line line)
+{
     char text[OX_HEART_LINE_MAX];
-    size_t n = ox_heart_line_print((struct ox_heart_line){event, 0}, text);
+    size_t n = ox_heart_line_print(line, text);
     if (fd_control < 0)
         return true;
     for (size_t at = 0; at < n;) {

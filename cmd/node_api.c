@@ -69,24 +69,63 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"quarantined_tenants\":%zu,", ox_quarantine_count(m->warden.quarantine));
     ox_buf_printf(json, "\"wal\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu},",
                   (unsigned long long)wal.bytes, (unsigned long long)wal.segments,
-                  (unsigned long long)m->config.wal_total_bytes);
+                  (unsigned long long)ox_node_config(node)->wal_total_bytes);
     ox_buf_printf(
         json,
         "\"outbox\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu,\"blocks\":%llu,\"rows\":%llu}",
         (unsigned long long)outbox.bytes, (unsigned long long)outbox.segments,
-        (unsigned long long)m->config.outbox_total_bytes,
+        (unsigned long long)ox_node_config(node)->outbox_total_bytes,
         (unsigned long long)atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed),
         (unsigned long long)atomic_load_explicit(&node->outbox_rows, memory_order_relaxed));
+}
+
+void
+node_query_limits(const struct ox_config *cfg, struct ox_query_limits *out)
+{
+    *out = (struct ox_query_limits){.timeout_ms = (uint32_t)cfg->query_timeout_ms,
+                                    .read_rows_max = (uint64_t)cfg->query_rows_max,
+                                    .read_bytes_max = cfg->query_bytes_max,
+                                    .memory_bytes_max = cfg->query_memory_bytes,
+                                    .result_bytes_max = cfg->query_result_bytes_max,
+                                    .results_default = (uint32_t)cfg->query_limit_default,
+                                    .traces_max = (uint32_t)cfg->query_traces_limit_max,
+                                    .logs_max = (uint32_t)cfg->query_logs_limit_max};
+    ox_query_limits_defaults(out);
+}
+
+static void
+limits_now(void *ctx, struct ox_query_limits *out)
+{
+    struct node_main *m = ctx;
+    node_query_limits(ox_node_config(&m->node), out);
 }
 
 static bool
 operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
 {
     struct node_main *m = ctx;
-    if (!ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
+    if (ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
+        node_read_only_answer(m, req, res);
+    else if (ox_str_eq(req->path, OX_STR("/api/v1/config/reload")) ||
+             ox_str_eq(req->path, OX_STR("/api/config/reload")))
+        node_reload_answer(m, req, res);
+    else
         return false;
-    node_read_only_answer(m, req, res);
     return true;
+}
+
+/* Not visible yet are at most the blocks that the outbox holds and those that the writers have in hand; each pack takes
+ * OX_ENCODED_BLOCKS_MAX ids. */
+#define PACKS_IN_HAND 16
+
+static void
+blocks(void *ctx, uint64_t *next, uint64_t *visible_below)
+{
+    struct node_main *m = ctx;
+    struct ox_node *node = &m->node;
+    uint64_t unsent = atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) + PACKS_IN_HAND;
+    *next = atomic_load_explicit(&node->next_block_id, memory_order_relaxed);
+    *visible_below = *next > unsent * OX_ENCODED_BLOCKS_MAX ? *next - unsent * OX_ENCODED_BLOCKS_MAX : 0;
 }
 
 ox_err
@@ -96,26 +135,20 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
     m->query = (struct ox_query){
         .storage = m->node.storage,
         .clock = m->node.clock,
-        .limits = {.timeout_ms = (uint32_t)cfg->query_timeout_ms,
-                   .read_rows_max = (uint64_t)cfg->query_rows_max,
-                   .read_bytes_max = cfg->query_bytes_max,
-                   .memory_bytes_max = cfg->query_memory_bytes,
-                   .result_bytes_max = cfg->query_result_bytes_max,
-                   .results_default = (uint32_t)cfg->query_limit_default,
-                   .traces_max = (uint32_t)cfg->query_traces_limit_max,
-                   .logs_max = (uint32_t)cfg->query_logs_limit_max},
         .warden = &m->warden,
         .status = status,
         .status_ctx = m,
+        .blocks = blocks,
         .version = OX_VERSION,
     };
-    ox_query_limits_defaults(&m->query.limits);
+    node_query_limits(cfg, &m->query.limits);
     struct ox_api_options options = {
         .query = &m->query,
         .keys = m->node.keys,
         .listen_fd = m->fds.fd_api,
         .concurrency = (uint32_t)cfg->query_concurrency,
         .not_ready = not_ready,
+        .limits = limits_now,
         .operate = operate,
         .ctx = m,
     };

@@ -69,6 +69,8 @@ heard_stop(struct node_main *m, char *line, size_t *len)
         *len = 0;
         if (said.event == OX_HEART_STOP)
             return true;
+        if (said.event == OX_HEART_RELOAD && ox_cast(m->reloader, OX_K_reload, said.num) != OX_OK)
+            OX_LOG_ERROR("node", "the new configuration is not taken: its actor does not hear; reload again");
         if (said.event == OX_HEART_ENGINE)
             hear_engine(m, said.pid);
     }
@@ -82,7 +84,7 @@ signalled_stop(int fd)
     if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return false;
     if (info.ssi_signo == SIGHUP) {
-        OX_LOG_INFO("node", "SIGHUP: the configuration is read at start only");
+        OX_LOG_INFO("node", "SIGHUP is for `observex serve`, which reads the configuration for all");
         return false;
     }
     return true;
@@ -102,25 +104,27 @@ say_ready(struct node_main *m, uint64_t started_ns, bool *said)
     *said = true;
 }
 
-static void
-wait_for_stop(struct node_main *m)
-{
+/* What the thread listens to: signals, and the heart's line with what has arrived of it. */
+struct ear {
+    struct pollfd fds[2];
     char line[OX_HEART_LINE_MAX];
-    size_t len = 0;
+    size_t len;
+};
+
+static void
+wait_for_stop(struct node_main *m, struct ear *ear)
+{
     bool said = false;
     uint64_t started_ns = ox_clock_monotonic_ns(m->node.clock);
-    struct pollfd fds[2] = {{.fd = signal_fd(), .events = POLLIN},
-                            {.fd = m->fds.fd_control, .events = POLLIN}};
     for (;;) {
         say_ready(m, started_ns, &said);
-        if (poll(fds, 2, said ? -1 : TICK_MS) <= 0)
+        if (poll(ear->fds, 2, said ? -1 : TICK_MS) <= 0)
             continue;
-        if ((fds[0].revents & POLLIN) != 0 && signalled_stop(fds[0].fd))
+        if ((ear->fds[0].revents & POLLIN) != 0 && signalled_stop(ear->fds[0].fd))
             break;
-        if (fds[1].revents != 0 && heard_stop(m, line, &len))
+        if (ear->fds[1].revents != 0 && heard_stop(m, ear->line, &ear->len))
             break;
     }
-    close(fds[0].fd);
 }
 
 /* True when everything that was accepted is in storage. */
@@ -135,37 +139,72 @@ all_stored(struct node_main *m)
            atomic_load_explicit(&node->outbox_notes, memory_order_relaxed) == 0;
 }
 
+/* Waits a tick; true when the heart or a signal asks a second time, which is to say: hurry. */
+static bool
+asked_again(struct node_main *m, struct ear *ear)
+{
+    if (poll(ear->fds, 2, TICK_MS) <= 0)
+        return false;
+    if ((ear->fds[0].revents & POLLIN) != 0 && signalled_stop(ear->fds[0].fd))
+        return true;
+    return ear->fds[1].revents != 0 && heard_stop(m, ear->line, &ear->len);
+}
+
+/* The last word of a node that leaves work behind: for the log, and as a sentence for who watches the terminal. */
 static void
-drain(struct node_main *m)
+say_what_stays(struct node_main *m, bool hurried)
+{
+    struct ox_node *node = &m->node;
+    uint64_t records = ox_tenants_in_flight(node->tenants) +
+                       atomic_load_explicit(&node->writer_records, memory_order_relaxed);
+    uint64_t blocks = atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed);
+    uint64_t rows = atomic_load_explicit(&node->outbox_rows, memory_order_relaxed);
+    bool replayed = atomic_load_explicit(&node->replay_done, memory_order_acquire);
+    OX_LOG_WARN(
+        "node", "stopping before everything is in storage; the journals keep the rest for the next start",
+        OX_F_U64("log_records", records), OX_F_U64("outbox_blocks", blocks), OX_F_U64("outbox_rows", rows),
+        OX_F_BOOL("replay_done", replayed), OX_F_BOOL("hurried", hurried));
+    ox_complain(
+        "stopped before everything was in storage: %s%llu records are still in the log and %llu blocks (%llu "
+        "rows) in the outbox; they are safe there, and the next start stores them",
+        replayed ? "" : "what had not been replayed yet, ", (unsigned long long)records,
+        (unsigned long long)blocks, (unsigned long long)rows);
+}
+
+static void
+drain(struct node_main *m, struct ear *ear)
 {
     struct ox_node *node = &m->node;
     uint64_t start_ns = ox_clock_monotonic_ns(node->clock);
     /* The heart ends us at heart.drain: the rest is for the actors' and threads' own end. */
-    uint64_t limit_ns = (uint64_t)m->config.heart_drain_ms * 1000000 / 4 * 3;
+    uint64_t limit_ns = (uint64_t)ox_node_config(node)->heart_drain_ms * 1000000 / 4 * 3;
     atomic_store_explicit(&node->phase, OX_NODE_STOPPING, memory_order_release);
     ox_api_drain(m->api);
-    bool stored = false;
-    while (!(stored = all_stored(m)) && ox_clock_monotonic_ns(node->clock) - start_ns < limit_ns) {
+    bool stored = false, hurried = false;
+    while (!(stored = all_stored(m)) && !hurried &&
+           ox_clock_monotonic_ns(node->clock) - start_ns < limit_ns) {
         ox_gateway_drain(m->gateway); /* a gateway whose mailbox is full is asked again */
         for (int s = 0; s < OX_SIGNAL__COUNT; s++)
             (void)!ox_cast(node->writers[s], OX_K_flush, 0); /* refused: asked again in a moment */
-        poll(NULL, 0, TICK_MS);
+        hurried = asked_again(m, ear);
     }
-    if (!stored)
-        OX_LOG_WARN(
-            "node", "stopping before everything is in storage; the journals keep the rest for the next start",
-            OX_F_U64("records_in_flight", ox_tenants_in_flight(node->tenants)),
-            OX_F_U64("outbox_blocks", atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed)));
+    if (stored)
+        return;
+    ox_storage_abandon(node->storage); /* a call that hangs would hold its thread, and the thread our end */
+    say_what_stays(m, hurried);
 }
 
 void *
 node_control(void *arg)
 {
     struct node_main *m = arg;
-    wait_for_stop(m);
+    struct ear ear = {
+        .fds = {{.fd = signal_fd(), .events = POLLIN}, {.fd = m->fds.fd_control, .events = POLLIN}}};
+    wait_for_stop(m, &ear);
     ox_child_say(m->fds.fd_control, OX_HEART_STOPPING);
     OX_LOG_INFO("node", "stopping");
-    drain(m);
+    drain(m, &ear);
+    close(ear.fds[0].fd);
     ox_runtime_quit(OX_EXIT_OK);
     return NULL;
 }

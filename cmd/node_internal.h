@@ -11,6 +11,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
+#include "ox/dead_letter.h"
 #include "ox/gateway.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
@@ -38,6 +39,7 @@ struct node_main {
     struct ox_gateway *gateway;
     struct ox_query query;
     struct ox_api *api;
+    ox_pid reloader; /* the actor `config` */
     bool runtime_started;
 };
 
@@ -78,6 +80,16 @@ void node_suspects_load(struct node_main *m, struct ox_suspects *out);
 void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const char *tenant);
 /* Forgets suspects that the log no longer holds. */
 void node_suspects_settle(const struct ox_config *cfg, struct ox_suspects *s, uint64_t first_seq);
+/* What follows from the configuration for the directory of tenants and for dead letters. */
+void node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out);
+void node_dead_letter_config(const struct ox_config *cfg, struct ox_dead_letter_config *out);
+void node_query_limits(const struct ox_config *cfg, struct ox_query_limits *out);
+/* Starts the actor that takes new configurations; last, because it tells all the others. */
+OX_MUST_USE ox_err node_reload_start(struct node_main *m, struct ox_diag *diag);
+/* Answers POST /api/v1/config/reload. Blocks until all actors have taken it, at most half a minute. Not on a scheduler
+ * thread. */
+void node_reload_answer(struct node_main *m, const struct ox_query_request *req,
+                        struct ox_query_response *res);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

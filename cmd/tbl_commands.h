@@ -116,12 +116,15 @@ OX_COMMAND(debug,  0, "debug tree [--specs] [--debug URL | --data DIR] [--json]"
     "\n"
     "  --specs      what each child's spec says instead: restart, what counts, what follows, time to stop\n"
     "  --debug URL  the debug port (from DIR/ready.json), which answers this machine only\n")
-OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--config FILE] [--KEY VALUE ...]",
-    "Check a configuration file, list every key, or show what is in force.\n"
+OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [--data DIR | --config FILE ...] | config reload [--data DIR | --api URL]",
+    "Check a configuration file, list every key, show what is in force, or have it read again.\n"
     "\n"
     "  check FILE       every mistake with its line and what is allowed there; exit code 64 if there are any\n"
-    "  list [--json]    all keys: default, bounds, unit, environment variable, flag\n"
-    "  show             the values that `observex serve` would use with the same arguments, and where from\n")
+    "  list [--json]    all keys: default, bounds, unit, environment variable, flag, when a change takes effect\n"
+    "  show             the values that `observex serve` would use with the same arguments, and where from\n"
+    "  show --data DIR  the values in force where `observex serve` runs on DIR\n"
+    "  reload           the running ObserveX reads its file again, as on SIGHUP; says what changed and what needs a\n"
+    "                   restart. Exit code 64 when the file has mistakes: then nothing has changed\n")
 OX_COMMAND(key,    0, "key [--data DIR] TENANT",
     "Print the development key of a tenant.\n"
     "\n"

@@ -12,8 +12,9 @@
 #include <stdio.h>
 
 static const struct ox_config_key rows[] = {
-#define OX_CONFIG(id, key, type, def, min, max, unit, alias, text)                                           \
-    {key, OX_CONFIG_##type, offsetof(struct ox_config, id), def, min, max, unit, alias, text},
+#define OX_CONFIG(id, key, type, def, min, max, unit, alias, effect, text)                                   \
+    {key,  OX_CONFIG_##type,  offsetof(struct ox_config, id), def, min, max, unit, alias,                    \
+     text, OX_EFFECT_##effect},
 #include "ox/tbl/config.h"
 #undef OX_CONFIG
 };
@@ -100,6 +101,27 @@ check_rules(const struct ox_config *c, struct ox_config_report *report)
         broken_rule(report, "query.limit_default", "is larger than query.traces_limit or query.logs_limit");
 }
 
+ox_err
+ox_config_check(const struct ox_config *config, struct ox_config_report *report)
+{
+    check_rules(config, report);
+    return report->problems > 0 ? OX_E_CONFIG : OX_OK;
+}
+
+size_t
+ox_config_take(struct ox_config *into, const struct ox_config *next, bool *changed)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < ox_config_rows.count; i++) {
+        changed[i] = !ox_config_key_equal(&rows[i], into, next);
+        if (changed[i] && rows[i].effect != OX_EFFECT_restart) {
+            ox_config_key_copy(&rows[i], into, next);
+            taken++;
+        }
+    }
+    return taken;
+}
+
 static const char *
 file_from_env(char *const *env)
 {
@@ -122,8 +144,7 @@ ox_config_load(struct ox_config *config, const struct ox_config_sources *sources
     ox_err err = ox_config_table_load(&ox_config_rows, &s, config, origins, report);
     if (err != OX_OK)
         return err;
-    check_rules(config, report);
-    return report->problems > 0 ? OX_E_CONFIG : OX_OK;
+    return ox_config_check(config, report);
 }
 
 void

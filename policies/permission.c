@@ -20,6 +20,7 @@ static const struct {
     [OX_ACTION_QUARANTINE_READ] = {"quarantine.read", "see who is quarantined", OX_ROLE_OPERATOR},
     [OX_ACTION_QUARANTINE_REVOKE] = {"quarantine.revoke", "revoke a quarantine", OX_ROLE_OPERATOR},
     [OX_ACTION_STORAGE_READ_ONLY] = {"storage.read_only", "make storage read-only", OX_ROLE_OPERATOR},
+    [OX_ACTION_CONFIG_RELOAD] = {"config.reload", "have the configuration read again", OX_ROLE_OPERATOR},
 };
 
 const char *

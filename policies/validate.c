@@ -66,8 +66,30 @@ all_zero(const uint8_t *id, size_t n)
     return or == 0;
 }
 
+/* Storage must be able to hold every time of a record; only the record's own is held against the window. */
+static bool
+event_times_fit(const struct ox_batch *b, const struct ox_span *span)
+{
+    for (uint32_t i = 0; i < span->events.count; i++) {
+        if (b->events[span->events.first + i].time_ns > INT64_MAX)
+            return false;
+    }
+    return true;
+}
+
+static bool
+exemplar_times_fit(const struct ox_batch *b, const struct ox_point *pt)
+{
+    const struct ox_slice exemplars = ox_point_more(b, pt)->exemplars;
+    for (uint32_t i = 0; i < exemplars.count; i++) {
+        if (b->exemplars[exemplars.first + i].time_ns > INT64_MAX)
+            return false;
+    }
+    return true;
+}
+
 static enum ox_reject
-judge_span(const struct ox_span *span, const struct window *w)
+judge_span(const struct ox_batch *b, const struct ox_span *span, const struct window *w)
 {
     if (all_zero(span->trace_id, 16))
         return OX_REJECT_TRACE_ID;
@@ -81,6 +103,8 @@ judge_span(const struct ox_span *span, const struct window *w)
         return OX_REJECT_TIME_MISSING;
     if (span->end_ns < span->start_ns)
         return OX_REJECT_TIME_REVERSED;
+    if (!event_times_fit(b, span))
+        return OX_REJECT_TIME_FUTURE;
     return judge_time(w, span->end_ns);
 }
 
@@ -186,6 +210,8 @@ judge_point(const struct ox_batch *b, const struct ox_point *pt, const struct wi
         return OX_REJECT_TIME_MISSING;
     if (pt->start_ns > pt->time_ns)
         return OX_REJECT_TIME_REVERSED;
+    if (!exemplar_times_fit(b, pt))
+        return OX_REJECT_TIME_FUTURE;
     enum ox_reject why = judge_time(w, pt->time_ns);
     return why != OX_REJECT_NONE ? why : judge_value(b, pt, metric->type);
 }
@@ -209,7 +235,7 @@ judge_row(const struct ox_batch *b, uint32_t row, const struct window *w)
 {
     switch (b->signal) {
     case OX_SIGNAL_TRACES:
-        return judge_span(&b->spans[row], w);
+        return judge_span(b, &b->spans[row], w);
     case OX_SIGNAL_LOGS:
         return judge_log(&b->logs[row], w);
     default:

@@ -103,6 +103,7 @@ ox_batch_reset(struct ox_batch *batch)
     batch->received_ns = 0;
     batch->n_records = 0;
     batch->n_rejected = 0;
+    batch->n_unknown = 0;
     batch->n_resources = 0;
     batch->n_scopes = 0;
     batch->n_attrs = 0;

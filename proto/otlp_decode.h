@@ -135,6 +135,16 @@ ox__dec_id(struct ox_str s, uint8_t *out, size_t n)
     return s.n == 0;
 }
 
+/* An enum number up to `max`; one that OTLP does not know (yet) is read as 0, "unspecified", and counted. */
+static inline uint8_t
+ox__dec_enum(struct ox__dec *d, uint64_t v, uint8_t max)
+{
+    if (OX_LIKELY((uint32_t)v <= max))
+        return (uint8_t)v;
+    d->b->n_unknown++;
+    return 0;
+}
+
 /* A field nobody wants: skipped when its number is unknown, an error when its wire type is wrong. */
 static inline bool
 ox__dec_other(struct ox__dec *d, uint64_t tag, uint32_t known, const uint8_t *at)

@@ -48,7 +48,7 @@ log_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, struc
         log->time_ns = f->v;
         return true;
     case OX__TAG(2, OX_WIRE_VARINT):
-        log->severity = (uint32_t)f->v <= SEVERITY_MAX ? (uint8_t)f->v : 0;
+        log->severity = ox__dec_enum(d, f->v, SEVERITY_MAX);
         return true;
     case OX__TAG(3, OX_WIRE_BYTES):
         ox__dec_text(d, f->s, &log->severity_text);

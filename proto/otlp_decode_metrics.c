@@ -93,7 +93,7 @@ data(struct ox__dec *d, const struct data_kind *kind, struct ox_str wire, uint32
     }
     struct ox_metric *metric = &d->b->metrics[index];
     metric->type = kind->type;
-    metric->temporality = temporality <= TEMPORALITY_MAX ? (uint8_t)temporality : 0;
+    metric->temporality = ox__dec_enum(d, temporality, TEMPORALITY_MAX);
     metric->monotonic = monotonic != 0;
     return true;
 }

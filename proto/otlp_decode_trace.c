@@ -19,13 +19,6 @@
 /* The two bytes of the tag of field 16, flags, as they stand on the wire, the first one lowest. */
 #define FLAGS_TAG (0x80 | (OX__TAG(16, OX_WIRE_FIXED32) & 0x7f) | OX__TAG(16, OX_WIRE_FIXED32) >> 7 << 8)
 
-/* An enum value that OTLP does not know yet counts as "unspecified". */
-static uint8_t
-enum_or_zero(uint64_t v, uint8_t max)
-{
-    return (uint32_t)v <= max ? (uint8_t)v : 0;
-}
-
 static bool
 event(struct ox__dec *d, struct ox_str wire)
 {
@@ -117,7 +110,7 @@ status(struct ox__dec *d, struct ox_str wire, struct ox_span *span)
         if (f.tag == OX__TAG(2, OX_WIRE_BYTES))
             ox__dec_text(d, f.s, &span->status_message);
         else if (f.tag == OX__TAG(3, OX_WIRE_VARINT))
-            span->status_code = enum_or_zero(f.v, STATUS_CODE_MAX);
+            span->status_code = ox__dec_enum(d, f.v, STATUS_CODE_MAX);
         else if (!ox__dec_other(d, f.tag, STATUS_KNOWN, at))
             return false;
     }
@@ -184,7 +177,7 @@ span_field(struct ox__dec *d, const struct ox__field *f, const uint8_t *at, stru
         ox__dec_text(d, f->s, &span->name);
         return true;
     case OX__TAG(6, OX_WIRE_VARINT):
-        span->kind = enum_or_zero(f->v, SPAN_KIND_MAX);
+        span->kind = ox__dec_enum(d, f->v, SPAN_KIND_MAX);
         return true;
     case OX__TAG(7, OX_WIRE_FIXED64):
         span->start_ns = f->v;

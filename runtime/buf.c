@@ -121,7 +121,8 @@ ox_account_take(struct ox_account *acc, uint64_t n)
         return OX_E_NOMEM;
     /* relaxed: the counter orders nothing; it only has to add up. */
     uint64_t before = atomic_fetch_add_explicit(&acc->used_bytes, n, memory_order_relaxed);
-    if ((acc->limit_bytes != 0 && before + n > acc->limit_bytes) || over_part(acc, before, n)) {
+    uint64_t limit = atomic_load_explicit(&acc->limit_bytes, memory_order_relaxed);
+    if ((limit != 0 && before + n > limit) || over_part(acc, before, n)) {
         atomic_fetch_sub_explicit(&acc->used_bytes, n, memory_order_relaxed);
         ox_account_give(acc->whole, n);
         return OX_E_NOMEM;

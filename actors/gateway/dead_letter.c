@@ -403,6 +403,14 @@ ox_dead_letter_expire(struct ox_dead_letter *dl, uint64_t now_ns)
     return err;
 }
 
+void
+ox_dead_letter_limit(struct ox_dead_letter *dl, const struct ox_dead_letter_config *config)
+{
+    pthread_mutex_lock(&dl->lock);
+    dl->config = *config;
+    pthread_mutex_unlock(&dl->lock);
+}
+
 ox_err
 ox_dead_letter_append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns, struct ox_diag *diag)
 {

@@ -285,6 +285,9 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
     ox_diag_clear(&diag);
     OX_METRIC_ADD_L(OX_M_ingest_received, in->n_records, ox_str_of(in->tenant->id.name),
                     ox_str_of(ox_signal_name(in->signal)));
+    if (in->batch->n_unknown > 0)
+        OX_METRIC_ADD_L(OX_M_ingest_unknown_enum, in->batch->n_unknown, ox_str_of(in->tenant->id.name),
+                        ox_str_of(ox_signal_name(in->signal)));
     in->received = true;
     count_dropped(in);
     ox__letters_write(self, gw->port->letters, in);
@@ -330,7 +333,7 @@ static struct ox_intake *
 intake_new(struct ox_gateway_port *port, struct ox_http_request *req)
 {
     struct ox_intake *in = calloc(1, sizeof(*in));
-    const struct ox_config *cfg = port->node->config;
+    const struct ox_config *cfg = port->config;
     bool grpc;
     if (in == NULL)
         return NULL;
@@ -338,7 +341,7 @@ intake_new(struct ox_gateway_port *port, struct ox_http_request *req)
     in->gateway = port->actor;
     in->req = req;
     in->tenant = req->user;
-    in->limits = &port->limits;
+    in->limits = port->limits;
     in->body_bytes_max = (size_t)cfg->gateway_body_bytes_max;
     in->window = (struct ox_validate_policy){.past_max_ns = (uint64_t)cfg->validate_past_ms * 1000000,
                                              .future_max_ns = (uint64_t)cfg->validate_future_ms * 1000000,
@@ -392,6 +395,60 @@ on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
 }
 
 static void
+server_options(struct ox_gateway_port *port, struct ox_http_server_options *o)
+{
+    const struct ox_config *cfg = port->config;
+    *o = (struct ox_http_server_options){
+        .ctx = port,
+        .on_headers = on_headers,
+        .on_request = on_request,
+        .on_refused = on_refused,
+        .body_bytes_max = (size_t)cfg->gateway_body_bytes_max,
+        .header_bytes_max = (size_t)cfg->gateway_header_bytes_max,
+        .headers_max = (uint32_t)cfg->gateway_headers_max,
+        .header_timeout_ms = (uint32_t)cfg->gateway_header_timeout_ms,
+        .body_timeout_ms = (uint32_t)cfg->gateway_body_timeout_ms,
+        .idle_timeout_ms = (uint32_t)cfg->gateway_idle_timeout_ms,
+        .connections_max = (uint32_t)cfg->gateway_connections_max,
+        .connections_per_address_max = (uint32_t)cfg->gateway_connections_per_address,
+        .h2_streams_max = (uint32_t)cfg->gateway_streams_max,
+        .body_account = &port->node->bodies,
+        .census = port->census,
+    };
+}
+
+/* Everything of the port that follows from the configuration in force. */
+static void
+take_config(struct ox_gateway_port *port)
+{
+    const struct ox_config *cfg = ox_node_config(port->node);
+    port->config = cfg;
+    ox_decode_limits_default(&port->limits);
+    port->limits.any_depth_max = (uint32_t)cfg->decode_depth_max;
+    port->limits.attrs_per_record_max = (uint32_t)cfg->decode_attributes_max;
+    port->limits.key_bytes_max = (uint32_t)cfg->decode_key_bytes_max;
+    port->limits.value_bytes_max = (uint32_t)cfg->decode_value_bytes_max;
+    port->limits.events_per_span_max = (uint32_t)cfg->decode_events_max;
+    port->limits.links_per_span_max = (uint32_t)cfg->decode_events_max;
+    port->limits.records_max = (uint32_t)cfg->decode_records_max;
+}
+
+static void
+on_configure(struct gateway *gw, struct ox_msg *msg)
+{
+    struct ox_gateway_port *port = gw->port;
+    struct ox_http_server_options options;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    take_config(port);
+    server_options(port, &options);
+    ox_err err = port->server != NULL ? ox_http_server_limit(port->server, &options, &diag) : OX_OK;
+    if (err != OX_OK)
+        OX_LOG_ERROR("gateway", "the server keeps its limits", OX_F_ERR(err), OX_F_DIAG(&diag));
+    ox_reply_num(ox_call_from(msg), OX_K_configured, err, msg->num);
+}
+
+static void
 on_drained(void *ctx)
 {
     struct ox_gateway_port *port = ctx;
@@ -423,6 +480,9 @@ gateway_message(struct ox_actor *self, struct ox_msg *msg)
     case OX_K_letters_aged:
         ox__letters_watch(self, gw->port->letters);
         break;
+    case OX_K_configure:
+        on_configure(gw, msg);
+        break;
     case OX_K_drain:
         if (gw->port->server != NULL)
             ox_http_server_drain(gw->port->server, on_drained, gw->port);
@@ -434,35 +494,13 @@ gateway_message(struct ox_actor *self, struct ox_msg *msg)
 
 /* ---- start and stop ---- */
 
-static void
-server_options(struct ox_gateway_port *port, struct ox_http_server_options *o)
-{
-    const struct ox_config *cfg = port->node->config;
-    *o = (struct ox_http_server_options){
-        .ctx = port,
-        .on_headers = on_headers,
-        .on_request = on_request,
-        .on_refused = on_refused,
-        .body_bytes_max = (size_t)cfg->gateway_body_bytes_max,
-        .header_bytes_max = (size_t)cfg->gateway_header_bytes_max,
-        .headers_max = (uint32_t)cfg->gateway_headers_max,
-        .header_timeout_ms = (uint32_t)cfg->gateway_header_timeout_ms,
-        .body_timeout_ms = (uint32_t)cfg->gateway_body_timeout_ms,
-        .idle_timeout_ms = (uint32_t)cfg->gateway_idle_timeout_ms,
-        .connections_max = (uint32_t)cfg->gateway_connections_max,
-        .connections_per_address_max = (uint32_t)cfg->gateway_connections_per_address,
-        .h2_streams_max = (uint32_t)cfg->gateway_streams_max,
-        .body_account = &port->node->bodies,
-        .census = port->census,
-    };
-}
-
 static ox_err
 gateway_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 {
     struct gateway *gw = ox_actor_state(self);
     gw->port = arg;
     gw->port->actor = ox_actor_pid(self);
+    take_config(gw->port);
     if (ox_actor_defer(self, abandon, gw) != OX_OK)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for a gateway");
     if (gw->port->keeps_letters)
@@ -505,20 +543,11 @@ static void
 port_init(struct ox_gateway_port *port, struct ox_node *node, struct ox_http_census *census,
           struct ox_letters *letters, int fd_http, int fd_grpc)
 {
-    const struct ox_config *cfg = node->config;
     port->node = node;
     port->census = census;
     port->letters = letters;
     port->fds[0] = fd_http;
     port->fds[1] = fd_grpc;
-    ox_decode_limits_default(&port->limits);
-    port->limits.any_depth_max = (uint32_t)cfg->decode_depth_max;
-    port->limits.attrs_per_record_max = (uint32_t)cfg->decode_attributes_max;
-    port->limits.key_bytes_max = (uint32_t)cfg->decode_key_bytes_max;
-    port->limits.value_bytes_max = (uint32_t)cfg->decode_value_bytes_max;
-    port->limits.events_per_span_max = (uint32_t)cfg->decode_events_max;
-    port->limits.links_per_span_max = (uint32_t)cfg->decode_events_max;
-    port->limits.records_max = (uint32_t)cfg->decode_records_max;
 }
 
 static ox_err

@@ -27,7 +27,7 @@ struct ox_intake {
     enum ox_signal signal;
     enum ox_intake_form form;
     struct ox_tenant *tenant;
-    const struct ox_decode_limits *limits;
+    struct ox_decode_limits limits; /* copied: a reload changes the port's while a dirty thread prepares */
     struct ox_validate_policy window;
     size_t body_bytes_max;
     /* filled by ox__intake_prepare */
@@ -88,6 +88,7 @@ void ox__on_letters_tick(struct ox_actor *self, struct ox_letters *letters);
 /* Servers of one loop. */
 struct ox_gateway_port {
     struct ox_node *node;
+    const struct ox_config *config; /* in force; changed between callbacks only */
     ox_pid actor;
     int fds[2]; /* listening: OTLP/HTTP, OTLP/gRPC */
     struct ox_http_census *census;

@@ -108,7 +108,7 @@ ox__gateway_reply_error(struct ox_node *node, struct ox_http_request *req, ox_er
 {
     const struct ox_err_info *row = ox_err_info(err);
     struct ox_str type = ox_http_header(req, OX_STR("content-type"));
-    uint32_t retry_ms = row->retryable ? (uint32_t)node->config->gateway_retry_after_ms : 0;
+    uint32_t retry_ms = row->retryable ? (uint32_t)ox_node_config(node)->gateway_retry_after_ms : 0;
     char buf[400];
     struct ox_str text = error_text(err, diag, buf, sizeof(buf));
     bool grpc = req->version == OX_HTTP_2 && ox_grpc_content_type(type);

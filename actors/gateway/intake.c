@@ -97,7 +97,7 @@ json_body(struct ox_intake *in, struct ox_body **out)
     if (err != OX_OK)
         return err;
     struct ox_str text = {(const char *)json->data, json->len};
-    err = ox_otlp_from_json(in->signal, text, in->limits, &in->tenant->bodies, out, &in->diag);
+    err = ox_otlp_from_json(in->signal, text, &in->limits, &in->tenant->bodies, out, &in->diag);
     ox_body_drop(json);
     return err;
 }
@@ -148,7 +148,7 @@ ox__intake_prepare(void *arg)
         in->err = OX_E_NOMEM;
         return;
     }
-    in->err = ox_otlp_decode(in->signal, in->body, in->limits, in->batch, &in->diag);
+    in->err = ox_otlp_decode(in->signal, in->body, &in->limits, in->batch, &in->diag);
     if (in->err == OX_OK)
         in->err = judge(in);
     struct ox_wal_hash hash = ox_wal_hash_of((struct ox_str){(const char *)in->body->data, in->body->len});

@@ -18,6 +18,7 @@
 #include "actors/query/api_internal.h"
 #include "ox/log.h"
 #include "ox/runtime.h"
+#include "ox/spine.h"
 #include "ox/supervisor.h"
 
 #define CONCURRENCY_DEFAULT 8
@@ -26,8 +27,8 @@
 #define BODY_BYTES_MAX (64 * 1024)
 #define SHUTDOWN_MS    5000
 
-/* Messages to a port; no other actor sends it any. */
-enum { KIND_DONE = 1, KIND_DRAIN };
+/* Messages to a port beside `configure`; no other actor sends it any. */
+enum { KIND_DONE = OX_K__COUNT, KIND_DRAIN };
 
 /* ---- questions ---- */
 
@@ -45,7 +46,7 @@ run_job(void *arg)
     struct api_job *job = arg;
     const struct ox_api_options *o = &job->port->api->options;
     if (o->operate == NULL || !o->operate(o->ctx, &job->question, &job->answer))
-        ox_query_handle(o->query, &job->question, &job->answer);
+        ox_query_handle(&job->query, &job->question, &job->answer);
 }
 
 /* Query thread: the actor is gone, the request may only be touched on its loop. */
@@ -127,6 +128,7 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
         snprintf(job->credential, sizeof(job->credential), "key of tenant %s", who->tenant.name);
     else
         snprintf(job->credential, sizeof(job->credential), "no key, from this machine");
+    job->query = job->port->query;
     job->question = (struct ox_query_request){.tenant = who->tenant,
                                               .role = who->role,
                                               .credential = job->credential,
@@ -252,6 +254,15 @@ forget_self(void *arg)
     port->stopping = false;
 }
 
+static void
+take_limits(struct api_port *port)
+{
+    const struct ox_api_options *o = &port->api->options;
+    port->query = *o->query;
+    if (o->limits != NULL)
+        o->limits(o->ctx, &port->query.limits);
+}
+
 static ox_err
 api_on_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 {
@@ -262,6 +273,7 @@ api_on_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
         return err;
     port->self = self;
     port->actor = ox_actor_pid(self);
+    take_limits(port);
     finish_orphans(port);
     if (port->server != NULL)
         return OX_OK;
@@ -291,6 +303,9 @@ api_on_message(struct ox_actor *self, struct ox_msg *msg)
         struct api_job *job = msg->data;
         msg->data = NULL;
         finish_job(job);
+    } else if (msg->kind == OX_K_configure) {
+        take_limits(port);
+        ox_reply_num(ox_call_from(msg), OX_K_configured, OX_OK, msg->num);
     } else if (msg->kind == KIND_DRAIN && port->server != NULL) {
         ox_http_server_drain(port->server, on_drained, port);
     }

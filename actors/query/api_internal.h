@@ -35,10 +35,11 @@ struct api_port {
     ox_pid actor;
     struct ox_actor *self; /* while the actor lives; loop thread only */
     struct ox_http_server *server;
-    uint32_t jobs;        /* unanswered questions of this port; loop thread only */
-    bool stopping;        /* on_stop waits for them */
-    _Atomic bool drained; /* release by the loop, acquire by whoever asks */
-    pthread_mutex_t lock; /* of `orphans`: pushed by a query thread when the actor had crashed */
+    struct ox_query query; /* with the limits in force; loop thread only, each job has a copy */
+    uint32_t jobs;         /* unanswered questions of this port; loop thread only */
+    bool stopping;         /* on_stop waits for them */
+    _Atomic bool drained;  /* release by the loop, acquire by whoever asks */
+    pthread_mutex_t lock;  /* of `orphans`: pushed by a query thread when the actor had crashed */
     struct api_job *orphans;
 };
 
@@ -47,6 +48,7 @@ struct api_job {
     struct api_port *port;
     struct ox_http_request *req; /* ours until answered; read-only on the query thread */
     struct api_lane *lane;
+    struct ox_query query;
     struct ox_query_request question;
     char credential[OX_TENANT_MAX + 32]; /* the question lends it */
     struct ox_query_response answer;

@@ -8,7 +8,8 @@
  * Fails:   INVALID.
  * Flow:    query_follow.c -> here.
  *
- * The text: since_ns [ '~' block '_' time '_' skip ] { '.' block '_' seconds after since }, numbers in hex.
+ * The text, numbers in hex: since_ns [ '@' low '_' first '_' start_ns '_' mark '_' mark_ns [ '!' ] ]
+ * [ '~' block '_' time '_' skip ] { '.' block '_' seconds after since }
  */
 #include "actors/query/query_logs.h"
 
@@ -47,12 +48,23 @@ take_open(struct ox_str *s, struct ox__cursor *cursor)
            take_char(s, '_') && take_hex(s, &cursor->open_skip);
 }
 
+static bool
+take_arrival(struct ox_str *s, struct ox__cursor *cursor)
+{
+    bool ok = take_hex(s, &cursor->low) && take_char(s, '_') && take_hex(s, &cursor->first) &&
+              take_char(s, '_') && take_hex(s, &cursor->start_ns) && take_char(s, '_') &&
+              take_hex(s, &cursor->mark) && take_char(s, '_') && take_hex(s, &cursor->mark_ns);
+    cursor->caught_up = ok && take_char(s, '!');
+    return ok && cursor->low != 0;
+}
+
 ox_err
 ox__cursor_parse(struct ox_str text, struct ox__cursor *cursor)
 {
     uint64_t seconds;
     memset(cursor, 0, sizeof(*cursor));
-    if (!take_hex(&text, &cursor->since_ns) || (take_char(&text, '~') && !take_open(&text, cursor)))
+    if (!take_hex(&text, &cursor->since_ns) || (take_char(&text, '@') && !take_arrival(&text, cursor)) ||
+        (take_char(&text, '~') && !take_open(&text, cursor)))
         return OX_E_INVALID;
     while (text.n > 0) {
         struct ox__cursor_block *b = &cursor->blocks[cursor->n];
@@ -69,6 +81,11 @@ void
 ox__cursor_format(const struct ox__cursor *cursor, struct ox_buf *out)
 {
     ox_buf_printf(out, "%llx", (unsigned long long)cursor->since_ns);
+    if (cursor->low != 0)
+        ox_buf_printf(out, "@%llx_%llx_%llx_%llx_%llx%s", (unsigned long long)cursor->low,
+                      (unsigned long long)cursor->first, (unsigned long long)cursor->start_ns,
+                      (unsigned long long)cursor->mark, (unsigned long long)cursor->mark_ns,
+                      cursor->caught_up ? "!" : "");
     if (cursor->open)
         ox_buf_printf(out, "~%llx_%llx_%llx", (unsigned long long)cursor->open_block_id,
                       (unsigned long long)cursor->open_time_ns, (unsigned long long)cursor->open_skip);
@@ -88,7 +105,17 @@ forget_oldest(struct ox__cursor *cursor)
     for (size_t i = 1; i < cursor->n; i++)
         if (cursor->blocks[i].last_ns < cursor->blocks[oldest].last_ns)
             oldest = i;
-    ox__cursor_advance(cursor, cursor->blocks[oldest].last_ns + 1);
+    const struct ox__cursor_block b = cursor->blocks[oldest];
+    uint64_t low = cursor->low != 0 && b.block_id >= cursor->low ? b.block_id + 1 : cursor->low;
+    ox__cursor_advance(cursor, b.last_ns + 1, low);
+}
+
+/* Whether a block may be asked for again. */
+static bool
+matters(const struct ox__cursor *cursor, const struct ox__cursor_block *b)
+{
+    bool by_arrival = cursor->low != 0 && b->block_id >= cursor->low;
+    return by_arrival || (!cursor->caught_up && b->last_ns >= cursor->since_ns);
 }
 
 void
@@ -103,20 +130,21 @@ ox__cursor_note(struct ox__cursor *cursor, uint64_t block_id, uint64_t last_ns)
     }
     if (cursor->n == OX__CURSOR_BLOCKS_MAX)
         forget_oldest(cursor);
-    if (last_ns < cursor->since_ns)
-        return;
-    cursor->blocks[cursor->n++] = (struct ox__cursor_block){.block_id = block_id, .last_ns = last_ns};
+    const struct ox__cursor_block b = {.block_id = block_id, .last_ns = last_ns};
+    if (matters(cursor, &b))
+        cursor->blocks[cursor->n++] = b;
 }
 
 void
-ox__cursor_advance(struct ox__cursor *cursor, uint64_t since_ns)
+ox__cursor_advance(struct ox__cursor *cursor, uint64_t since_ns, uint64_t low)
 {
     size_t kept = 0;
-    if (since_ns <= cursor->since_ns)
-        return;
-    cursor->since_ns = since_ns;
+    if (since_ns > cursor->since_ns)
+        cursor->since_ns = since_ns;
+    if (low > cursor->low)
+        cursor->low = low;
     for (size_t i = 0; i < cursor->n; i++)
-        if (cursor->blocks[i].last_ns >= since_ns)
+        if (matters(cursor, &cursor->blocks[i]))
             cursor->blocks[kept++] = cursor->blocks[i];
     cursor->n = kept;
 }

@@ -42,7 +42,18 @@ OX_MUST_USE ox_err ox__logs_follow(struct ox__call *c, struct ox__json *j, const
  * that time he has.
  */
 struct ox__cursor {
-    uint64_t since_ns; /* records before it are of no interest any more */
+    uint64_t since_ns; /* catching up: records before it are of no interest any more */
+    /*
+     * From `low` on what arrives is followed, whatever the time of its records. Ids of blocks rise, and what lies
+     * before `low` was visible LATE_NS ago: it was delivered then, or not asked for. 0 = not known (no node), the
+     * time of the records then has to do.
+     */
+    uint64_t low;
+    uint64_t first;    /* blocks from here on were made after the follower began */
+    uint64_t start_ns; /* of the range that was asked for: holds for older blocks */
+    uint64_t mark;     /* what `low` will be when mark_ns is LATE_NS ago */
+    uint64_t mark_ns;
+    bool caught_up; /* everything before `low` was delivered */
     bool open;
     uint64_t open_block_id;
     uint64_t open_time_ns;
@@ -57,10 +68,10 @@ struct ox__cursor {
 /* INVALID unless `text` is one of ours. */
 OX_MUST_USE ox_err ox__cursor_parse(struct ox_str text, struct ox__cursor *cursor);
 void ox__cursor_format(const struct ox__cursor *cursor, struct ox_buf *out);
-/* Notes a block that was delivered whole. Without room the block with the oldest records is forgotten, and
- * since_ns moves behind it. */
+/* Notes a block that was delivered whole. Without room the block with the oldest records is forgotten; since_ns moves
+ * behind it, and `low` too. */
 void ox__cursor_note(struct ox__cursor *cursor, uint64_t block_id, uint64_t last_ns);
-/* Moves since_ns forward and forgets blocks whose records all lie before it. */
-void ox__cursor_advance(struct ox__cursor *cursor, uint64_t since_ns);
+/* Moves since_ns and `low` forward and forgets blocks that neither asks for any more. */
+void ox__cursor_advance(struct ox__cursor *cursor, uint64_t since_ns, uint64_t low);
 
 #endif

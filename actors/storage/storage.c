@@ -108,6 +108,12 @@ link_close(struct ox__link link)
 }
 
 void
+ox_storage_abandon(struct ox_storage *st)
+{
+    atomic_store_explicit(&st->abandoned, true, memory_order_relaxed);
+}
+
+void
 ox_storage_close(struct ox_storage *st)
 {
     if (st == NULL)

@@ -32,6 +32,7 @@ struct ox_storage {
     unsigned connect_timeout_ms;
     unsigned request_timeout_ms;
     bool plain;
+    _Atomic bool abandoned; /* relaxed: seen a poll later */
 
     const struct ox_clock *clock;
 

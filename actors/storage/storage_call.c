@@ -144,6 +144,8 @@ on_body(char *p, size_t size, size_t n, void *arg)
 static bool
 cancelled(const struct ox__call *call)
 {
+    if (atomic_load_explicit(&call->st->abandoned, memory_order_relaxed))
+        return true;
     /* acquire: whoever asks to cancel may have written why before */
     return call->cancel != NULL && atomic_load_explicit(call->cancel, memory_order_acquire);
 }
@@ -276,6 +278,9 @@ transport_error(const struct ox__call *call, CURLcode rc, struct ox_diag *diag)
     const char *where = call->st->socket_path != NULL ? call->st->socket_path : call->st->base;
     switch (rc) {
     case CURLE_ABORTED_BY_CALLBACK:
+        if (atomic_load_explicit(&call->st->abandoned, memory_order_relaxed))
+            return ox_diag_set(diag, OX_E_STORAGE_DOWN, NULL, -1,
+                               "the node stops and no longer waits for storage");
         return ox_diag_set(diag, OX_E_CANCELLED, NULL, -1, "the query was cancelled");
     case CURLE_OPERATION_TIMEDOUT:
         return ox_diag_set(diag, OX_E_TIMEOUT, NULL, -1, "storage at %s did not answer within %u ms", where,

@@ -15,7 +15,9 @@
 #include <xxhash.h>
 
 struct ox_tenants {
-    struct ox_tenants_limits limits;
+    struct ox_tenants_limits limits;     /* as given to _new */
+    _Atomic uint64_t node_records_max;   /* in force; relaxed: a number of its own */
+    _Atomic uint64_t tenant_records_max; /* likewise */
     pthread_rwlock_t lock;
     struct ox_tenant **entries; /* tenants_max slots; filled from the front */
     uint32_t n;
@@ -43,6 +45,7 @@ ox_tenants_new(const struct ox_tenants_limits *limits)
     dir->limits = *limits;
     if (dir->limits.clock == NULL)
         dir->limits.clock = ox_clock_real();
+    ox_tenants_limit(dir, limits);
     dir->index_cap = index_capacity(limits->tenants_max);
     dir->entries = calloc(limits->tenants_max, sizeof(*dir->entries));
     dir->index = calloc(dir->index_cap, sizeof(*dir->index));
@@ -53,6 +56,13 @@ ox_tenants_new(const struct ox_tenants_limits *limits)
         return NULL;
     }
     return dir;
+}
+
+void
+ox_tenants_limit(struct ox_tenants *dir, const struct ox_tenants_limits *limits)
+{
+    atomic_store_explicit(&dir->node_records_max, limits->node_records_max, memory_order_relaxed);
+    atomic_store_explicit(&dir->tenant_records_max, limits->tenant_records_max, memory_order_relaxed);
 }
 
 void
@@ -190,15 +200,16 @@ ox_permit_look(struct ox_tenants *dir, const struct ox_tenant *tenant, struct ox
     uint64_t node = atomic_load_explicit(&dir->records_in_flight, memory_order_relaxed);
     uint64_t own = atomic_load_explicit(&tenant->records_in_flight, memory_order_relaxed);
     uint32_t requests = atomic_load_explicit(&tenant->requests_in_flight, memory_order_relaxed);
-    if (node >= lim->node_records_max)
+    uint64_t node_max = atomic_load_explicit(&dir->node_records_max, memory_order_relaxed);
+    uint64_t own_max = atomic_load_explicit(&dir->tenant_records_max, memory_order_relaxed);
+    if (node >= node_max)
         return ox_diag_set(diag, OX_E_OVERLOAD, "gateway.records_in_flight", -1,
                            "%llu records are in flight on this node, the bound is %llu; retry later",
-                           (unsigned long long)node, (unsigned long long)lim->node_records_max);
-    if (own >= lim->tenant_records_max)
+                           (unsigned long long)node, (unsigned long long)node_max);
+    if (own >= own_max)
         return ox_diag_set(diag, OX_E_QUOTA, "tenant.records_in_flight", -1,
                            "tenant %s has %llu records in flight, the bound is %llu; retry later",
-                           tenant->id.name, (unsigned long long)own,
-                           (unsigned long long)lim->tenant_records_max);
+                           tenant->id.name, (unsigned long long)own, (unsigned long long)own_max);
     if (requests >= lim->tenant_requests_max)
         return ox_diag_set(diag, OX_E_QUOTA, "tenant.requests_in_flight", -1,
                            "tenant %s has %u requests in flight, the bound is %u; retry later",
@@ -247,5 +258,5 @@ ox_tenants_in_flight(struct ox_tenants *dir)
 bool
 ox_tenants_has_room(struct ox_tenants *dir)
 {
-    return ox_tenants_in_flight(dir) < dir->limits.node_records_max / 2;
+    return ox_tenants_in_flight(dir) < atomic_load_explicit(&dir->node_records_max, memory_order_relaxed) / 2;
 }

@@ -59,6 +59,12 @@ ox_recent_new(uint32_t capacity, uint64_t window_ns)
 }
 
 void
+ox_recent_window(struct ox_recent *r, uint64_t window_ns)
+{
+    r->window_ns = window_ns;
+}
+
+void
 ox_recent_free(struct ox_recent *r)
 {
     if (r == NULL)
@@ -114,8 +120,6 @@ ox_recent_look(struct ox_recent *r, struct ox_recent_key key, uint64_t now_ns)
 void
 ox_recent_put(struct ox_recent *r, struct ox_recent_key key, enum ox_recent_state state, uint64_t now_ns)
 {
-    if (r->window_ns == 0)
-        return;
     uint32_t slot = find(r, key);
     if (r->index[slot] != 0) {
         struct entry *e = &r->ring[r->index[slot] - 1];
@@ -123,6 +127,8 @@ ox_recent_put(struct ox_recent *r, struct ox_recent_key key, enum ox_recent_stat
         e->at_ns = now_ns;
         return;
     }
+    if (r->window_ns == 0) /* what was noted before the window became 0 is still settled above */
+        return;
     struct entry *e = &r->ring[r->next];
     if (e->state != OX_RECENT_UNKNOWN) {
         unindex(r, find(r, e->key));

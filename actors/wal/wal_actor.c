@@ -34,6 +34,7 @@ enum { RETRY_PARKED, RETRY_RELEASE, RETRY_COMMIT, RETRY_KEEP_HOUSE };
 
 struct wal {
     struct ox_node *node;
+    const struct ox_config *config; /* in force for this turn */
     struct ox_journal *journal;
     struct ox_journal *outbox_journal;
     struct ox_ledger *ledger;
@@ -74,7 +75,8 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->replay = a->recovered->replay;
     w->n_replay = a->recovered->n_replay;
     w->n_suspects = a->recovered->n_suspects;
-    w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->node->config->gateway_duplicate_window_ms * 1000000);
+    w->config = ox_node_config(w->node);
+    w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->config->gateway_duplicate_window_ms * 1000000);
     if (w->recent == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the keys of recent requests");
     w->returns = (struct ox__returns){
@@ -187,6 +189,7 @@ commit_next(struct ox_actor *self, struct wal *w)
     group->journal = w->journal;
     group->clock = w->node->clock;
     group->node = w->node;
+    group->reserve_bytes = w->config->wal_disk_reserve_bytes;
     group->n = ox__wal_group_take(&w->waiting_head, &group->head);
     ox_err err = ox_dirty_submit(self, w->lane, ox__wal_commit_job, group, OX_K_wal_committed,
                                  ox__wal_group_free, NULL);
@@ -275,7 +278,7 @@ count_lost(const struct ox_append *append)
 static void
 commit_soon(struct ox_actor *self, struct wal *w)
 {
-    uint64_t wait_ms = (uint64_t)w->node->config->wal_commit_interval_ms;
+    uint64_t wait_ms = (uint64_t)w->config->wal_commit_interval_ms;
     if (wait_ms == 0) {
         commit_next(self, w);
     } else if (!w->committing && w->commit_timer == 0 &&
@@ -298,7 +301,7 @@ on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     else
         w->waiting_head = append;
     w->waiting_tail = append;
-    if (w->node->config->wal_ack == OX_ACK_INTERVAL)
+    if (w->config->wal_ack == OX_ACK_INTERVAL)
         answer_early(append);
     commit_soon(self, w);
 }
@@ -320,7 +323,7 @@ publish_fill(struct wal *w)
 {
     struct ox_journal_stats stats;
     ox_journal_stats(w->journal, &stats);
-    uint64_t total = w->node->config->wal_total_bytes;
+    uint64_t total = w->config->wal_total_bytes;
     uint32_t fill = total != 0 ? (uint32_t)(stats.bytes * 1000 / total) : 0;
     atomic_store_explicit(&w->node->wal_fill, fill, memory_order_relaxed);
     ox_metric_set(OX_M_wal_bytes, (double)stats.bytes);
@@ -565,8 +568,18 @@ look_at_disk(struct ox_actor *self, struct wal *w)
     if (job == NULL)
         return;
     job->node = w->node;
+    job->reserve_bytes = w->config->wal_disk_reserve_bytes;
     if (ox_dirty_submit(self, NULL, ox__wal_space_job, job, OX_K_wal_space, free, NULL) != OX_OK)
         free(job);
+}
+
+static void
+on_configure(struct wal *w, struct ox_msg *msg)
+{
+    w->config = ox_node_config(w->node);
+    ox_recent_window(w->recent, (uint64_t)w->config->gateway_duplicate_window_ms * 1000000);
+    publish_fill(w);
+    ox_reply_num(ox_call_from(msg), OX_K_configured, OX_OK, msg->num);
 }
 
 static void
@@ -644,6 +657,9 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_quarantine_changed:
         on_quarantine_changed(w, msg);
+        break;
+    case OX_K_configure:
+        on_configure(w, msg);
         break;
     case OX_K_wal_space: /* the job has published what it saw */
         break;

@@ -21,6 +21,7 @@ struct ox_wal_group {
     struct ox_journal *journal;
     const struct ox_clock *clock;
     struct ox_node *node;
+    uint64_t reserve_bytes; /* of the data disk */
     struct ox_append *head;
     uint32_t n;
     struct ox_append **failed_tail; /* unused outside the job */
@@ -60,6 +61,7 @@ struct ox_wal_replay {
 /* A look at the data disk. */
 struct ox_wal_space {
     struct ox_node *node;
+    uint64_t reserve_bytes;
     ox_err err;
 };
 

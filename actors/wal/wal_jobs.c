@@ -70,7 +70,7 @@ ox__wal_space_job(void *arg)
 {
     struct ox_wal_space *job = arg;
     ox__disk_guard_probe(job->node);
-    job->err = ox__disk_guard_look(job->node, job->node->config->wal_disk_reserve_bytes);
+    job->err = ox__disk_guard_look(job->node, job->reserve_bytes);
 }
 
 void
@@ -79,7 +79,7 @@ ox_wal_look_again(struct ox_node *node)
     /* From nothing known: the way back wants no more than the reserve. */
     atomic_fetch_and_explicit(&node->read_only, ~(uint32_t)OX_READ_ONLY_SPACE, memory_order_relaxed);
     ox__disk_guard_probe(node);
-    if (ox__disk_guard_look(node, node->config->wal_disk_reserve_bytes) != OX_OK)
+    if (ox__disk_guard_look(node, ox_node_config(node)->wal_disk_reserve_bytes) != OX_OK)
         OX_LOG_WARN("wal", "the free space of the data disk is not known");
 }
 
@@ -104,7 +104,7 @@ ox__wal_commit_job(void *arg)
     group->seconds = (double)(ox_clock_monotonic_ns(group->clock) - start_ns) / 1e9;
     for (struct ox_append *a = group->head; a != NULL; a = a->next)
         ox__disk_guard_failed(group->node, a->err);
-    if (ox__disk_guard_look(group->node, group->node->config->wal_disk_reserve_bytes) != OX_OK)
+    if (ox__disk_guard_look(group->node, group->reserve_bytes) != OX_OK)
         OX_LOG_WARN("wal", "the free space of the data disk is not known");
 }
 

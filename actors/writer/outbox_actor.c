@@ -29,7 +29,7 @@ ox__outbox_publish(struct ox__outbox *o)
 {
     struct ox_journal_stats stats;
     ox_journal_stats(o->journal, &stats);
-    uint64_t total = o->node->config->outbox_total_bytes;
+    uint64_t total = o->config->outbox_total_bytes;
     uint32_t fill = total != 0 ? (uint32_t)(stats.bytes * 1000 / total) : 0;
     uint32_t fill_blocks = (uint32_t)(o->blocks * 1000 / BLOCKS_MAX);
     fill = fill > fill_blocks ? fill : fill_blocks;
@@ -93,6 +93,7 @@ outbox_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     if (a->journal == NULL)
         return ox_diag_set(diag, OX_E_STATE, "outbox", -1, "the list of unsent blocks ends with its actor");
     o->node = a->node;
+    o->config = ox_node_config(a->node);
     o->journal = a->journal;
     o->lane = a->lane;
     o->refused_dir = a->refused_dir;
@@ -184,6 +185,11 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_outbox_tick:
         on_outbox_tick(self, o, msg->num);
+        break;
+    case OX_K_configure:
+        o->config = ox_node_config(o->node);
+        ox__outbox_publish(o);
+        ox_reply_num(ox_call_from(msg), OX_K_configured, OX_OK, msg->num);
         break;
     default:
         OX_LOG_WARN("outbox", "unknown message", OX_F_U64("kind", msg->kind));

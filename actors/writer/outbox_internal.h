@@ -80,6 +80,7 @@ void ox__outbox_commit_job(void *group);
 /* One insert. */
 struct ox_outbox_send {
     struct ox_node *node;
+    unsigned timeout_ms;
     struct ox_journal *journal;
     const char *refused_dir;
     struct ox_outbound *block;
@@ -139,6 +140,7 @@ enum ox__outbox_tick { TICK_SEND, TICK_NOTE, TICK_COMMIT, TICK_MIGRATE, TICK_CHE
 /* The actor's state: only its turns touch it. */
 struct ox__outbox {
     struct ox_node *node;
+    const struct ox_config *config; /* in force for this turn */
     struct ox_journal *journal;
     struct ox_lane *lane;
     const char *refused_dir;

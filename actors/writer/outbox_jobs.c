@@ -260,7 +260,7 @@ insert_whole(struct ox_outbox_send *send, const char *token)
         .data = block->bytes.data,
         .len = block->bytes.len,
         .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
-        .timeout_ms = (unsigned)send->node->config->storage_insert_timeout_ms,
+        .timeout_ms = send->timeout_ms,
     };
     return ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
 }

@@ -188,6 +188,7 @@ send_next(struct ox_actor *self, struct ox__outbox *o, enum ox_table table)
         return false;
     }
     *send = (struct ox_outbox_send){.node = o->node,
+                                    .timeout_ms = (unsigned)o->config->storage_insert_timeout_ms,
                                     .journal = o->journal,
                                     .refused_dir = o->refused_dir,
                                     .block = block,
@@ -230,7 +231,7 @@ look_again(struct ox_actor *self, struct ox__outbox *o, uint64_t after_ms)
 void
 ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
 {
-    uint32_t max = (uint32_t)o->node->config->writer_blocks_in_flight;
+    uint32_t max = (uint32_t)o->config->writer_blocks_in_flight;
     uint64_t now = ox_now_ns(), again = UINT64_MAX, wait_ms = breaker_wait_ms(o);
     if (!o->migrated || !o->checked)
         return;

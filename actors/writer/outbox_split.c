@@ -138,7 +138,7 @@ insert_part(struct ox_outbox_send *send, const struct ox__native_view *view, str
         .token = token,
         .data = part.data,
         .len = part.len,
-        .timeout_ms = (unsigned)send->node->config->storage_insert_timeout_ms,
+        .timeout_ms = send->timeout_ms,
     };
     ox_err err =
         part.failed ? OX_E_NOMEM : ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);

@@ -39,6 +39,7 @@ struct open_block {
 
 struct writer {
     struct ox_node *node;
+    const struct ox_config *config; /* in force for this turn */
     enum ox_signal signal;
     struct ox_series_cache *series;
     struct open_block *open; /* partitions_max of them */
@@ -85,6 +86,7 @@ writer_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     struct writer *w = ox_actor_state(self);
     const struct ox_writer_arg *a = arg;
     w->node = a->node;
+    w->config = ox_node_config(a->node);
     w->signal = a->signal;
     w->partitions_max = (uint32_t)w->node->config->writer_partitions_max;
     if (ox_share_init(&w->waiting, offsetof(struct ox_parcel, next)) != OX_OK)
@@ -131,7 +133,7 @@ finish_block(struct ox_actor *self, struct writer *w, uint32_t at)
 {
     struct ox_pack *pack = w->open[at].pack;
     w->open[at] = w->open[--w->n_open];
-    pack->level = (int)w->node->config->writer_compression_level;
+    pack->level = (int)w->config->writer_compression_level;
     pack->writer = ox_actor_pid(self);
     /* relaxed: ids need to differ, nothing is ordered by them */
     pack->block_id =
@@ -160,7 +162,7 @@ fullest(const struct writer *w)
 static uint64_t
 flush_limit_ms(const struct writer *w)
 {
-    uint64_t base = (uint64_t)w->node->config->writer_flush_ms;
+    uint64_t base = (uint64_t)w->config->writer_flush_ms;
     uint64_t unsent = atomic_load_explicit(&w->node->outbox_blocks, memory_order_relaxed); /* a hint */
     uint64_t limit = base * (1 + unsent);
     return limit < FLUSH_MAX_MS ? limit : base > FLUSH_MAX_MS ? base : FLUSH_MAX_MS;
@@ -175,7 +177,7 @@ arm_flush(struct ox_actor *self, struct writer *w)
     for (uint32_t i = 0; i < w->n_open; i++)
         oldest = w->open[i].opened_ns < oldest ? w->open[i].opened_ns : oldest;
     uint64_t age_ms = (now - oldest) / 1000000;
-    uint64_t base_ms = (uint64_t)w->node->config->writer_flush_ms;
+    uint64_t base_ms = (uint64_t)w->config->writer_flush_ms;
     uint64_t wait_ms = age_ms < base_ms ? base_ms - age_ms : age_ms < flush_limit_ms(w) ? FLUSH_LOOK_MS : 0;
     if (wait_ms == 0 && w->packs >= PACKS_MAX)
         return; /* `outboxed` looks again */
@@ -259,7 +261,7 @@ note_rows(struct writer *w, struct ox_pack *pack, const struct ox_parcel *parcel
 static bool
 block_is_full(const struct writer *w, const struct ox_builder *builder)
 {
-    const struct ox_config *cfg = w->node->config;
+    const struct ox_config *cfg = w->config;
     return ox_builder_full(builder) || ox_builder_rows(builder) >= (size_t)cfg->writer_block_rows ||
            ox_builder_bytes(builder) >= cfg->writer_block_bytes;
 }
@@ -341,6 +343,17 @@ on_flush(struct ox_actor *self, struct writer *w)
     arm_flush(self, w);
 }
 
+/* A block that is open is measured by the new bounds when the next rows come, or at the flush that is armed now. */
+static void
+on_configure(struct ox_actor *self, struct writer *w, struct ox_msg *msg)
+{
+    w->config = ox_node_config(w->node);
+    ox_timer_cancel(self, w->flush_timer);
+    w->flush_timer = 0;
+    arm_flush(self, w);
+    ox_reply_num(ox_call_from(msg), OX_K_configured, OX_OK, msg->num);
+}
+
 /* ---- towards the outbox ---- */
 
 static void
@@ -413,6 +426,9 @@ writer_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_outboxed:
         on_outboxed(self, w, msg);
+        break;
+    case OX_K_configure:
+        on_configure(self, w, msg);
         break;
     case OX_K_retry:
         w->retry_timer = 0;

@@ -310,6 +310,8 @@ struct ox_batch {
 
     uint32_t n_records;  /* records in the request: ordinals are 0..n_records-1 */
     uint32_t n_rejected; /* rows whose reject is set */
+    uint32_t
+        n_unknown; /* enum numbers that OTLP does not know, read as 0 (span kind, status, severity, temporality) */
 
     struct ox_resource *resources;
     uint32_t n_resources, cap_resources;

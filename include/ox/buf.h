@@ -39,13 +39,14 @@ ox_buf_str(const struct ox_buf *buf)
     return (struct ox_str){(const char *)buf->data, buf->len};
 }
 
-/* A byte budget that many bodies share. used is atomic; limit 0 means without limit. An account may be a part of another,
+/* A byte budget that many bodies share; limit 0 means without limit. Both numbers are atomic (relaxed), and the limit may
+ * be changed while bodies are charged: what is taken already stays taken. An account may be a part of another,
  * which is then charged as well: with anything in use it takes no more than OX_ACCOUNT_PART times what stays free of the
  * whole, so that whoever comes after it finds room. */
 #define OX_ACCOUNT_PART 3
 struct ox_account {
     _Atomic uint64_t used_bytes;
-    uint64_t limit_bytes;
+    _Atomic uint64_t limit_bytes;
     struct ox_account *whole; /* NULL = none; outlives this one */
 };
 /* Takes `n` bytes from the budget, or NOMEM and nothing taken. */

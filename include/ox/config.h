@@ -22,7 +22,7 @@
 #define OX_CONFIG_FIELD_address(id)  struct ox_net_addr id;
 
 struct ox_config {
-#define OX_CONFIG(id, key, type, def, min, max, unit, alias, text) OX_CONFIG_FIELD_##type(id)
+#define OX_CONFIG(id, key, type, def, min, max, unit, alias, effect, text) OX_CONFIG_FIELD_##type(id)
 #include "ox/tbl/config.h"
 #undef OX_CONFIG
 };
@@ -45,6 +45,16 @@ void ox_config_defaults(struct ox_config *config);
  */
 OX_MUST_USE ox_err ox_config_load(struct ox_config *config, const struct ox_config_sources *sources,
                                   uint8_t *origins, struct ox_config_report *report);
+
+/* The rules between keys alone, for a configuration that was put together from two. CONFIG as above. */
+OX_MUST_USE ox_err ox_config_check(const struct ox_config *config, struct ox_config_report *report);
+
+/*
+ * What a reload does: `into` (the configuration in force) takes from `next` (the one just read) every key whose
+ * effect is not `restart`. changed: one per row of ox_config_rows, true where the two differed before, also for
+ * keys that were not taken. Returns the number of keys taken.
+ */
+size_t ox_config_take(struct ox_config *into, const struct ox_config *next, bool *changed);
 
 /*
  * The resolved configuration as environment "NAME=value", each ending in '\0', so that a child process loads

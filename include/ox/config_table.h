@@ -44,6 +44,13 @@ enum ox_config_type {
     OX_CONFIG_address,
 };
 
+/* When a changed value takes effect in a program that reads its configuration again. */
+enum ox_config_effect {
+    OX_EFFECT_restart, /* at the program's next start */
+    OX_EFFECT_engine,  /* at once, by restarting the part of it that needs the value */
+    OX_EFFECT_live,    /* at once */
+};
+
 struct ox_config_key {
     const char *key; /* "wal.commit_interval": sections and names are [a-z][a-z0-9_]* */
     enum ox_config_type type;
@@ -53,6 +60,7 @@ struct ox_config_key {
     const char *unit;      /* for people; of an enum: its choices separated by '|' */
     const char *alias;     /* a second flag without dashes, "otlp-grpc"; NULL = none */
     const char *text;      /* one line for people */
+    enum ox_config_effect effect;
 };
 
 struct ox_config_table {
@@ -113,6 +121,13 @@ void ox_config_key_flag(const struct ox_config_key *row, struct ox_buf *text);
 
 /* "string", "int", ... */
 const char *ox_config_type_name(enum ox_config_type type);
+/* "restart", "engine", "live". */
+const char *ox_config_effect_name(enum ox_config_effect effect);
+
+/* True when the row's field holds the same in `a` and `b`. */
+bool ox_config_key_equal(const struct ox_config_key *row, const void *a, const void *b);
+/* Copies the row's field. */
+void ox_config_key_copy(const struct ox_config_key *row, void *to, const void *from);
 
 /* The name in `names` nearest to `given` by edit distance, or NULL when none is near. Pure. */
 const char *ox_nearest_name(struct ox_str given, const char *const *names, size_t count);

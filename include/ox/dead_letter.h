@@ -45,6 +45,9 @@ struct ox_dead_letter;
 OX_MUST_USE ox_err ox_dead_letter_open(struct ox_disk *disk, const char *dir,
                                        const struct ox_dead_letter_config *config,
                                        struct ox_dead_letter **out, struct ox_diag *diag);
+/* Other bounds from now on; files beyond them go at the next append or expiry. config: lend. Any thread; waits
+ * while the disk works. */
+void ox_dead_letter_limit(struct ox_dead_letter *dl, const struct ox_dead_letter_config *config);
 /* Appends lines and makes them durable (fdatasync) before it returns; rotates and expires as needed. A write
  * that failed leaves whole lines only: the file is cut back. lines: lend; must end with a newline. now_ns:
  * Unix time. */

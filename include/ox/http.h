@@ -179,6 +179,11 @@ OX_MUST_USE ox_err ox_http_server_start(struct uv_loop_s *loop, int listen_fd,
                                         struct ox_http_server **server, struct ox_diag *diag);
 /* Adds a further listening socket to the same server. */
 OX_MUST_USE ox_err ox_http_server_listen(struct ox_http_server *server, int listen_fd, struct ox_diag *diag);
+/* Takes the limits and time-outs of `options` (the members under "Limits" up to h2_streams_max) from now on, for
+ * open connections too; h2_streams_max and what is announced to an HTTP/2 peer at its start count for new ones.
+ * Nothing is closed by it. options: lend. INVALID as for _start, and nothing changes. On the server's loop. */
+OX_MUST_USE ox_err ox_http_server_limit(struct ox_http_server *server,
+                                        const struct ox_http_server_options *options, struct ox_diag *diag);
 /* Stops accepting; idle connections close, HTTP/2 ones get GOAWAY, HTTP/1.1 answers carry connection: close.
  * on_drained(ctx) is called once, when the last connection is gone (never from within this call). */
 void ox_http_server_drain(struct ox_http_server *server, void (*on_drained)(void *ctx), void *ctx);

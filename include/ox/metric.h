@@ -5,8 +5,9 @@
  * Owns:    all values, for the life of the process.
  * Threads: any. Counters and histograms are counted privately per thread and summed when asked for; gauges
  *          are shared.
- * Bounds:  OX_METRIC_SERIES_MAX label sets per metric, OX_METRIC_TENANTS_MAX values of a label called
- *          "tenant"; what comes later is counted under "other".
+ * Bounds:  OX_METRIC_SERIES_MAX label sets per metric (OX_METRIC_TENANT_SERIES_MAX where one label is the tenant); what
+ *          comes later is counted under "other". Of the tenants the exposition names the OX_METRIC_TENANTS_MAX largest
+ *          and sums up the rest as "other"; OX_METRIC_TENANTS_TRACKED of them are counted apart, first come.
  * Fails:   never for the caller; without memory a labelled change is counted in runtime_metric_lost.
  *
  * The tables: runtime/tbl/metrics.h (the runtime's own) and include/ox/tbl/metrics.h (the product's).
@@ -20,7 +21,10 @@
 
 #define OX_METRIC_SERIES_MAX  4096
 #define OX_METRIC_TENANTS_MAX 1000
-#define OX_METRIC_LABELS_MAX  4
+/* Each costs a few hundred bytes per thread that counts for him. */
+#define OX_METRIC_TENANTS_TRACKED   4000
+#define OX_METRIC_TENANT_SERIES_MAX 32768
+#define OX_METRIC_LABELS_MAX        4
 
 enum ox_meter_type { OX_METER_counter, OX_METER_gauge, OX_METER_histogram };
 /* Units: histograms take their buckets from them (seconds 0.1 ms..60 s, bytes 256..1 GiB, else 1..1 M). */
@@ -69,7 +73,8 @@ void ox_metric_probe(enum ox_metric_id id, double (*fn)(void *arg), void *arg);
  * none. */
 void ox_metric_before(void (*fn)(void));
 
-/* Present value: a counter's sum, a gauge's value, a histogram's count. values NULL = without labels. */
+/* Present value: a counter's sum, a gauge's value, a histogram's count. values NULL = without labels. As counted: a tenant
+ * whom the exposition sums up as "other" has his own value here, as long as he is tracked. */
 double ox_metric_value(enum ox_metric_id id, const struct ox_str *values);
 
 /* Prometheus text exposition 0.0.4 of everything, appended. Any thread. */

@@ -27,6 +27,7 @@ enum ox_action {
     OX_ACTION_QUARANTINE_READ,   /* which tenants are quarantined */
     OX_ACTION_QUARANTINE_REVOKE, /* let one of them go on */
     OX_ACTION_STORAGE_READ_ONLY, /* see, raise and end the read-only state of storage */
+    OX_ACTION_CONFIG_RELOAD,     /* have the configuration read again */
     OX_ACTION__COUNT
 };
 /* "quarantine.revoke", ...: as in the audit log. */

@@ -57,7 +57,10 @@ struct ox_query {
     ox_query_status_fn status; /* NULL = none */
     void *status_ctx;
     struct ox_warden *warden; /* crashes and quarantine, for operators; NULL = not here */
-    const char *version;      /* of the program, for /api/v1/status; NULL = "unknown" */
+    /* Ids of blocks, which rise: the next one, and one below which every block is visible in storage by all
+     * appearance, or 0 while there is none. With status_ctx; any thread. NULL = not known. */
+    void (*blocks)(void *ctx, uint64_t *next, uint64_t *visible_below);
+    const char *version; /* of the program, for /api/v1/status; NULL = "unknown" */
 };
 
 /* One question. Every view is lent until ox_query_handle returns. */
@@ -129,6 +132,9 @@ struct ox_api_options {
     /* Appends one sentence per line for each reason why the node takes no traffic; nothing = ready. Scheduler
      * threads, must not block. NULL = always ready. */
     void (*not_ready)(void *ctx, struct ox_buf *reasons);
+    /* The limits in force, when they can change: asked at each port's start and at the message `configure`, then
+     * used instead of query->limits. Scheduler threads. NULL = those of `query`, for ever. */
+    void (*limits)(void *ctx, struct ox_query_limits *out);
     /* Answers what is no question but an order to this node (and says who may give it): true when the path is
      * one, and `res` then has the answer. On query threads, may block. NULL = there are none. */
     bool (*operate)(void *ctx, const struct ox_query_request *req, struct ox_query_response *res);

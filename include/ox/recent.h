@@ -30,6 +30,8 @@ enum ox_recent_state { OX_RECENT_UNKNOWN, OX_RECENT_PENDING, OX_RECENT_DURABLE }
 /* NULL on lack of memory. window_ns 0: nothing is ever recognised. */
 struct ox_recent *ox_recent_new(uint32_t capacity, uint64_t window_ns);
 void ox_recent_free(struct ox_recent *r);
+/* Another window from now on, for keys that are noted already too. */
+void ox_recent_window(struct ox_recent *r, uint64_t window_ns);
 
 /* What is known of the key at now_ns (any clock that only grows). */
 enum ox_recent_state ox_recent_look(struct ox_recent *r, struct ox_recent_key key, uint64_t now_ns);

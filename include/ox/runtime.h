@@ -65,6 +65,9 @@ struct ox_runtime_hooks {
     void (*step)(void *arg, const struct ox_step *step);
 };
 
+/* Other thresholds of the watchdog from now on, 0 as in the options. Any thread, while the runtime runs. */
+void ox_runtime_watch(uint32_t turn_warn_ms, uint32_t turn_fault_ms);
+
 struct ox_runtime_options {
     uint32_t loops;           /* scheduler threads; 0 = one per processor */
     uint32_t actors_max;      /* 0 = 65,536 */

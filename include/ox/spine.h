@@ -42,7 +42,8 @@ enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
 
 /* One per process. */
 struct ox_node {
-    const struct ox_config *config;
+    const struct ox_config *config; /* as it was at the start: for keys whose effect is `restart` */
+    _Atomic(const struct ox_config *) config_now; /* see ox_node_config */
     const struct ox_clock *clock;
     struct ox_disk *disk;
     struct ox_storage *storage;
@@ -81,6 +82,19 @@ struct ox_node {
     _Atomic uint64_t outbox_notes;   /* stored, and not noted as such yet: a stop waits for them too */
     _Atomic uint64_t outbox_rows;
 };
+
+/*
+ * The configuration in force: an immutable snapshot. A reload puts another in its place as a whole and sends
+ * `configure` to the actors that live by one; each looks here in that turn (and when it starts) and keeps the
+ * pointer, so that no turn sees two configurations. A snapshot is never freed while the node runs, so a job on
+ * another thread may use the one that it was given. acquire: pairs with the release of who published it.
+ */
+static inline const struct ox_config *
+ox_node_config(struct ox_node *node)
+{
+    const struct ox_config *now = atomic_load_explicit(&node->config_now, memory_order_acquire);
+    return now != NULL ? now : node->config;
+}
 
 /* Runs over both journals, for /ready and status. */
 static inline enum ox_node_phase

@@ -53,6 +53,10 @@ enum ox_breaker_state ox_storage_breaker(struct ox_storage *st);
 uint64_t ox_storage_wait_ns(struct ox_storage *st);
 /* Somebody knows that the endpoint was started anew: the breaker lets its probe go at once. Any thread. */
 void ox_storage_hint(struct ox_storage *st);
+/* From now on every call, running or new, fails within some 200 ms with STORAGE_DOWN: a node that must end does not
+ * wait for a storage that hangs. Whether a running insert arrived is not known; its token answers that later. Any
+ * thread. */
+void ox_storage_abandon(struct ox_storage *st);
 /* GET /ping: OK when storage answers. Past the breaker. */
 OX_MUST_USE ox_err ox_storage_ping(struct ox_storage *st, unsigned timeout_ms, struct ox_diag *diag);
 

@@ -57,6 +57,9 @@ struct ox_tenants;
 /* An empty directory, or NULL. */
 struct ox_tenants *ox_tenants_new(const struct ox_tenants_limits *limits);
 void ox_tenants_free(struct ox_tenants *dir);
+/* Other bounds of what may be in flight, from now on; what was admitted stays. tenants_max and
+ * tenant_requests_max stay as they were. limits: lend. Any thread. */
+void ox_tenants_limit(struct ox_tenants *dir, const struct ox_tenants_limits *limits);
 
 /* The entry of `id`, created when new. OVERLOAD when the directory is full. */
 OX_MUST_USE ox_err ox_tenants_get(struct ox_tenants *dir, const struct ox_tenant_id *id,

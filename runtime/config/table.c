@@ -33,6 +33,55 @@ ox_config_table_defaults(const struct ox_config_table *table, void *out)
     }
 }
 
+const char *
+ox_config_effect_name(enum ox_config_effect effect)
+{
+    static const char *const names[] = {
+        [OX_EFFECT_restart] = "restart", [OX_EFFECT_engine] = "engine", [OX_EFFECT_live] = "live"};
+    return names[effect];
+}
+
+static size_t
+field_size(enum ox_config_type type)
+{
+    switch (type) {
+    case OX_CONFIG_string:
+        return OX_CONFIG_STRING_MAX;
+    case OX_CONFIG_int:
+    case OX_CONFIG_bytes:
+    case OX_CONFIG_duration:
+        return sizeof(int64_t);
+    case OX_CONFIG_bool:
+        return sizeof(bool);
+    case OX_CONFIG_enum:
+        return sizeof(int);
+    case OX_CONFIG_address:
+        return sizeof(struct ox_net_addr);
+    }
+    return 0;
+}
+
+/* An address has padding and a string a tail behind its zero: both are compared by what they mean. */
+bool
+ox_config_key_equal(const struct ox_config_key *row, const void *a, const void *b)
+{
+    const char *fa = (const char *)a + row->offset, *fb = (const char *)b + row->offset;
+    if (row->type == OX_CONFIG_string)
+        return strcmp(fa, fb) == 0;
+    if (row->type != OX_CONFIG_address)
+        return memcmp(fa, fb, field_size(row->type)) == 0;
+    char ta[OX_NET_ADDR_MAX], tb[OX_NET_ADDR_MAX];
+    ox_net_addr_format((const struct ox_net_addr *)(const void *)fa, ta);
+    ox_net_addr_format((const struct ox_net_addr *)(const void *)fb, tb);
+    return strcmp(ta, tb) == 0;
+}
+
+void
+ox_config_key_copy(const struct ox_config_key *row, void *to, const void *from)
+{
+    memcpy((char *)to + row->offset, (const char *)from + row->offset, field_size(row->type));
+}
+
 void
 ox_config_key_env(const struct ox_config_table *table, const struct ox_config_key *row, struct ox_buf *text)
 {

@@ -232,6 +232,7 @@ struct ox_lane;
 
 struct ox__runtime {
     struct ox_runtime_options opt;
+    _Atomic uint32_t turn_warn_ms, turn_fault_ms; /* relaxed: numbers of their own, changed while we run */
     const struct ox_clock *clock;
     struct ox__loop *loops;
     uint32_t loops_n;
@@ -412,6 +413,7 @@ void ox__load_stop(void);
 
 /* watch.c */
 ox_err ox__watch_start(struct ox__runtime *rt);
+void ox__watch_limits(struct ox__runtime *rt, uint32_t warn_ms, uint32_t fault_ms);
 void ox__watch_stop(struct ox__runtime *rt);
 void ox__watch_begin(struct ox__loop *loop, const struct ox_actor *actor, uint64_t now_ns);
 void ox__watch_end(struct ox__loop *loop);

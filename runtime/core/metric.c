@@ -7,8 +7,8 @@
  * Threads: any. A block's table is changed by its thread only, under the block's lock; the thread itself
  *          reads it without (nobody else writes), others under the lock. Lock order: blocks_lock,
  *          series.lock, block->lock.
- * Bounds:  OX_METRIC_SERIES_MAX series per metric, OX_METRIC_TENANTS_MAX tenants, LABELS_BYTES of label
- *          text.
+ * Bounds:  OX_METRIC_SERIES_MAX series per metric, OX_METRIC_TENANT_SERIES_MAX of one that is kept by tenant,
+ *          OX_METRIC_TENANTS_TRACKED tenants, LABELS_BYTES of label text.
  * Fails:   without memory the change is lost and counted.
  */
 #include "runtime/core/metric_internal.h"
@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define LABELS_BYTES 512u /* all values of one series; longer ones are cut, they are names */
+#define LABELS_BYTES OX__METRIC_LABELS_BYTES
 
 static const struct ox_metric_info rows[OX_M__COUNT] = {
 #define OX_METRIC(symbol_, type_, unit_, labels_, name_, help_)                                              \
@@ -187,9 +187,8 @@ join(struct label_text *out, const struct ox_str *values, uint32_t n)
         join_value(out, values[i], LABELS_BYTES / OX_METRIC_LABELS_MAX);
 }
 
-/* Index of the label called tenant, or -1. */
-static int
-tenant_label(uint32_t id)
+int
+ox__metric_tenant_label(uint32_t id)
 {
     int index = 0;
     for (const char *p = rows[id].labels; p != NULL && *p != '\0'; index++) {
@@ -208,7 +207,7 @@ tenant_admitted(struct ox_str name)
 {
     if (ox__cells_find(&series.known, OX_M__COUNT, name.p, name.n) != NULL)
         return true;
-    if (series.tenants >= OX_METRIC_TENANTS_MAX ||
+    if (series.tenants >= OX_METRIC_TENANTS_TRACKED ||
         ox__cells_add(&series.known, OX_M__COUNT, name.p, name.n, 0) == NULL)
         return false;
     series.tenants++;
@@ -220,15 +219,15 @@ static void
 canonical(uint32_t id, const struct ox_str *values, uint32_t n, struct label_text *out)
 {
     struct ox_str kept[OX_METRIC_LABELS_MAX];
-    int tenant = tenant_label(id);
+    int tenant = ox__metric_tenant_label(id);
     memcpy(kept, values, n * sizeof(*values));
     pthread_mutex_lock(&series.lock);
     if (tenant >= 0 && !tenant_admitted(kept[tenant]))
         kept[tenant] = OX_STR("other");
     join(out, kept, n);
     if (ox__cells_find(&series.known, id, out->text, out->n) == NULL) {
-        if (series.per_metric[id] >= OX_METRIC_SERIES_MAX ||
-            ox__cells_add(&series.known, id, out->text, out->n, 0) == NULL) {
+        uint32_t most = tenant >= 0 ? OX_METRIC_TENANT_SERIES_MAX : OX_METRIC_SERIES_MAX;
+        if (series.per_metric[id] >= most || ox__cells_add(&series.known, id, out->text, out->n, 0) == NULL) {
             for (uint32_t i = 0; i < n; i++)
                 kept[i] = OX_STR("other");
             join(out, kept, n);
@@ -429,9 +428,10 @@ ox__metric_look(void)
 
 /* ---- summing ---- */
 
-static void
-merge_words(uint32_t id, struct ox__cell *into, const struct ox__cell *from)
+void
+ox__metric_merge(struct ox__cell *into, const struct ox__cell *from)
 {
+    uint32_t id = into->id;
     uint32_t last = rows[id].type == OX_METER_histogram ? from->words_n - 1 : UINT32_MAX;
     for (uint32_t i = 0; i < from->words_n; i++) {
         uint64_t a = atomic_load_explicit(&into->words[i], memory_order_relaxed);
@@ -458,7 +458,7 @@ merge_block(uint32_t id, struct ox__cells *into, struct block *block)
             if (sum == NULL)
                 ok = false;
             else
-                merge_words(id, sum, c);
+                ox__metric_merge(sum, c);
         }
     }
     pthread_mutex_unlock(&block->lock);
@@ -489,6 +489,15 @@ ox__metric_collect(uint32_t id, struct ox__cells *into)
         ok = merge_block(id, into, block) && ok;
     pthread_mutex_unlock(&blocks_lock);
     return ok;
+}
+
+uint32_t
+ox__metric_tenants(void)
+{
+    pthread_mutex_lock(&series.lock);
+    uint32_t n = series.tenants;
+    pthread_mutex_unlock(&series.lock);
+    return n;
 }
 
 static double

@@ -12,7 +12,8 @@
 
 #include "ox/metric.h"
 
-#define METRIC_BUCKETS_MAX 24
+#define METRIC_BUCKETS_MAX      24
+#define OX__METRIC_LABELS_BYTES 512u /* all values of one series; longer ones are cut, they are names */
 
 /* One series: its metric, its label values ("a\0b\0") and its numbers. */
 struct ox__cell {
@@ -48,6 +49,18 @@ uint32_t ox__metric_words(uint32_t id);
 const double *ox__metric_bounds(uint32_t id, uint32_t *n);
 /* Sums every thread's cells of `id` into `into`. False without memory (what was summed so far stays). */
 bool ox__metric_collect(uint32_t id, struct ox__cells *into);
+
+/* Adds the words of `from` to those of `into`, a cell of the same metric. */
+void ox__metric_merge(struct ox__cell *into, const struct ox__cell *from);
+/* Index of the label called tenant, or -1. */
+int ox__metric_tenant_label(uint32_t id);
+/* Tenants that are counted apart. */
+uint32_t ox__metric_tenants(void);
+
+/* metric_tenants.c. Looks who the largest tenants are; once before each exposition. */
+void ox__metric_rank(void);
+/* Folds the sums of a metric's hidden tenants into "other". False without memory. */
+bool ox__metric_cut(uint32_t id, struct ox__cells *sums);
 
 /* Lets gauges be set that are looked up, see ox_metric_before. */
 void ox__metric_look(void);

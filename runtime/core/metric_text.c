@@ -151,7 +151,7 @@ put_metric(struct ox_buf *out, enum ox_metric_id id)
     ox_buf_printf(out, "# HELP %s ", info->name);
     put_escaped(out, info->help, strlen(info->help), false);
     ox_buf_printf(out, "\n# TYPE %s %s\n", info->name, type_names[info->type]);
-    if (!ox__metric_collect(id, &sums))
+    if (!ox__metric_collect(id, &sums) || !ox__metric_cut(id, &sums))
         out->failed = true;
     /* A series without labels is there from the start, so that a rate over it has a first point. */
     if (info->labels[0] == '\0' && ox__cells_find(&sums, id, "", 0) == NULL &&
@@ -166,6 +166,7 @@ void
 ox_metric_text(struct ox_buf *out)
 {
     ox__metric_look();
+    ox__metric_rank();
     for (int id = 0; id < OX_M__COUNT; id++)
         put_metric(out, (enum ox_metric_id)id);
 }

@@ -46,6 +46,14 @@ fill_options(struct ox_runtime_options *o)
     o->stop_ms = o->stop_ms != 0 ? o->stop_ms : 10000;
 }
 
+void
+ox_runtime_watch(uint32_t turn_warn_ms, uint32_t turn_fault_ms)
+{
+    struct ox_runtime_options o = {.turn_warn_ms = turn_warn_ms, .turn_fault_ms = turn_fault_ms};
+    fill_options(&o);
+    ox__watch_limits(ox__rt, o.turn_warn_ms, o.turn_fault_ms);
+}
+
 static double
 actors_now(void *arg)
 {
@@ -102,6 +110,7 @@ ox_runtime_start(const struct ox_runtime_options *options, struct ox_diag *diag)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the runtime");
     rt->opt = *options;
     fill_options(&rt->opt);
+    ox__watch_limits(rt, rt->opt.turn_warn_ms, rt->opt.turn_fault_ms);
     rt->clock = options->clock != NULL ? options->clock : ox_clock_real();
     ox__rt = rt;
     pthread_once(&quit_once, quit_init);

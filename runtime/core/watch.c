@@ -33,6 +33,13 @@ static pthread_cond_t wake;
 static bool stop; /* under lock */
 
 void
+ox__watch_limits(struct ox__runtime *rt, uint32_t warn_ms, uint32_t fault_ms)
+{
+    atomic_store_explicit(&rt->turn_warn_ms, warn_ms, memory_order_relaxed);
+    atomic_store_explicit(&rt->turn_fault_ms, fault_ms, memory_order_relaxed);
+}
+
+void
 ox__watch_begin(struct ox__loop *loop, const struct ox_actor *actor, uint64_t now_ns)
 {
     uint64_t pid = (uint64_t)actor->pid.gen << 32 | actor->pid.slot;
@@ -146,10 +153,11 @@ look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen)
     uint64_t ns = now > start ? now - start : 0;
     if (atomic_load_explicit(&loop->turn_seq, memory_order_acquire) != seq)
         return;
-    if (ns >= rt->opt.turn_fault_ms * NS_PER_MS && !seen->faulted) {
+    if (ns >= atomic_load_explicit(&rt->turn_fault_ms, memory_order_relaxed) * NS_PER_MS && !seen->faulted) {
         seen->faulted = seen->warned = true;
         report(rt, loop, ns, true);
-    } else if (ns >= rt->opt.turn_warn_ms * NS_PER_MS && !seen->warned) {
+    } else if (ns >= atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed) * NS_PER_MS &&
+               !seen->warned) {
         seen->warned = true;
         report(rt, loop, ns, false);
     }
@@ -162,12 +170,12 @@ watch_main(void *arg)
 {
     struct ox__runtime *rt = arg;
     struct seen seen[256] = {{0}};
-    uint64_t tick_ns = rt->opt.turn_warn_ms * NS_PER_MS / TICK_FRACTION;
     pthread_mutex_lock(&lock);
     while (!stop) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        uint64_t ns = (uint64_t)until.tv_nsec + tick_ns;
+        uint64_t warn_ms = atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed);
+        uint64_t ns = (uint64_t)until.tv_nsec + warn_ms * NS_PER_MS / TICK_FRACTION;
         until.tv_sec += (time_t)(ns / 1000000000);
         until.tv_nsec = (long)(ns % 1000000000);
         pthread_cond_timedwait(&wake, &lock, &until);

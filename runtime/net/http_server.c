@@ -314,6 +314,31 @@ ox_http_server_start(struct uv_loop_s *loop, int listen_fd, const struct ox_http
     return OX_OK;
 }
 
+ox_err
+ox_http_server_limit(struct ox_http_server *server, const struct ox_http_server_options *options,
+                     struct ox_diag *diag)
+{
+    OX_CHECK_OBJ(server, OX_HTTP_SERVER_MAGIC);
+    if (options->header_bytes_max > 64 * 1024)
+        return ox_diag_set(diag, OX_E_INVALID, "header_bytes_max", -1, "must be at most 65536");
+    struct ox_http_server_options *o = &server->o;
+    o->body_bytes_max = options->body_bytes_max;
+    o->header_bytes_max = options->header_bytes_max;
+    o->headers_max = options->headers_max;
+    o->header_timeout_ms = options->header_timeout_ms;
+    o->body_timeout_ms = options->body_timeout_ms;
+    o->body_rate_min = options->body_rate_min;
+    o->idle_timeout_ms = options->idle_timeout_ms;
+    o->write_timeout_ms = options->write_timeout_ms;
+    o->connections_max = options->connections_max;
+    o->connections_per_address_max = options->connections_per_address_max;
+    o->pipeline_max = options->pipeline_max;
+    o->h2_streams_max = options->h2_streams_max;
+    set_defaults(o);
+    uv_timer_set_repeat(&server->tick, tick_ms(o));
+    return OX_OK;
+}
+
 void
 ox_http_server_drain(struct ox_http_server *server, void (*on_drained)(void *ctx), void *ctx)
 {

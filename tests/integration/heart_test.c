@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -283,6 +284,52 @@ Test(heart, says_where_it_listens_once_both_are_ready)
     cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK);
 }
 
+static bool
+told(int fd, const char *wanted)
+{
+    char text[256];
+    struct pollfd p = {fd, POLLIN, 0};
+    ssize_t n = poll(&p, 1, PATIENCE_MS) == 1 ? recv(fd, text, sizeof(text) - 1, 0) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, wanted) != NULL;
+}
+
+Test(heart, tells_a_service_manager)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/notify", dir);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    setenv("NOTIFY_SOCKET", at.sun_path, 1);
+    start_heart(NULL);
+    cr_assert(told(fd, "READY=1"));
+    cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK);
+    cr_assert(told(fd, "STOPPING=1"));
+    close(fd);
+}
+
+/* The clock runs from the kill to the answer of the next node: what a client that connects meanwhile waits for. */
+Test(heart, has_a_new_node_in_under_a_second)
+{
+    int64_t worst_ms = 0, all_ms = 0;
+    start_heart(NULL);
+    eventually(read_ready());
+    for (int i = 0; i < 5; i++) {
+        pid_t old = ready.node;
+        poll(NULL, 0, 150); /* longer than heart.quiet of these tests: each kill is the first in a row */
+        int64_t before = now_ms();
+        kill(old, SIGKILL);
+        eventually(node_is_new(old));
+        int64_t took = now_ms() - before;
+        all_ms += took;
+        worst_ms = took > worst_ms ? took : worst_ms;
+    }
+    printf("from the kill to the next node's ready: %lld ms on average, %lld ms at worst\n",
+           (long long)(all_ms / 5), (long long)worst_ms);
+    cr_assert_lt(worst_ms, 5000, "a busy machine may be slow, but not this slow");
+    cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK);
+}
+
 Test(heart, stops_the_node_before_the_engine_and_leaves_nothing)
 {
     start_heart(NULL);
@@ -402,13 +449,28 @@ Test(heart, kills_a_node_that_does_not_stop_in_time)
     cr_assert_eq(count_events("engine end"), 1);
 }
 
-Test(heart, asked_twice_it_stops_at_once)
+Test(heart, asked_twice_it_hurries)
+{
+    behave("node", "stubborn");
+    behave("engine", "stubborn");
+    start_heart((const char *[]){"--heart-drain=10m", "--heart-engine-stop=10m", NULL});
+    eventually(read_ready());
+    kill(heart, SIGTERM);
+    eventually(count_events("node stop") == 1);
+    cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK, "a stop that is hastened is a stop in good order");
+    cr_assert_eq(count_events("node stop"), 2);
+    cr_assert_eq(count_events("engine term"), 1);
+}
+
+Test(heart, asked_three_times_it_kills)
 {
     behave("node", "stubborn");
     start_heart((const char *[]){"--heart-drain=10m", NULL});
     eventually(read_ready());
     kill(heart, SIGTERM);
     eventually(count_events("node stop") == 1);
+    kill(heart, SIGTERM);
+    eventually(count_events("node stop") == 2);
     cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_FAILED);
 }
 

@@ -128,10 +128,13 @@ down(void)
 
 TestSuite(query, .init = up, .fini = down, .timeout = 120);
 
+/* What the node would say of its blocks; NULL = there is none. */
+static void (*the_blocks)(void *ctx, uint64_t *next, uint64_t *visible_below);
+
 static json_t *
 ask(const char *tenant, const char *path_and_query, int status)
 {
-    struct ox_query q = {.storage = f.st, .clock = &now.clock};
+    struct ox_query q = {.storage = f.st, .clock = &now.clock, .blocks = the_blocks};
     struct ox_query_request req = {.method = OX_STR("GET")};
     struct ox_query_response res;
     const char *mark = strchr(path_and_query, '?');
@@ -209,6 +212,96 @@ Test(query, a_trace_is_whole_and_its_tenants_own)
     cr_assert(json_is_true(json_object_get(span, "orphan")));
     cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "sampled")), "its weight says so");
     json_decref(a);
+}
+
+/* meta.read_rows of an answer: what storage had to read for it. */
+static json_int_t
+rows_read(json_t *answer)
+{
+    return json_integer_value(json_object_get(json_object_get(answer, "meta"), "read_rows"));
+}
+
+Test(query, a_tag_leaves_out_what_cannot_hold_its_value)
+{
+    char path[256];
+    put("INSERT INTO otel_traces (tenant_id, service_name, start_time, duration_ns, trace_id, span_id, name, "
+        "attributes, resource_attributes) SELECT 'acme', 'crowd', @T - 3000 + intDiv(number, 100), 5, "
+        "toFixedString(leftPad(toString(number + 77), 16, '0'), 16), "
+        "toFixedString(leftPad(toString(number + 77), 8, '0'), 8), 'op', map('user', concat('u', "
+        "toString(number))), "
+        "map('pod', concat('p', toString(intDiv(number, 10000)))) FROM numbers(200000)");
+    static const char *const tags[] = {"user:u150000", "pod:p7", "user:nobody"};
+    static const json_int_t found[] = {1, 100, 0};
+    for (size_t i = 0; i < OX_COUNT(tags); i++) {
+        snprintf(path, sizeof(path), "/api/v1/traces?service=crowd&tags=%s&limit=100", tags[i]);
+        json_t *a = ask("acme", path, 200);
+        cr_expect_eq((json_int_t)json_array_size(json_object_get(a, "traces")), found[i], "%s", tags[i]);
+        if (i != 1) /* what matches many rows reads them */
+            cr_expect_lt(rows_read(a), 60000, "%s read %lld rows of 200,000", tags[i],
+                         (long long)rows_read(a));
+        json_decref(a);
+    }
+}
+
+/* The node's part: blocks up to the one asked for are visible. */
+static uint64_t next_block;
+
+static void
+tell_blocks(void *ctx, uint64_t *next, uint64_t *visible_below)
+{
+    (void)ctx;
+    *next = next_block;
+    *visible_below = next_block;
+}
+
+static size_t
+follow_once(char cursor[512], const char *wanted)
+{
+    char query[700];
+    snprintf(query, sizeof(query), "/api/v1/logs?service=late&time=1h&after=%s", cursor);
+    json_t *a = ask("acme", query, 200);
+    json_t *logs = json_object_get(a, "logs");
+    size_t n = json_array_size(logs);
+    for (size_t i = 0; i < n; i++)
+        cr_expect_str_eq(json_string_value(json_object_get(json_array_get(logs, i), "body")), wanted);
+    snprintf(cursor, 512, "%s", json_string_value(json_object_get(json_object_get(a, "meta"), "cursor")));
+    json_decref(a);
+    return n;
+}
+
+static void
+arrives(const char *body, unsigned block, long seconds)
+{
+    char sql[512];
+    snprintf(sql, sizeof(sql),
+             "INSERT INTO otel_logs (tenant_id, service_name, time, body, body_type, block_id) SELECT "
+             "'acme', 'late', "
+             "@T - %ld, '%s', 's', %u",
+             seconds, body, block);
+    put(sql);
+}
+
+Test(query, a_follower_sees_what_arrives_however_old_it_is)
+{
+    char cursor[512] = "start";
+    the_blocks = tell_blocks;
+    next_block = 100;
+    arrives("first", 50, 10);
+    cr_assert_eq(follow_once(cursor, "first"), 1);
+    cr_assert_eq(follow_once(cursor, ""), 0);
+    next_block = 104;
+    arrives("hours late", 101, 3 * 3600);
+    cr_assert_eq(follow_once(cursor, "hours late"), 1, "its own time is long past");
+    arrives("in the future", 103, -1800);
+    cr_assert_eq(follow_once(cursor, "in the future"), 1);
+    for (int i = 0; i < 5; i++) { /* five minutes later all of it is behind us */
+        ox_clock_virtual_advance(&now, 70ull * 1000000000u);
+        cr_assert_eq(follow_once(cursor, ""), 0, "nothing comes again");
+    }
+    next_block = 112;
+    arrives("late again", 108, 7200);
+    cr_assert_eq(follow_once(cursor, "late again"), 1);
+    cr_assert_lt(strlen(cursor), 150, "what is behind is forgotten: %s", cursor);
 }
 
 Test(query, logs_by_level_words_and_trace_newest_first)

@@ -2,215 +2,219 @@
  *
  * include/ox/tbl/config.h - every key of the configuration, once.
  *
- * OX_CONFIG(id, key, type, default, min, max, unit, alias, text)
+ * OX_CONFIG(id, key, type, default, min, max, unit, alias, effect, text)
  *   id       field of struct ox_config; ends in _ms for durations and _bytes for sizes
  *   key      "section.name" in the file; OBSERVE_X_SECTION_NAME; --section-name
  *   type     string int bytes duration bool enum address (ox/config_table.h)
  *   default, min, max   in the notation of the file; "" = no bound. Of strings: bounds of the length.
  *   unit     for people; of an enum its choices
  *   alias    a second, shorter flag; NULL = none
+ *   effect   when a change takes effect (docs/operations.md, "Changing the configuration"):
+ *            live     at the next reload, without a restart
+ *            engine   at the next reload, by a restart of the embedded engine alone
+ *            restart  when the whole is started again
  */
 /* clang-format off */
-OX_CONFIG(mode,                       "mode",                       enum,     "development", "", "", "development|production", NULL,
+OX_CONFIG(mode,                       "mode",                       enum,     "development", "", "", "development|production", NULL, restart,
           "development: requests from this machine need no key and belong to tenant `default`; production: every request needs a key")
-OX_CONFIG(data,                       "data",                       string,   "./observex-data", "1", "90", "path", NULL,
+OX_CONFIG(data,                       "data",                       string,   "./observex-data", "1", "90", "path", NULL, restart,
           "directory of everything that is stored; one running ObserveX per directory. Short, because it holds a Unix socket")
-OX_CONFIG(ready_file,                 "ready_file",                 string,   "", "", "", "path", NULL,
+OX_CONFIG(ready_file,                 "ready_file",                 string,   "", "", "", "path", NULL, restart,
           "written as JSON once traffic is accepted, rewritten when a process was restarted; empty = none")
-OX_CONFIG(libchdb,                    "libchdb",                    string,   "", "", "", "path", NULL,
+OX_CONFIG(libchdb,                    "libchdb",                    string,   "", "", "", "path", NULL, restart,
           "libchdb.so of the embedded engine; empty = where `make setup` puts it")
 
-OX_CONFIG(listen_otlp_grpc,           "listen.otlp_grpc",           address,  "127.0.0.1:4317", "", "", "host:port", "otlp-grpc",
+OX_CONFIG(listen_otlp_grpc,           "listen.otlp_grpc",           address,  "127.0.0.1:4317", "", "", "host:port", "otlp-grpc", restart,
           "OTLP over gRPC; 0.0.0.0 listens on every address; port 0 picks a free one")
-OX_CONFIG(listen_otlp_http,           "listen.otlp_http",           address,  "127.0.0.1:4318", "", "", "host:port", "otlp-http",
+OX_CONFIG(listen_otlp_http,           "listen.otlp_http",           address,  "127.0.0.1:4318", "", "", "host:port", "otlp-http", restart,
           "OTLP over HTTP, protobuf and JSON")
-OX_CONFIG(listen_api,                 "listen.api",                 address,  "127.0.0.1:8080", "", "", "host:port", "api",
+OX_CONFIG(listen_api,                 "listen.api",                 address,  "127.0.0.1:8080", "", "", "host:port", "api", restart,
           "queries, console, /health, /ready and /metrics")
-OX_CONFIG(listen_debug,               "listen.debug",               address,  "127.0.0.1:6066", "", "", "host:port", "debug",
+OX_CONFIG(listen_debug,               "listen.debug",               address,  "127.0.0.1:6066", "", "", "host:port", "debug", restart,
           "internals of the running node; never expose it beyond this machine")
 
-OX_CONFIG(log_level,                  "log.level",                  enum,     "info", "", "", "debug|info|warn|error", NULL,
+OX_CONFIG(log_level,                  "log.level",                  enum,     "info", "", "", "debug|info|warn|error", NULL, live,
           "the least severe line that is logged")
 
-OX_CONFIG(runtime_schedulers,         "runtime.schedulers",         int,      "0", "0", "256", "threads", NULL,
+OX_CONFIG(runtime_schedulers,         "runtime.schedulers",         int,      "0", "0", "256", "threads", NULL, restart,
           "scheduler threads, each with an event loop of its own; 0 = one per core")
-OX_CONFIG(runtime_dirty_threads,      "runtime.dirty_threads",      int,      "16", "2", "256", "threads", NULL,
+OX_CONFIG(runtime_dirty_threads,      "runtime.dirty_threads",      int,      "16", "2", "256", "threads", NULL, restart,
           "threads for work that blocks: storage calls, queries, file flushes")
-OX_CONFIG(runtime_dirty_queue,        "runtime.dirty_queue",        int,      "1024", "16", "65536", "jobs", NULL,
+OX_CONFIG(runtime_dirty_queue,        "runtime.dirty_queue",        int,      "1024", "16", "65536", "jobs", NULL, restart,
           "blocking jobs that may wait for a thread; beyond it the job is refused")
-OX_CONFIG(runtime_actors_max,         "runtime.actors_max",         int,      "65536", "256", "16777216", "actors", NULL,
+OX_CONFIG(runtime_actors_max,         "runtime.actors_max",         int,      "65536", "256", "16777216", "actors", NULL, restart,
           "actors that may live at the same time; raised to what tenant.max needs")
-OX_CONFIG(runtime_mailbox_messages,   "runtime.mailbox_messages",   int,      "4096", "16", "1048576", "messages", NULL,
+OX_CONFIG(runtime_mailbox_messages,   "runtime.mailbox_messages",   int,      "4096", "16", "1048576", "messages", NULL, restart,
           "messages that wait in one mailbox; beyond it senders are refused")
-OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "100ms", "1ms", "1m", "ms", NULL,
+OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "100ms", "1ms", "1m", "ms", NULL, live,
           "a turn of an actor longer than this is logged with a backtrace")
-OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1s", "10ms", "10m", "ms", NULL,
+OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1s", "10ms", "10m", "ms", NULL, live,
           "a turn of an actor longer than this is a fault")
-OX_CONFIG(runtime_turn_hung_ms,       "runtime.turn_hung",          duration, "10s", "0", "1h", "ms", NULL,
+OX_CONFIG(runtime_turn_hung_ms,       "runtime.turn_hung",          duration, "10s", "0", "1h", "ms", NULL, restart,
           "a turn of an actor longer than this never ends: the node writes its crash record and restarts; 0 = never")
 
-OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "0", "1000", "restarts", NULL,
+OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "0", "1000", "restarts", NULL, restart,
           "restarts of one child within the window before it is quarantined")
-OX_CONFIG(supervisor_restart_window_ms, "supervisor.restart_window", duration, "60s", "1s", "24h", "ms", NULL,
+OX_CONFIG(supervisor_restart_window_ms, "supervisor.restart_window", duration, "60s", "1s", "24h", "ms", NULL, restart,
           "the window in which restarts are counted")
-OX_CONFIG(supervisor_backoff_min_ms,  "supervisor.backoff_min",     duration, "100ms", "1ms", "1h", "ms", NULL,
+OX_CONFIG(supervisor_backoff_min_ms,  "supervisor.backoff_min",     duration, "100ms", "1ms", "1h", "ms", NULL, restart,
           "wait before the first restart; doubles with each further one")
-OX_CONFIG(supervisor_backoff_max_ms,  "supervisor.backoff_max",     duration, "30s", "1ms", "1h", "ms", NULL,
+OX_CONFIG(supervisor_backoff_max_ms,  "supervisor.backoff_max",     duration, "30s", "1ms", "1h", "ms", NULL, restart,
           "the longest wait before a restart")
-OX_CONFIG(supervisor_shutdown_ms,     "supervisor.shutdown",        duration, "5s", "10ms", "10m", "ms", NULL,
+OX_CONFIG(supervisor_shutdown_ms,     "supervisor.shutdown",        duration, "5s", "10ms", "10m", "ms", NULL, restart,
           "how long a child may take to end in good order")
 
-OX_CONFIG(heart_drain_ms,             "heart.drain",                duration, "20s", "0", "10m", "ms", NULL,
+OX_CONFIG(heart_drain_ms,             "heart.drain",                duration, "20s", "0", "10m", "ms", NULL, live,
           "how long the node may take to finish what it accepted when it is asked to stop")
-OX_CONFIG(heart_engine_stop_ms,       "heart.engine_stop",          duration, "20s", "0", "10m", "ms", NULL,
+OX_CONFIG(heart_engine_stop_ms,       "heart.engine_stop",          duration, "20s", "0", "10m", "ms", NULL, engine,
           "how long the engine may take to finish running inserts when it is asked to stop")
-OX_CONFIG(heart_start_ms,             "heart.start",                duration, "2m", "1s", "1h", "ms", NULL,
+OX_CONFIG(heart_start_ms,             "heart.start",                duration, "2m", "1s", "1h", "ms", NULL, live,
           "how long a child may take to become ready; replaying a long journal takes time")
-OX_CONFIG(heart_max_restarts,         "heart.max_restarts",         int,      "10", "0", "1000", "restarts", NULL,
+OX_CONFIG(heart_max_restarts,         "heart.max_restarts",         int,      "10", "0", "1000", "restarts", NULL, live,
           "failed starts of node or engine in a row before the whole gives up with exit code 70; an engine that ran before is never given up")
-OX_CONFIG(heart_quiet_ms,             "heart.quiet",                duration, "2s", "100ms", "1h", "ms", NULL,
+OX_CONFIG(heart_quiet_ms,             "heart.quiet",                duration, "2s", "100ms", "1h", "ms", NULL, live,
           "a child that stayed ready for so long did not fail: its count and its wait start anew")
-OX_CONFIG(heart_backoff_min_ms,       "heart.backoff_min",          duration, "100ms", "10ms", "1h", "ms", NULL,
+OX_CONFIG(heart_backoff_min_ms,       "heart.backoff_min",          duration, "100ms", "10ms", "1h", "ms", NULL, live,
           "wait before node or engine is started again; doubles with each failed start")
-OX_CONFIG(heart_backoff_max_ms,       "heart.backoff_max",          duration, "30s", "10ms", "1h", "ms", NULL,
+OX_CONFIG(heart_backoff_max_ms,       "heart.backoff_max",          duration, "30s", "10ms", "1h", "ms", NULL, live,
           "the longest wait before node or engine is started again")
-OX_CONFIG(heart_disk_warn_bytes,      "heart.disk_warn",            bytes,    "1GiB", "0", "", "bytes", NULL,
+OX_CONFIG(heart_disk_warn_bytes,      "heart.disk_warn",            bytes,    "1GiB", "0", "", "bytes", NULL, restart,
           "free space on the data disk below which the start warns")
-OX_CONFIG(heart_disk_min_bytes,       "heart.disk_min",             bytes,    "100MiB", "0", "", "bytes", NULL,
+OX_CONFIG(heart_disk_min_bytes,       "heart.disk_min",             bytes,    "100MiB", "0", "", "bytes", NULL, restart,
           "free space on the data disk below which the start is refused")
 
-OX_CONFIG(storage_url,                "storage.url",                string,   "embedded", "1", "", "url", NULL,
+OX_CONFIG(storage_url,                "storage.url",                string,   "embedded", "1", "", "url", NULL, restart,
           "`embedded` starts the engine beside the node; unix:/path, http://host:8123 or https://host:8443 name a ClickHouse server")
-OX_CONFIG(storage_database,           "storage.database",           string,   "observex", "1", "63", "name", NULL,
+OX_CONFIG(storage_database,           "storage.database",           string,   "observex", "1", "63", "name", NULL, restart,
           "ClickHouse database of all tables, on a server that is not embedded")
-OX_CONFIG(storage_user,               "storage.user",               string,   "default", "1", "255", "name", NULL,
+OX_CONFIG(storage_user,               "storage.user",               string,   "default", "1", "255", "name", NULL, restart,
           "ClickHouse user, for a server that is not embedded")
-OX_CONFIG(storage_password_file,      "storage.password_file",      string,   "", "", "", "path", NULL,
+OX_CONFIG(storage_password_file,      "storage.password_file",      string,   "", "", "", "path", NULL, restart,
           "file whose first line is the password of storage.user; empty = no password")
-OX_CONFIG(storage_connect_timeout_ms, "storage.connect_timeout",    duration, "5s", "10ms", "5m", "ms", NULL,
+OX_CONFIG(storage_connect_timeout_ms, "storage.connect_timeout",    duration, "5s", "10ms", "5m", "ms", NULL, restart,
           "how long connecting to storage may take")
-OX_CONFIG(storage_insert_timeout_ms,  "storage.insert_timeout",     duration, "2m", "1s", "1h", "ms", NULL,
+OX_CONFIG(storage_insert_timeout_ms,  "storage.insert_timeout",     duration, "2m", "1s", "1h", "ms", NULL, live,
           "how long one insert may take before it is tried again")
 
-OX_CONFIG(storage_breaker_failures,   "storage.breaker_failures",   int,      "5", "1", "1000", "calls", NULL,
+OX_CONFIG(storage_breaker_failures,   "storage.breaker_failures",   int,      "5", "1", "1000", "calls", NULL, restart,
           "calls in a row that storage does not answer before its circuit breaker opens: questions then get 503 at once, inserts wait")
-OX_CONFIG(storage_breaker_calls,      "storage.breaker_calls",      int,      "20", "2", "100000", "calls", NULL,
+OX_CONFIG(storage_breaker_calls,      "storage.breaker_calls",      int,      "20", "2", "100000", "calls", NULL, restart,
           "calls within storage.breaker_window from which on the breaker also opens when half of them fail")
-OX_CONFIG(storage_breaker_window_ms,  "storage.breaker_window",     duration, "30s", "1s", "1h", "ms", NULL,
+OX_CONFIG(storage_breaker_window_ms,  "storage.breaker_window",     duration, "30s", "1s", "1h", "ms", NULL, restart,
           "the window in which the breaker counts calls")
-OX_CONFIG(storage_breaker_wait_ms,    "storage.breaker_wait",       duration, "30s", "500ms", "10m", "ms", NULL,
+OX_CONFIG(storage_breaker_wait_ms,    "storage.breaker_wait",       duration, "30s", "500ms", "10m", "ms", NULL, restart,
           "the longest wait of the open breaker before the next probe; the first is 500ms and each failed probe doubles it")
 
-OX_CONFIG(engine_memory_bytes,        "engine.memory",              bytes,    "1GiB", "350MiB", "", "bytes", NULL,
+OX_CONFIG(engine_memory_bytes,        "engine.memory",              bytes,    "1GiB", "350MiB", "", "bytes", NULL, engine,
           "memory limit of the embedded engine; its resident size may pass it by some 250 MiB")
-OX_CONFIG(engine_concurrency,         "engine.concurrency",         int,      "16", "2", "256", "statements", NULL,
+OX_CONFIG(engine_concurrency,         "engine.concurrency",         int,      "16", "2", "256", "statements", NULL, engine,
           "statements that the embedded engine runs at once; some of them are kept for inserts")
 
-OX_CONFIG(gateway_body_bytes_max,     "gateway.body_max",           bytes,    "10MiB", "64KiB", "1GiB", "bytes", NULL,
+OX_CONFIG(gateway_body_bytes_max,     "gateway.body_max",           bytes,    "10MiB", "64KiB", "1GiB", "bytes", NULL, live,
           "largest request body, before and after decompression")
-OX_CONFIG(gateway_records_max,        "gateway.records_in_flight",  int,      "65536", "1024", "16777216", "records", NULL,
+OX_CONFIG(gateway_records_max,        "gateway.records_in_flight",  int,      "65536", "1024", "16777216", "records", NULL, live,
           "records that are accepted and not yet in a block, per node; one tenant may hold half of them; one request may overshoot")
-OX_CONFIG(gateway_memory_bytes,       "gateway.memory",             bytes,    "32MiB", "16MiB", "64GiB", "bytes", NULL,
+OX_CONFIG(gateway_memory_bytes,       "gateway.memory",             bytes,    "32MiB", "16MiB", "64GiB", "bytes", NULL, live,
           "bytes of request bodies held in memory, per node; beyond it requests get 429")
-OX_CONFIG(gateway_connections_max,    "gateway.connections",        int,      "10000", "16", "1000000", "connections", NULL,
+OX_CONFIG(gateway_connections_max,    "gateway.connections",        int,      "10000", "16", "1000000", "connections", NULL, live,
           "open connections per node")
-OX_CONFIG(gateway_connections_per_address, "gateway.connections_per_address", int, "1000", "1", "1000000", "connections", NULL,
+OX_CONFIG(gateway_connections_per_address, "gateway.connections_per_address", int, "1000", "1", "1000000", "connections", NULL, live,
           "open connections from one address; this machine itself is not bounded by it")
-OX_CONFIG(gateway_streams_max,        "gateway.streams",            int,      "256", "1", "65536", "streams", NULL,
+OX_CONFIG(gateway_streams_max,        "gateway.streams",            int,      "256", "1", "65536", "streams", NULL, live,
           "concurrent HTTP/2 streams on one connection")
-OX_CONFIG(gateway_header_bytes_max,   "gateway.header_max",         bytes,    "32KiB", "4KiB", "1MiB", "bytes", NULL,
+OX_CONFIG(gateway_header_bytes_max,   "gateway.header_max",         bytes,    "32KiB", "4KiB", "64KiB", "bytes", NULL, live,
           "bytes of the headers of one request")
-OX_CONFIG(gateway_headers_max,        "gateway.headers",            int,      "100", "16", "1000", "headers", NULL,
+OX_CONFIG(gateway_headers_max,        "gateway.headers",            int,      "100", "16", "1000", "headers", NULL, live,
           "headers of one request")
-OX_CONFIG(gateway_idle_timeout_ms,    "gateway.idle_timeout",       duration, "60s", "1s", "24h", "ms", NULL,
+OX_CONFIG(gateway_idle_timeout_ms,    "gateway.idle_timeout",       duration, "60s", "1s", "24h", "ms", NULL, live,
           "a connection without a request for so long is closed")
-OX_CONFIG(gateway_header_timeout_ms,  "gateway.header_timeout",     duration, "10s", "100ms", "10m", "ms", NULL,
+OX_CONFIG(gateway_header_timeout_ms,  "gateway.header_timeout",     duration, "10s", "100ms", "10m", "ms", NULL, live,
           "how long the headers of a request may take to arrive")
-OX_CONFIG(gateway_body_timeout_ms,    "gateway.body_timeout",       duration, "30s", "100ms", "1h", "ms", NULL,
+OX_CONFIG(gateway_body_timeout_ms,    "gateway.body_timeout",       duration, "30s", "100ms", "1h", "ms", NULL, live,
           "how long the body of a request may take to arrive")
-OX_CONFIG(gateway_retry_after_ms,     "gateway.retry_after",        duration, "1s", "1s", "1h", "ms", NULL,
+OX_CONFIG(gateway_retry_after_ms,     "gateway.retry_after",        duration, "1s", "1s", "1h", "ms", NULL, live,
           "the hint given with 429 and RESOURCE_EXHAUSTED, in whole seconds")
-OX_CONFIG(gateway_duplicate_window_ms, "gateway.duplicate_window",  duration, "60s", "0", "1h", "ms", NULL,
+OX_CONFIG(gateway_duplicate_window_ms, "gateway.duplicate_window",  duration, "60s", "0", "1h", "ms", NULL, live,
           "how long an identical request of the same tenant is recognised as a retry; 0 = never")
 
-OX_CONFIG(decode_depth_max,           "decode.depth",               int,      "32", "4", "64", "levels", NULL,
+OX_CONFIG(decode_depth_max,           "decode.depth",               int,      "32", "4", "64", "levels", NULL, live,
           "nesting of an attribute value or log body")
-OX_CONFIG(decode_attributes_max,      "decode.attributes",          int,      "1024", "16", "65536", "attributes", NULL,
+OX_CONFIG(decode_attributes_max,      "decode.attributes",          int,      "1024", "16", "65536", "attributes", NULL, live,
           "attributes of one record, resource or scope")
-OX_CONFIG(decode_key_bytes_max,       "decode.key_bytes",           bytes,    "4KiB", "64", "64KiB", "bytes", NULL,
+OX_CONFIG(decode_key_bytes_max,       "decode.key_bytes",           bytes,    "4KiB", "64", "64KiB", "bytes", NULL, live,
           "length of an attribute's key")
-OX_CONFIG(decode_value_bytes_max,     "decode.value_bytes",         bytes,    "1MiB", "1KiB", "64MiB", "bytes", NULL,
+OX_CONFIG(decode_value_bytes_max,     "decode.value_bytes",         bytes,    "1MiB", "1KiB", "64MiB", "bytes", NULL, live,
           "length of an attribute's value or of a log body")
-OX_CONFIG(decode_events_max,          "decode.events",              int,      "4096", "16", "65536", "events", NULL,
+OX_CONFIG(decode_events_max,          "decode.events",              int,      "4096", "16", "65536", "events", NULL, live,
           "events, and likewise links, of one span")
-OX_CONFIG(decode_records_max,         "decode.records",             int,      "262144", "1024", "16777216", "records", NULL,
+OX_CONFIG(decode_records_max,         "decode.records",             int,      "262144", "1024", "16777216", "records", NULL, live,
           "records of one request")
 
-OX_CONFIG(validate_past_ms,           "validate.past",              duration, "24h", "1m", "3650d", "ms", NULL,
+OX_CONFIG(validate_past_ms,           "validate.past",              duration, "24h", "1m", "3650d", "ms", NULL, live,
           "how old a record may be when it arrives")
-OX_CONFIG(validate_future_ms,         "validate.future",            duration, "1h", "0", "3650d", "ms", NULL,
+OX_CONFIG(validate_future_ms,         "validate.future",            duration, "1h", "0", "3650d", "ms", NULL, live,
           "how far in the future a record may lie when it arrives")
 
-OX_CONFIG(wal_segment_bytes,          "wal.segment_bytes",          bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL,
+OX_CONFIG(wal_segment_bytes,          "wal.segment_bytes",          bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL, restart,
           "size of one file of the write-ahead log")
-OX_CONFIG(wal_commit_interval_ms,     "wal.commit_interval",        duration, "0", "0", "5ms", "ms", NULL,
+OX_CONFIG(wal_commit_interval_ms,     "wal.commit_interval",        duration, "0", "0", "5ms", "ms", NULL, live,
           "how long requests gather before a commit starts; 0 = those that come while one runs form the next")
-OX_CONFIG(wal_ack,                    "wal.ack",                    enum,     "durable", "", "", "durable|interval", NULL,
+OX_CONFIG(wal_ack,                    "wal.ack",                    enum,     "durable", "", "", "durable|interval", NULL, live,
           "durable: answer after the flush to disk; interval: answer at once and flush behind, so a power loss may lose what was acknowledged")
-OX_CONFIG(wal_total_bytes,            "wal.total_bytes",            bytes,    "8GiB", "128MiB", "", "bytes", NULL,
+OX_CONFIG(wal_total_bytes,            "wal.total_bytes",            bytes,    "8GiB", "128MiB", "", "bytes", NULL, live,
           "size of the whole write-ahead log; above 80 % warns, above 95 % refuses with 429")
-OX_CONFIG(wal_disk_reserve_bytes,     "wal.disk_reserve",           bytes,    "256MiB", "0", "1TiB", "bytes", NULL,
+OX_CONFIG(wal_disk_reserve_bytes,     "wal.disk_reserve",           bytes,    "256MiB", "0", "1TiB", "bytes", NULL, live,
           "free space that new requests must leave on the data disk, so that what was acknowledged can go on to storage; below it they get 429")
 
-OX_CONFIG(outbox_segment_bytes,       "outbox.segment_bytes",       bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL,
+OX_CONFIG(outbox_segment_bytes,       "outbox.segment_bytes",       bytes,    "64MiB", "1MiB", "4GiB", "bytes", NULL, restart,
           "size of one file of the outbox")
-OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8GiB", "128MiB", "", "bytes", NULL,
+OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8GiB", "128MiB", "", "bytes", NULL, live,
           "size of the whole outbox; above 80 % warns, above 95 % the writers wait")
 
-OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL,
+OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL, restart,
           "tenants of one node that may be active at the same time")
 
-OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL,
+OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL, live,
           "rows at which a block is finished")
-OX_CONFIG(writer_block_bytes,         "writer.block_bytes",         bytes,    "32MiB", "64KiB", "200MiB", "bytes", NULL,
+OX_CONFIG(writer_block_bytes,         "writer.block_bytes",         bytes,    "32MiB", "64KiB", "200MiB", "bytes", NULL, live,
           "uncompressed bytes at which a block is finished; ClickHouse splits larger ones")
-OX_CONFIG(writer_flush_ms,            "writer.flush",               duration, "500ms", "10ms", "1m", "ms", NULL,
+OX_CONFIG(writer_flush_ms,            "writer.flush",               duration, "500ms", "10ms", "1m", "ms", NULL, live,
           "age at which a block is finished however small it is")
-OX_CONFIG(writer_blocks_in_flight,    "writer.blocks_in_flight",    int,      "4", "1", "64", "blocks", NULL,
+OX_CONFIG(writer_blocks_in_flight,    "writer.blocks_in_flight",    int,      "4", "1", "64", "blocks", NULL, live,
           "blocks per table that are sent and not yet confirmed")
-OX_CONFIG(writer_partitions_max,      "writer.partitions",          int,      "32", "2", "1024", "partitions", NULL,
+OX_CONFIG(writer_partitions_max,      "writer.partitions",          int,      "32", "2", "1024", "partitions", NULL, restart,
           "partitions per table for which a block is open at once; the fullest is finished early beyond it")
-OX_CONFIG(writer_compression_level,   "writer.compression_level",   int,      "-3", "-7", "19", "level", NULL,
+OX_CONFIG(writer_compression_level,   "writer.compression_level",   int,      "-3", "-7", "19", "level", NULL, live,
           "zstd level of blocks in the outbox and on their way to storage; below 0 = faster, 0 = uncompressed")
-OX_CONFIG(writer_series_cache,        "writer.series_cache",        int,      "1000000", "1024", "100000000", "series", NULL,
+OX_CONFIG(writer_series_cache,        "writer.series_cache",        int,      "1000000", "1024", "100000000", "series", NULL, restart,
           "metric series that a writer remembers as already written today")
 
-OX_CONFIG(dlq_file_bytes,             "dlq.file_bytes",             bytes,    "100MB", "1MB", "", "bytes", NULL,
+OX_CONFIG(dlq_file_bytes,             "dlq.file_bytes",             bytes,    "100MB", "1MB", "", "bytes", NULL, live,
           "size at which a dead-letter file is rotated")
-OX_CONFIG(dlq_keep_ms,                "dlq.keep",                   duration, "7d", "1h", "3650d", "ms", NULL,
+OX_CONFIG(dlq_keep_ms,                "dlq.keep",                   duration, "7d", "1h", "3650d", "ms", NULL, live,
           "how long dead letters are kept; a seventh longer at most, since whole files go")
-OX_CONFIG(dlq_total_bytes,            "dlq.total_bytes",            bytes,    "1GiB", "10MB", "", "bytes", NULL,
+OX_CONFIG(dlq_total_bytes,            "dlq.total_bytes",            bytes,    "1GiB", "10MB", "", "bytes", NULL, live,
           "size of all dead-letter files; beyond it the oldest go early")
 
-OX_CONFIG(query_timeout_ms,           "query.timeout",              duration, "30s", "100ms", "1h", "ms", NULL,
+OX_CONFIG(query_timeout_ms,           "query.timeout",              duration, "30s", "100ms", "1h", "ms", NULL, live,
           "how long one query may run")
-OX_CONFIG(query_rows_max,             "query.rows",                 int,      "2000000000", "1000", "", "rows", NULL,
+OX_CONFIG(query_rows_max,             "query.rows",                 int,      "2000000000", "1000", "", "rows", NULL, live,
           "rows that one query may read")
-OX_CONFIG(query_bytes_max,            "query.bytes",                bytes,    "200GB", "1MB", "", "bytes", NULL,
+OX_CONFIG(query_bytes_max,            "query.bytes",                bytes,    "200GB", "1MB", "", "bytes", NULL, live,
           "bytes that one query may read")
-OX_CONFIG(query_memory_bytes,         "query.memory",               bytes,    "512MiB", "16MiB", "", "bytes", NULL,
+OX_CONFIG(query_memory_bytes,         "query.memory",               bytes,    "512MiB", "16MiB", "", "bytes", NULL, live,
           "memory that one query may use in the engine")
-OX_CONFIG(query_result_bytes_max,     "query.result_bytes",         bytes,    "32MiB", "64KiB", "1GiB", "bytes", NULL,
+OX_CONFIG(query_result_bytes_max,     "query.result_bytes",         bytes,    "32MiB", "64KiB", "1GiB", "bytes", NULL, live,
           "size of one answer")
-OX_CONFIG(query_concurrency,          "query.concurrency",          int,      "8", "1", "256", "queries", NULL,
+OX_CONFIG(query_concurrency,          "query.concurrency",          int,      "8", "1", "256", "queries", NULL, restart,
           "queries of one node that run at the same time; further ones get 429")
-OX_CONFIG(query_limit_default,        "query.limit_default",        int,      "100", "1", "10000", "results", NULL,
+OX_CONFIG(query_limit_default,        "query.limit_default",        int,      "100", "1", "10000", "results", NULL, live,
           "results of a search that names no limit")
-OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1000", "1", "10000", "traces", NULL,
+OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1000", "1", "10000", "traces", NULL, live,
           "largest limit of a search for traces")
-OX_CONFIG(query_logs_limit_max,       "query.logs_limit",           int,      "10000", "1", "100000", "logs", NULL,
+OX_CONFIG(query_logs_limit_max,       "query.logs_limit",           int,      "10000", "1", "100000", "logs", NULL, live,
           "largest limit of a search for logs")
 
-OX_CONFIG(postgres_url,               "postgres.url",               string,   "", "", "", "url", NULL,
+OX_CONFIG(postgres_url,               "postgres.url",               string,   "", "", "", "url", NULL, restart,
           "PostgreSQL of the control plane, postgresql://user@host/db; production mode does not start without it")
 /* clang-format on */

@@ -47,4 +47,10 @@ OX_MESSAGE(outbox_tick,   "num",                    "outbox (timer)",           
 OX_MESSAGE(outbox_checked, "struct ox_outbox_check", "a dirty thread",            "outbox",  "owed, never")
 OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",       "outbox",  "owed, never")
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
+/* a reload of the configuration */
+OX_MESSAGE(configure,     "num, the version",       "config (call)",               "gateway, wal, writer, outbox, api", "sent again by config")
+OX_MESSAGE(configured,    "num, the version",       "who was configured",          "config",  "owed, never")
+OX_MESSAGE(reload,        "num, of the request",    "the node's ear",              "config",  "logged; SIGHUP or POST again")
+OX_MESSAGE(reload_asked,  "struct ox_http_request", "the API port",                "config",  "429 with Retry-After")
+OX_MESSAGE(reload_read,   "struct reading",         "a dirty thread",              "config",  "owed, never")
 /* clang-format on */

@@ -5,6 +5,7 @@
 /* clang-format off */
 OX_METRIC(ingest_received,      counter,   none,    "tenant,type",        "observex_ingest_signals_received_total", "Records received, before any check.")
 OX_METRIC(ingest_dropped,       counter,   none,    "tenant,type,reason", "observex_ingest_signals_dropped_total",  "Records that do not reach storage, by reason.")
+OX_METRIC(ingest_unknown_enum,  counter,   none,    "tenant,type",        "observex_ingest_unknown_enum_values_total", "Numbers of a span kind, status code, severity or temporality that OTLP does not know; stored as unspecified.")
 OX_METRIC(ingest_queue_depth,   gauge,     none,    "",                   "observex_ingest_pipeline_queue_depth",   "Records in flight in the gateway.")
 OX_METRIC(wal_write,            histogram, seconds, "",                   "observex_wal_write_seconds",             "Append and fdatasync of one group commit.")
 OX_METRIC(clickhouse_inflight,  gauge,     none,    "",                   "observex_clickhouse_inflight_batches",   "Blocks sent to storage and not yet confirmed.")
@@ -40,4 +41,7 @@ OX_METRIC(storage_breaker_refused, counter, none,   "endpoint",           "obser
 OX_METRIC(storage_read_only,    gauge,     none,    "reason",             "observex_storage_read_only",             "1 while new data is refused for this reason: space (wal.disk_reserve), io (the disk refuses writes), operator.")
 OX_METRIC(disk_free,            gauge,     bytes,   "",                   "observex_disk_free_bytes",               "Free bytes of the data disk.")
 OX_METRIC(disk_total,           gauge,     bytes,   "",                   "observex_disk_total_bytes",              "Size of the data disk.")
+/* the configuration */
+OX_METRIC(config_reloads,       counter,   none,    "outcome",            "observex_config_reloads_total",          "Readings of the configuration while running: applied, unchanged, refused (it has mistakes; nothing changed) or failed.")
+OX_METRIC(config_version,       gauge,     none,    "",                   "observex_config_version",                "Version of the configuration in force: 1 at the start, one more with each reload that changed something.")
 /* clang-format on */

@@ -25,7 +25,13 @@ static const char head[] =
     "exist\n"
     "and a value out of bounds stop the start. Durations are written `250ms`, `5s`, `1m30s`, `24h`, `7d`; "
     "sizes\n"
-    "`64MiB`, `10MB`, `4096`. Bounds of a string are those of its length.\n";
+    "`64MiB`, `10MB`, `4096`. Bounds of a string are those of its length.\n\n"
+    "While ObserveX runs, `observex config reload`, SIGHUP or `POST /api/v1/config/reload` reads file,\n"
+    "environment and flags again (`docs/operations.md`). A changed key takes effect\n\n"
+    "- `live`: at once, without dropping a connection or a record;\n"
+    "- `engine`: at once, by a restart of the embedded engine alone: ingest goes on, questions wait a "
+    "moment;\n"
+    "- `restart`: when ObserveX is started again; until then the old value stays in force.\n";
 
 /* The part of a key before its dot; of a key without one, nothing. */
 static struct ox_str
@@ -76,6 +82,8 @@ put_row(struct ox_buf *page, const struct ox_config_key *row)
     put_allowed(page, row);
     put(page, " | ");
     put_cell(page, row->text);
+    put(page, " | ");
+    put(page, ox_config_effect_name(row->effect));
     put(page, " | `");
     ox_config_key_env(&ox_config_rows, row, page);
     put(page, "` `");
@@ -91,7 +99,8 @@ put_section(struct ox_buf *page, struct ox_str section)
         ox_buf_append(page, section.p, section.n);
     else
         put(page, "At the top of the file");
-    put(page, "\n\n| key | default | allowed | meaning | environment and flag |\n|---|---|---|---|---|\n");
+    put(page, "\n\n| key | default | allowed | meaning | takes effect | environment and flag "
+              "|\n|---|---|---|---|---|---|\n");
 }
 
 int

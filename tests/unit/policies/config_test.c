@@ -178,3 +178,56 @@ Test(product_config, storage_url_of_the_embedded_engine)
     ox_config_storage_url(&c, url, sizeof(url));
     cr_assert_str_eq(url, "http://ch:8123");
 }
+
+Test(product_config, a_reload_takes_what_needs_no_restart)
+{
+    static struct ox_config now, next;
+    bool *changed = calloc(ox_config_rows.count, sizeof(*changed));
+    ox_config_defaults(&now);
+    ox_config_defaults(&next);
+    memset(next.data + strlen(next.data) + 1, 'x', 8); /* what stands behind the zero means nothing */
+    cr_assert_eq(ox_config_take(&now, &next, changed), 0);
+    for (size_t i = 0; i < ox_config_rows.count; i++)
+        cr_assert(!changed[i], "%s", ox_config_rows.keys[i].key);
+
+    next.gateway_body_bytes_max = 1 << 20;
+    next.engine_memory_bytes = 1ull << 31;
+    next.tenant_max = 7;
+    next.listen_api.port = 9;
+    cr_assert_eq(ox_config_take(&now, &next, changed), 2);
+    cr_assert_eq(now.gateway_body_bytes_max, 1 << 20, "live");
+    cr_assert_eq(now.engine_memory_bytes, 1ull << 31, "by a restart of the engine");
+    cr_assert_neq(now.tenant_max, 7, "needs a restart");
+    cr_assert_neq(now.listen_api.port, 9, "needs a restart");
+    size_t n = 0;
+    for (size_t i = 0; i < ox_config_rows.count; i++)
+        n += changed[i];
+    cr_assert_eq(n, 4, "also what was not taken has changed");
+    cr_assert_eq(ox_config_take(&now, &next, changed), 0);
+    free(changed);
+}
+
+Test(product_config, every_type_of_a_row_is_compared_and_copied)
+{
+    static struct ox_config a, b;
+    struct ox_diag diag;
+    for (size_t i = 0; i < ox_config_rows.count; i++) {
+        const struct ox_config_key *row = &ox_config_rows.keys[i];
+        const char *other = row->type == OX_CONFIG_address  ? "127.0.0.1:1"
+                            : row->type == OX_CONFIG_enum   ? strrchr(row->unit, '|') + 1
+                            : row->type == OX_CONFIG_string ? "other"
+                            : row->type == OX_CONFIG_bool   ? "true"
+                                                            : row->min;
+        ox_config_defaults(&a);
+        ox_config_defaults(&b);
+        cr_assert(ox_config_key_equal(row, &a, &b), "%s", row->key);
+        cr_assert_eq(ox_config_key_set(row, ox_str_of(other), &b, &diag), OX_OK, "%s", row->key);
+        bool is_default = ox_config_key_equal(row, &a, &b);
+        ox_config_key_copy(row, &a, &b);
+        cr_assert(ox_config_key_equal(row, &a, &b), "%s", row->key);
+        cr_assert(!is_default || strcmp(row->def, other) == 0 || row->type == OX_CONFIG_duration ||
+                      row->type == OX_CONFIG_int || row->type == OX_CONFIG_enum ||
+                      row->type == OX_CONFIG_bytes,
+                  "%s: \"%s\" is not seen as another value", row->key, other);
+    }
+}

@@ -168,6 +168,31 @@ Test(validate, a_span_needs_both_times_in_order)
     cr_expect_eq(judge(&r), OX_REJECT_NONE);
 }
 
+Test(validate, the_times_of_events_and_exemplars_must_fit_into_storage_too)
+{
+    struct rows r;
+    struct ox_span_event events[2] = {{.time_ns = 1}, {.time_ns = INT64_MAX}};
+    struct ox_exemplar exemplars[2] = {{.time_ns = 1}, {.time_ns = INT64_MAX}};
+    fill_one(&r, OX_SIGNAL_TRACES);
+    r.batch.events = events;
+    r.batch.n_events = 2;
+    r.spans[0].events = (struct ox_slice){0, 2};
+    cr_expect_eq(judge(&r), OX_REJECT_NONE, "an event may lie anywhere in time");
+    events[1].time_ns++;
+    cr_expect_eq(judge(&r), OX_REJECT_TIME_FUTURE, "that storage can hold");
+    r.spans[0].events.count = 1;
+    r.spans[0].reject = OX_REJECT_NONE;
+    cr_expect_eq(judge(&r), OX_REJECT_NONE, "another span's events are not this one's");
+
+    fill_one(&r, OX_SIGNAL_METRICS);
+    r.batch.exemplars = exemplars;
+    r.batch.n_exemplars = 2;
+    r.mores[0].exemplars = (struct ox_slice){0, 2};
+    cr_expect_eq(judge(&r), OX_REJECT_NONE);
+    exemplars[1].time_ns = UINT64_MAX;
+    cr_expect_eq(judge(&r), OX_REJECT_TIME_FUTURE);
+}
+
 Test(validate, a_log_may_lack_its_times)
 {
     struct rows r;

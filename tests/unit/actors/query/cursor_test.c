@@ -54,7 +54,7 @@ Test(cursor, without_room_it_forgets_the_oldest_and_moves_on)
     cr_assert_eq(a.n, OX__CURSOR_BLOCKS_MAX);
     cr_assert_eq(a.since_ns, 1010);
     cr_assert_eq(a.blocks[0].block_id, 10);
-    ox__cursor_advance(&a, 1020);
+    ox__cursor_advance(&a, 1020, 0);
     cr_assert_eq(a.n, OX__CURSOR_BLOCKS_MAX - 10);
 }
 
@@ -77,4 +77,36 @@ Test(cursor, windows_cover_the_range_once)
         } while (ox__window_next(&range, &w));
         cr_assert_eq(end, range.start_ns);
     }
+}
+
+Test(cursor, follows_arrivals_once_it_has_caught_up)
+{
+    struct ox_buf text;
+    ox_buf_init(&text);
+    memset(&a, 0, sizeof(a));
+    a.since_ns = 5000;
+    a.low = 100;
+    a.first = 120;
+    a.start_ns = 4000;
+    a.mark = 100;
+    a.mark_ns = 9000;
+    ox__cursor_note(&a, 99, 6000);
+    ox__cursor_note(&a, 130, 1);
+    cr_assert_eq(a.n, 2, "the one by its time, the other by its id");
+    a.caught_up = true;
+    ox__cursor_advance(&a, 5500, 100);
+    cr_assert_eq(a.n, 1, "time is of no interest any more");
+    cr_assert_eq(a.blocks[0].block_id, 130);
+    ox__cursor_format(&a, &text);
+    cr_assert_eq(ox__cursor_parse(ox_buf_str(&text), &b), OX_OK);
+    cr_assert(b.caught_up && b.low == 100 && b.first == 120 && b.start_ns == 4000 && b.mark == 100 &&
+              b.mark_ns == 9000);
+    cr_assert_eq(b.n, 1);
+    ox__cursor_advance(&b, 6000, 131);
+    cr_assert_eq(b.n, 0);
+    for (uint64_t i = 0; i < OX__CURSOR_BLOCKS_MAX + 3; i++)
+        ox__cursor_note(&b, 200 + i, 7000);
+    cr_assert_eq(b.n, OX__CURSOR_BLOCKS_MAX, "without room the oldest go, and are not asked for again");
+    cr_assert_eq(b.low, 203);
+    ox_buf_fini(&text);
 }

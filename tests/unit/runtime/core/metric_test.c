@@ -87,20 +87,106 @@ Test(metric, exposition)
     cr_assert(has("observex_runtime_messages_total 0\n"), "without labels a series is there from the start");
 }
 
-Test(metric, tenants_past_the_bound_are_counted_as_other)
+static void
+count_for(int tenant, uint64_t n)
 {
     char name[32];
-    for (int i = 0; i < OX_METRIC_TENANTS_MAX + 50; i++) {
-        snprintf(name, sizeof(name), "tenant-%d", i);
-        OX_METRIC_ADD_L(OX_M_ingest_received, 1, ox_str_of(name), OX_STR("logs"));
-        OX_METRIC_ADD_L(OX_M_ingest_received, 1, ox_str_of(name), OX_STR("logs"));
+    snprintf(name, sizeof(name), "tenant-%d", tenant);
+    OX_METRIC_ADD_L(OX_M_ingest_received, n, ox_str_of(name), OX_STR("logs"));
+}
+
+/* The shown series of the metric: their sum, how many, and those of one tenant and of "other" (-1: not shown). */
+struct shown {
+    double sum, own, other;
+    int series;
+};
+
+static struct shown
+shown_of(int tenant)
+{
+    struct shown s = {.own = -1, .other = -1};
+    struct ox_buf text;
+    char own[64], name[64];
+    double value;
+    snprintf(own, sizeof(own), "tenant-%d", tenant);
+    ox_buf_init(&text);
+    ox_metric_text(&text);
+    ox_buf_append(&text, "", 1);
+    cr_assert_not(text.failed);
+    for (char *p = (char *)text.data;
+         (p = strstr(p, "\nobservex_ingest_signals_received_total{tenant=\"")) != NULL; p++) {
+        cr_assert_eq(sscanf(p,
+                            "\nobservex_ingest_signals_received_total{tenant=\"%63[^\"]\",type=\"logs\"} %lf",
+                            name, &value),
+                     2);
+        s.sum += value;
+        s.series++;
+        if (strcmp(name, own) == 0)
+            s.own = value;
+        if (strcmp(name, "other") == 0)
+            s.other = value;
     }
-    struct ox_str first[] = {OX_STR("tenant-0"), OX_STR("logs")};
+    ox_buf_fini(&text);
+    return s;
+}
+
+Test(metric, the_largest_tenants_are_named_and_the_rest_is_other)
+{
+    const int n = OX_METRIC_TENANTS_MAX + 50;
+    double total = 0;
+    for (int i = 0; i < n; i++, total += i)
+        count_for(i, (uint64_t)i + 1);
+    struct shown s = shown_of(n - 1);
+    cr_assert_eq(s.series, OX_METRIC_TENANTS_MAX + 1);
+    cr_assert_eq(s.sum, total);
+    cr_assert_eq(s.own, n, "who came last is the largest");
+    cr_assert_eq(s.other, 50 * 51 / 2);
+    cr_assert_eq(shown_of(0).own, -1, "the smallest came first");
+
+    /* A hidden one grows: his own series begins at 0, and "other" keeps what it had. */
+    count_for(0, 100000);
+    s = shown_of(0);
+    cr_assert_eq(s.own, 0);
+    cr_assert_eq(s.sum, total + 100000);
+    cr_assert_eq(s.other, 50 * 51 / 2 + 100000 + 51, "with the one who gave way");
+    count_for(0, 7);
+    s = shown_of(0);
+    cr_assert_eq(s.own, 7);
+    cr_assert_eq(s.series, OX_METRIC_TENANTS_MAX + 1);
+    cr_assert_eq(s.sum, total + 100007);
+    cr_assert_eq(shown_of(50).own, -1);
+}
+
+Test(metric, shown_series_never_go_backwards_and_always_add_up)
+{
+    const int n = OX_METRIC_TENANTS_MAX + 200;
+    double total = 0, other = 0;
+    uint32_t seed = 12345;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 3000; i++) {
+            seed = seed * 1664525 + 1013904223;
+            int tenant = (int)(seed >> 8) % n;
+            count_for(tenant, 1 + (seed >> 4) % (uint32_t)(1 + (tenant * 37 + round * 101) % 500));
+            total += 1 + (seed >> 4) % (uint32_t)(1 + (tenant * 37 + round * 101) % 500);
+        }
+        struct shown s = shown_of(round);
+        cr_assert_eq(s.sum, total, "round %d: %g is shown of %g", round, s.sum, total);
+        cr_assert(s.series <= OX_METRIC_TENANTS_MAX + 1, "%d series", s.series);
+        cr_assert(s.other < 0 || s.other >= other, "round %d: other went back from %g to %g", round, other,
+                  s.other);
+        other = s.other > 0 ? s.other : other;
+    }
+}
+
+Test(metric, tenants_past_what_is_tracked_are_counted_as_other)
+{
+    for (int i = 0; i < OX_METRIC_TENANTS_TRACKED + 50; i++)
+        count_for(i, 2);
     struct ox_str other[] = {OX_STR("other"), OX_STR("logs")};
-    struct ox_str late[] = {OX_STR("tenant-1020"), OX_STR("logs")};
-    cr_assert_eq(ox_metric_value(OX_M_ingest_received, first), 2);
+    struct ox_str late[] = {OX_STR("tenant-4020"), OX_STR("logs")};
     cr_assert_eq(ox_metric_value(OX_M_ingest_received, other), 100);
     cr_assert_eq(ox_metric_value(OX_M_ingest_received, late), 0);
+    cr_assert_eq(shown_of(0).sum, 2.0 * (OX_METRIC_TENANTS_TRACKED + 50));
 }
 
 Test(metric, label_sets_past_the_bound_are_counted_as_other)
