@@ -75,6 +75,8 @@ node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out)
         .tenant_records_max =
             (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
         .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
+        .tenant_backlog_bytes_max = cfg->tenant_backlog_bytes,
+        .node_backlog_bytes_max = cfg->spill_total_bytes,
     };
 }
 
@@ -215,6 +217,7 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
         return;
     struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
     if (back != NULL) {
+        ox_parcel_taken(parcel);
         parcel->next = NULL;
         ((struct ox_returned *)back->data)->parcels = parcel;
         msg->data = NULL;
@@ -319,6 +322,8 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     ox_err err = ox_lane_new("wal", 4, &m->wal_arg.lane);
     if (err == OX_OK)
         err = ox_lane_new("outbox", 4, &m->outbox_arg.lane);
+    if (err == OX_OK)
+        err = ox_lane_new("spill", 4, &m->wal_arg.spill_lane);
     if (err == OX_OK)
         err = start_sup(m, "node", OX_SUP_ESCALATE, OX_PID_NONE, &m->root, diag);
     if (err == OX_OK)

@@ -173,6 +173,11 @@ OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8
 
 OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL, restart,
           "tenants of one node that may be active at the same time")
+OX_CONFIG(tenant_backlog_bytes,       "tenant.backlog_bytes",       bytes,    "1GiB", "1MiB", "", "bytes", NULL, restart,
+          "what is kept of a tenant that is quarantined or too slow, until it can go on; beyond it its requests get 429")
+
+OX_CONFIG(spill_total_bytes,          "spill.total_bytes",          bytes,    "4GiB", "1MiB", "", "bytes", NULL, restart,
+          "size of the backlogs of all tenants; beyond it requests of tenants with a backlog get 429")
 
 OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL, live,
           "rows at which a block is finished")
