@@ -27,6 +27,7 @@
 #include "ox/random.h"
 #include "ox/runtime.h"
 #include "ox/storage.h"
+#include "ox/stream.h"
 #include "ox/supervisor.h"
 #include "ox/wal.h"
 
@@ -154,6 +155,9 @@ open_node(struct node_main *m, struct ox_diag *diag)
     m->outbox = m->recovered.outbox;
     if (err != OX_OK)
         return err;
+    err = node_stream_open(m, diag);
+    if (err != OX_OK)
+        return err;
     node_suspects_settle(cfg, &m->suspects, ox_journal_first_seq(m->wal));
     atomic_store_explicit(&node->next_block_id, ox_journal_next_seq(m->outbox), memory_order_relaxed);
     return ox_random_os(&node->boot_nonce, sizeof(node->boot_nonce));
@@ -167,6 +171,7 @@ close_node(struct node_main *m)
     ox_api_free(m->api);
     ox_dead_letter_close(node->dead_letters);
     ox_storage_close(node->storage);
+    ox_stream_free(node->stream);
     if (node->keys != NULL)
         node->keys->free(node->keys);
     ox_recovery_fini(&m->recovered); /* closes both journals */

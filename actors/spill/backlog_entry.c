@@ -11,6 +11,7 @@
  *
  *   MOVED  sequence in the log u64, count u32, that many pairs of u32 {from, to} sorted and apart, then the payload
  *          of the log entry (the rest)
+ *   STREAMED  the same without a payload, instead of it: sequence in the stream u64, length of the message u32
  *   NOTE   consumed from the backlog journal u64, consumed from the stream u64
  */
 #include "ox/backlog.h"
@@ -18,6 +19,7 @@
 #define HEAD_BYTES  4u
 #define MOVED_BYTES 16u /* head, sequence, count */
 #define NOTE_BYTES  20u
+#define PLACE_BYTES 12u /* behind the ranges of a STREAMED one */
 
 _Static_assert(OX_WAL_ORIGIN__COUNT == 3, "a note has a place for each origin");
 
@@ -44,8 +46,8 @@ put_head(uint8_t *p, enum ox_backlog_kind kind)
     put(p + 2, kind, 2);
 }
 
-ox_err
-ox_backlog_encode_moved(uint64_t wal_seq, const struct ox_ranges *owed, struct ox_buf *head)
+static ox_err
+encode_head(enum ox_backlog_kind kind, uint64_t wal_seq, const struct ox_ranges *owed, struct ox_buf *head)
 {
     const struct ox_range *at = ox_ranges_at(owed);
     if (wal_seq == 0 || owed->n == 0)
@@ -54,7 +56,7 @@ ox_backlog_encode_moved(uint64_t wal_seq, const struct ox_ranges *owed, struct o
     uint8_t *p = ox_buf_reserve(head, bytes);
     if (p == NULL)
         return OX_E_NOMEM;
-    put_head(p, OX_BACKLOG_MOVED);
+    put_head(p, kind);
     put(p + 4, wal_seq, 8);
     put(p + 12, owed->n, 4);
     for (uint32_t i = 0; i < owed->n; i++) {
@@ -62,6 +64,26 @@ ox_backlog_encode_moved(uint64_t wal_seq, const struct ox_ranges *owed, struct o
         put(p + MOVED_BYTES + 8 * (size_t)i + 4, at[i].to, 4);
     }
     head->len += bytes;
+    return OX_OK;
+}
+
+ox_err
+ox_backlog_encode_moved(uint64_t wal_seq, const struct ox_ranges *owed, struct ox_buf *head)
+{
+    return encode_head(OX_BACKLOG_MOVED, wal_seq, owed, head);
+}
+
+ox_err
+ox_backlog_encode_streamed(uint64_t wal_seq, const struct ox_ranges *owed, uint64_t stream_seq,
+                           uint32_t stream_len, struct ox_buf *out)
+{
+    ox_err err = stream_seq != 0 ? encode_head(OX_BACKLOG_STREAMED, wal_seq, owed, out) : OX_E_INVALID;
+    uint8_t *p = err == OX_OK ? ox_buf_reserve(out, PLACE_BYTES) : NULL;
+    if (p == NULL)
+        return err != OX_OK ? err : OX_E_NOMEM;
+    put(p, stream_seq, 8);
+    put(p + 8, stream_len, 4);
+    out->len += PLACE_BYTES;
     return OX_OK;
 }
 
@@ -95,6 +117,22 @@ get_owed(const uint8_t *p, uint64_t count, struct ox_ranges *out, struct ox_diag
 }
 
 static ox_err
+get_place(struct ox_backlog_entry *out, struct ox_diag *diag)
+{
+    const uint8_t *p = (const uint8_t *)out->payload.p;
+    size_t n = out->payload.n;
+    out->payload = (struct ox_str){NULL, 0};
+    if (n == PLACE_BYTES && get(p, 8) != 0) {
+        out->stream_seq = get(p, 8);
+        out->stream_len = (uint32_t)get(p + 8, 4);
+        return OX_OK;
+    }
+    ox_ranges_fini(&out->owed);
+    return ox_diag_set(diag, n < PLACE_BYTES ? OX_E_TRUNCATED : OX_E_DECODE, "stream", (int64_t)n,
+                       "a place in the stream has %u bytes and a sequence, this one %zu", PLACE_BYTES, n);
+}
+
+static ox_err
 get_moved(const uint8_t *p, size_t n, struct ox_backlog_entry *out, struct ox_diag *diag)
 {
     if (n < MOVED_BYTES)
@@ -116,7 +154,7 @@ get_moved(const uint8_t *p, size_t n, struct ox_backlog_entry *out, struct ox_di
     }
     size_t at = MOVED_BYTES + 8 * (size_t)count;
     out->payload = (struct ox_str){(const char *)p + at, n - at};
-    return OX_OK;
+    return out->kind == OX_BACKLOG_STREAMED ? get_place(out, diag) : OX_OK;
 }
 
 ox_err
@@ -128,13 +166,13 @@ ox_backlog_entry_decode(struct ox_str payload, struct ox_backlog_entry *out, str
         return ox_diag_set(diag, OX_E_TRUNCATED, NULL, (int64_t)payload.n, "%zu bytes are no backlog entry",
                            payload.n);
     unsigned version = (unsigned)get(p, 2), kind = (unsigned)get(p + 2, 2);
-    if (version != OX_BACKLOG_ENTRY_VERSION || (kind != OX_BACKLOG_MOVED && kind != OX_BACKLOG_NOTE))
+    if (version != OX_BACKLOG_ENTRY_VERSION || kind < OX_BACKLOG_MOVED || kind > OX_BACKLOG_STREAMED)
         return ox_diag_set(
             diag, OX_E_UNIMPLEMENTED, "version", 0,
-            "backlog entry of version %u and kind %u; this program reads version %d, kinds 1 and 2", version,
+            "backlog entry of version %u and kind %u; this program reads version %d, kinds 1 to 3", version,
             kind, OX_BACKLOG_ENTRY_VERSION);
     out->kind = (enum ox_backlog_kind)kind;
-    if (kind == OX_BACKLOG_MOVED)
+    if (kind != OX_BACKLOG_NOTE)
         return get_moved(p, payload.n, out, diag);
     if (payload.n != NOTE_BYTES)
         return ox_diag_set(diag, payload.n < NOTE_BYTES ? OX_E_TRUNCATED : OX_E_DECODE, NULL,

@@ -114,7 +114,8 @@ take_entry(struct ox_recovery *rec, struct ox_recovered_backlog *b, const struct
     if (info->seq <= b->consumed[OX_WAL_ORIGIN_BACKLOG])
         return OX_OK;
     b->entries++;
-    b->bytes += ox_backlog_cost(info->len);
+    b->streamed += entry->kind == OX_BACKLOG_STREAMED;
+    b->bytes += ox_backlog_cost(entry->kind == OX_BACKLOG_STREAMED ? entry->stream_len : info->len);
     b->records += count(&entry->owed);
     if (b->oldest_ns == 0)
         b->oldest_ns = info->timestamp_ns;
@@ -152,7 +153,7 @@ walk(struct ox_recovery *rec, struct ox_recovered_backlog *b, struct ox_journal 
         }
         if (notes && entry.kind == OX_BACKLOG_NOTE)
             take_note(b, &entry);
-        else if (!notes && entry.kind == OX_BACKLOG_MOVED)
+        else if (!notes && entry.kind != OX_BACKLOG_NOTE)
             err = take_entry(rec, b, &info, &entry);
         ox_backlog_entry_fini(&entry);
     }

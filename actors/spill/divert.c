@@ -62,6 +62,8 @@ struct ox__diverted {
     uint64_t read_empty;     /* up to there nothing was found behind read_upto; 0 = not known */
     bool warned_old;
     uint64_t retry_at_ns;
+    uint64_t stream_upto; /* messages up to it came back and are still in the stream; 0 = none */
+    bool stream_used;     /* messages may be there that no entry names: all go when nothing waits */
     /* the batch on its way back */
     uint32_t again_left;
     bool again_failed;
@@ -419,6 +421,7 @@ start_job(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t)
     job->upto = readable_upto(t);
     job->records_max = (uint64_t)ox_node_config(d->node)->gateway_records_max / 8; /* half of what may be queued */
     job->close = t->state == DIRECT && job->n_items == 0;
+    job->purge_upto = job->close && t->stream_used ? UINT64_MAX : t->stream_upto;
     if (ox_dirty_submit(self, d->lane, ox__spill_job_run, job, OX_K_spill_done, ox__spill_job_free, NULL) !=
         OX_OK)
         ox_panic("the spill lane refused a job"); /* it has a place for us and we are one */
@@ -455,6 +458,7 @@ count_copied(struct ox__divert *d, struct ox__diverted *t, const struct ox__spil
     t->entries++;
     t->bytes += item->cost;
     t->last_seq = item->seq;
+    t->stream_used |= item->streamed;
     t->read_empty = 0;
     ox_err err =
         ox_backlog_take(d->node->tenants, t->tenant, item->cost, true, NULL); /* its reservation goes */
@@ -568,6 +572,10 @@ ox__on_spill_done(struct ox_actor *self, struct ox__divert *d, struct ox_msg *ms
         OX_LOG_ERROR("spill", "a tenant's backlog cannot be written; tried again",
                      OX_F_STR("tenant", t->tenant->id.name), OX_F_ERR(job->note_err), OX_F_DIAG(&job->diag));
     }
+    if (job->purged && t->stream_upto <= job->purge_upto)
+        t->stream_upto = 0;
+    if (job->purged && job->purge_upto == UINT64_MAX)
+        t->stream_used = false;
     if (job->n_items > 0)
         settle_copies(self, d, t, job);
     if (job->read)
@@ -591,6 +599,8 @@ ox__divert_logged(struct ox_actor *self, struct ox__divert *d, const struct ox_a
     } else {
         ox_backlog_consumed(&t->marks, append->origin_seq, wal_segment);
         t->oldest_ns = append->parcel->batch->received_ns;
+        if (append->origin_stream > t->stream_upto)
+            t->stream_upto = append->origin_stream;
         drop_entry(d, t, 1, append->origin_cost);
         OX_METRIC_ADD_L(OX_M_spill_reinjected, append->n_records - append->parcel->batch->n_rejected,
                         ox_str_of(t->tenant->id.name));
@@ -691,6 +701,7 @@ take_recovered(struct ox_actor *self, struct ox__divert *d, const struct ox_reco
     t->last_seq = b->last_seq;
     t->entries = b->entries;
     t->bytes = b->bytes;
+    t->stream_used = b->streamed > 0;
     t->oldest_ns = (uint64_t)b->oldest_ns;
     err = ox_backlog_take(d->node->tenants, tenant, b->bytes, true, NULL);
     if (err == OX_OK && b->entries > 0)

@@ -15,6 +15,7 @@
 #include "actors/wal/wal_internal.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/stream.h"
 
 void
 ox__spill_job_free(void *arg)
@@ -82,8 +83,28 @@ owed_of(struct ox_batch *batch, struct ox_ranges *owed)
 }
 
 struct copy {
-    struct ox_buf head, payload; /* lent to the journal until the commit */
+    struct ox_buf head, payload, place; /* lent to the journal until the commit */
 };
+
+/* Into the stream, when there is one that takes it; *place then stands in the journal for it. */
+static bool
+publish(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
+{
+    struct ox_stream *stream = job->node->stream;
+    uint64_t wal_seq = item->parcel->batch->wal_seq, seq = 0;
+    if (stream == NULL || !ox_stream_ready(stream))
+        return false;
+    ox_err err = ox_stream_publish(stream, &job->tenant->id, wal_seq, ox_buf_str(&copy->head),
+                                   ox_buf_str(&copy->payload), &seq, &job->diag);
+    if (err == OX_OK)
+        err = ox_backlog_encode_streamed(wal_seq, &item->owed, seq,
+                                         (uint32_t)(copy->head.len + copy->payload.len), &copy->place);
+    if (err != OX_OK)
+        return false;
+    OX_METRIC_ADD_L(OX_M_spill_published, 1, ox_str_of(job->tenant->id.name));
+    item->streamed = true;
+    return true;
+}
 
 static ox_err
 copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
@@ -95,9 +116,15 @@ copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *co
     err = ox_backlog_encode_moved(batch->wal_seq, &item->owed, &copy->head);
     if (err == OX_OK)
         err = ox_journal_read(job->wal, batch->wal_seq, &copy->payload, NULL);
+    if (err != OX_OK)
+        return err;
     struct iovec parts[2] = {{copy->head.data, copy->head.len}, {copy->payload.data, copy->payload.len}};
-    if (err == OX_OK)
-        err = ox_journal_append(job->journal, parts, 2, (int64_t)batch->received_ns, &item->seq);
+    int n = 2;
+    if (publish(job, item, copy)) {
+        parts[0] = (struct iovec){copy->place.data, copy->place.len};
+        n = 1;
+    }
+    err = ox_journal_append(job->journal, parts, n, (int64_t)batch->received_ns, &item->seq);
     if (err == OX_OK)
         item->cost = ox_backlog_cost(copy->head.len + copy->payload.len);
     return err;
@@ -123,6 +150,7 @@ copy_all(struct ox__spill_job *job)
         if (copies != NULL) {
             ox_buf_fini(&copies[i].head);
             ox_buf_fini(&copies[i].payload);
+            ox_buf_fini(&copies[i].place);
         }
     }
     free(copies);
@@ -183,6 +211,12 @@ append_of(struct ox__spill_job *job, uint64_t seq, const struct ox_backlog_entry
     return err;
 }
 
+static uint64_t
+cost_of(const struct ox_journal_entry *info, const struct ox_backlog_entry *entry)
+{
+    return ox_backlog_cost(entry->kind == OX_BACKLOG_STREAMED ? entry->stream_len : info->len);
+}
+
 /* Its bytes are not what was written: what it owed is counted, and the rest goes on. */
 static void
 lose(struct ox__spill_job *job, const struct ox_journal_entry *info, const struct ox_backlog_entry *entry)
@@ -192,7 +226,7 @@ lose(struct ox__spill_job *job, const struct ox_journal_entry *info, const struc
     for (uint32_t i = 0; i < entry->owed.n; i++)
         records += r[i].to - r[i].from;
     job->n_lost++;
-    job->lost_cost += ox_backlog_cost(info->len);
+    job->lost_cost += cost_of(info, entry);
     OX_LOG_ERROR("spill", "an entry of a backlog cannot be read back and is lost",
                  OX_F_STR("tenant", job->tenant->id.name), OX_F_U64("backlog_seq", info->seq),
                  OX_F_U64("records", records), OX_F_DIAG(&job->diag));
@@ -200,19 +234,49 @@ lose(struct ox__spill_job *job, const struct ox_journal_entry *info, const struc
                     OX_STR("wal_error"));
 }
 
-/* One entry; OVERLOAD or NOMEM: later. */
+/* The entry that a place in the stream stands for, as if it had been in the journal. bytes: keeps what it views. */
+static ox_err
+fetch(struct ox__spill_job *job, struct ox_backlog_entry *entry, struct ox_buf *bytes)
+{
+    struct ox_backlog_entry got;
+    struct ox_stream *stream = job->node->stream;
+    if (stream == NULL)
+        return ox_diag_set(&job->diag, OX_E_UNAVAILABLE, "spill.nats_url", -1,
+                           "the backlog has entries in the stream of a NATS server; name it again");
+    if (!ox_stream_ready(stream))
+        return ox_diag_set(&job->diag, OX_E_UNAVAILABLE, "spill.nats_url", -1,
+                           "the NATS server does not answer");
+    ox_err err = ox_stream_read(stream, entry->stream_seq, bytes, &job->diag);
+    if (err == OX_OK)
+        err = ox_backlog_entry_decode(ox_buf_str(bytes), &got, &job->diag);
+    if (err != OX_OK)
+        return err;
+    bool same = got.kind == OX_BACKLOG_MOVED && got.wal_seq == entry->wal_seq;
+    entry->payload = got.payload;
+    ox_backlog_entry_fini(&got);
+    return same ? OX_OK
+                : ox_diag_set(&job->diag, OX_E_CORRUPT, "stream", -1, "message %llu is another entry",
+                              (unsigned long long)entry->stream_seq);
+}
+
+/* One entry; OVERLOAD, NOMEM or UNAVAILABLE: later. */
 static ox_err
 read_one(struct ox__spill_job *job, const struct ox_journal_entry *info, struct ox_str payload)
 {
     struct ox_backlog_entry entry;
     struct ox_append *append = NULL;
+    struct ox_buf bytes;
     ox_err err = ox_backlog_entry_decode(payload, &entry, &job->diag);
     if (err != OX_OK) /* recovery did not count it either */
         return err == OX_E_NOMEM ? err : OX_OK;
-    if (entry.kind == OX_BACKLOG_MOVED) {
-        err = append_of(job, info->seq, &entry, &append);
+    ox_buf_init(&bytes);
+    if (entry.kind != OX_BACKLOG_NOTE) {
+        err = entry.kind == OX_BACKLOG_STREAMED ? fetch(job, &entry, &bytes) : OX_OK;
+        if (err == OX_OK)
+            err = append_of(job, info->seq, &entry, &append);
         if (err == OX_OK) {
-            append->origin_cost = ox_backlog_cost(info->len);
+            append->origin_cost = cost_of(info, &entry);
+            append->origin_stream = entry.stream_seq;
             *job->tail = append;
             job->tail = &append->next;
             job->n_appends++;
@@ -222,6 +286,7 @@ read_one(struct ox__spill_job *job, const struct ox_journal_entry *info, struct 
             err = OX_OK;
         }
     }
+    ox_buf_fini(&bytes);
     ox_backlog_entry_fini(&entry);
     return err;
 }
@@ -269,6 +334,10 @@ ox__spill_job_run(void *arg)
     job->note_err = job->err;
     if (job->err == OX_OK && job->note)
         job->note_err = write_note(job);
+    /* Only what a durable note covers; what cannot be removed now goes later. */
+    if (job->note_err == OX_OK && job->purge_upto != 0 && job->node->stream != NULL &&
+        ox_stream_ready(job->node->stream))
+        job->purged = ox_stream_purge(job->node->stream, &job->tenant->id, job->purge_upto) == OX_OK;
     if (job->n_items > 0)
         copy_all(job);
     if (job->err == OX_OK && job->read)

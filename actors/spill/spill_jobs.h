@@ -22,6 +22,7 @@ struct ox__spill_item {
     struct ox_ranges owed;
     uint64_t seq; /* in the backlog; 0 = nothing of it is owed */
     uint64_t cost;
+    bool streamed; /* its bytes are in the stream */
     ox_err err;
 };
 
@@ -34,6 +35,9 @@ struct ox__spill_job {
     uint64_t consumed[OX_WAL_ORIGIN__COUNT];
     bool note;  /* write down `consumed` first */
     bool close; /* in the end */
+    /* Messages of the stream that are not needed any more once the note is durable: up to this; 0 = none. */
+    uint64_t purge_upto;
+    bool purged;
     /* copy */
     struct ox__spill_item items[OX_SPILL_JOB_ENTRIES];
     uint32_t n_items;

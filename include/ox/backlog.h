@@ -27,15 +27,22 @@
 /* Small, because every tenant that spills allocates one at least, and room comes back in this step. */
 #define OX_BACKLOG_SEGMENT_BYTES (1u << 20)
 
-enum ox_backlog_kind { OX_BACKLOG_MOVED = 1, OX_BACKLOG_NOTE = 2 };
+enum ox_backlog_kind {
+    OX_BACKLOG_MOVED = 1, /* a log entry */
+    OX_BACKLOG_NOTE = 2,  /* how far the journal was read back */
+    OX_BACKLOG_STREAMED =
+        3 /* a log entry whose bytes are in a stream (actors/spill/stream.c); in its place in the order */
+};
 
 /* A decoded entry of the journal. */
 struct ox_backlog_entry {
     enum ox_backlog_kind kind;
-    /* MOVED: one log entry. */
+    /* MOVED and STREAMED: one log entry. */
     uint64_t wal_seq;      /* that it had in the log */
     struct ox_ranges owed; /* the ordinals that were owed; ox_backlog_entry_fini */
-    struct ox_str payload; /* that of the log entry (ox/wal_entry.h): a view */
+    struct ox_str payload; /* that of the log entry (ox/wal_entry.h): a view; not of STREAMED */
+    uint64_t stream_seq;   /* STREAMED: of the message that holds the entry as a MOVED one would */
+    uint32_t stream_len;   /* ... and its bytes */
     /* NOTE: what the log holds again, by origin. */
     uint64_t consumed[OX_WAL_ORIGIN__COUNT];
 };
@@ -43,6 +50,9 @@ struct ox_backlog_entry {
 /* Appends the bytes in front of a MOVED entry's payload to `head`. owed: lend, not empty. NOMEM, INVALID. */
 OX_MUST_USE ox_err ox_backlog_encode_moved(uint64_t wal_seq, const struct ox_ranges *owed,
                                            struct ox_buf *head);
+/* Appends a whole STREAMED entry. */
+OX_MUST_USE ox_err ox_backlog_encode_streamed(uint64_t wal_seq, const struct ox_ranges *owed,
+                                              uint64_t stream_seq, uint32_t stream_len, struct ox_buf *out);
 /* Appends a whole NOTE. consumed: lend, one per origin. */
 OX_MUST_USE ox_err ox_backlog_encode_note(const uint64_t *consumed, struct ox_buf *out);
 /* Reads a payload of the journal, every field checked. On OX_OK call ox_backlog_entry_fini. */

@@ -50,6 +50,7 @@ struct ox_recovered_backlog {
     uint64_t last_seq;                       /* of its newest entry; 0 = none */
     uint64_t entries;                        /* not consumed */
     uint64_t bytes;                          /* their cost */
+    uint64_t streamed;                       /* of them, those whose bytes are in a stream */
     uint64_t records;
     int64_t oldest_ns; /* Unix time of the first of them */
     struct ox_pending_move *pending;

@@ -37,6 +37,7 @@ const char *ox_kind_name(uint32_t kind);
 struct ox_storage;
 struct ox_disk;
 struct ox_dead_letter;
+struct ox_stream;
 struct ox_crashes;
 
 /* How far the node is; new work is taken only in RUNNING. */
@@ -53,6 +54,7 @@ struct ox_node {
     struct ox_tenants *tenants;
     struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
+    struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
     struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */
@@ -156,7 +158,8 @@ struct ox_append {
     /* Read back from the tenant's store, as in ox/wal_entry.h; nobody waits for an answer then. */
     enum ox_wal_origin origin;
     uint64_t origin_seq;
-    uint64_t origin_cost; /* bytes that it took there */
+    uint64_t origin_cost;   /* bytes that it took there */
+    uint64_t origin_stream; /* the message that held it; 0 = none */
     uint64_t seq;
     bool
         duplicate; /* the same request is logged already: acknowledged, not stored again; the parcel stays here */

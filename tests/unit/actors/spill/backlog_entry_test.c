@@ -57,6 +57,29 @@ Test(backlog_entry, notes_survive_the_way_there_and_back)
     ox_buf_fini(&buf);
 }
 
+Test(backlog_entry, places_in_the_stream_survive_the_way_there_and_back)
+{
+    struct ox_ranges owed = {0};
+    struct ox_backlog_entry got;
+    struct ox_buf buf;
+    ox_buf_init(&buf);
+    cr_assert_eq(ox_ranges_add(&owed, 2, 5, NULL), OX_OK);
+    cr_assert_eq(ox_ranges_add(&owed, 9, 10, NULL), OX_OK);
+    cr_assert_eq(ox_backlog_encode_streamed(7, &owed, 0, 99, &buf), OX_E_INVALID, "no message");
+    cr_assert_eq(ox_backlog_encode_streamed(7, &owed, UINT64_C(1) << 40, 99, &buf), OX_OK);
+    cr_assert_eq(ox_backlog_entry_decode(ox_buf_str(&buf), &got, NULL), OX_OK);
+    cr_assert(got.kind == OX_BACKLOG_STREAMED && got.wal_seq == 7 && got.owed.n == 2);
+    cr_assert(got.stream_seq == UINT64_C(1) << 40 && got.stream_len == 99 && got.payload.n == 0);
+    ox_backlog_entry_fini(&got);
+    for (size_t n = 0; n < buf.len; n++)
+        cr_assert_eq(ox_backlog_entry_decode((struct ox_str){(char *)buf.data, n}, &got, NULL),
+                     OX_E_TRUNCATED, "%zu", n);
+    ox_buf_append(&buf, "x", 1);
+    cr_assert_eq(ox_backlog_entry_decode(ox_buf_str(&buf), &got, NULL), OX_E_DECODE);
+    ox_buf_fini(&buf);
+    ox_ranges_fini(&owed);
+}
+
 Test(backlog_entry, a_head_that_is_cut_off_is_refused)
 {
     struct ox_ranges owed = {0};
@@ -97,7 +120,7 @@ Test(backlog_entry, fields_out_of_bounds_are_refused)
 {
     cr_assert_eq(decode_with(0, 1), OX_OK);
     cr_assert_eq(decode_with(0, 2), OX_E_UNIMPLEMENTED, "version");
-    cr_assert_eq(decode_with(2, 3), OX_E_UNIMPLEMENTED, "kind");
+    cr_assert_eq(decode_with(2, 4), OX_E_UNIMPLEMENTED, "kind");
     cr_assert_eq(decode_with(15, 1), OX_E_TRUNCATED, "more ranges than bytes");
     cr_assert_eq(decode_with(16, 0xff), OX_E_DECODE, "a range that ends before it begins");
     cr_assert_eq(decode_with(23, 0xff), OX_E_DECODE, "more ordinals than a request can have");
