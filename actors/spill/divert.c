@@ -419,7 +419,11 @@ start_job(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t)
     job->read = read;
     job->from = t->read_upto;
     job->upto = readable_upto(t);
-    job->records_max = (uint64_t)ox_node_config(d->node)->gateway_records_max / 8; /* half of what may be queued */
+    if (job->n_items > 0 &&
+        t->last_seq < job->upto) /* nor what this job copies: the outbox has yet to hear of it */
+        job->upto = t->last_seq;
+    job->records_max =
+        (uint64_t)ox_node_config(d->node)->gateway_records_max / 8; /* half of what may be queued */
     job->close = t->state == DIRECT && job->n_items == 0;
     job->purge_upto = job->close && t->stream_used ? UINT64_MAX : t->stream_upto;
     if (ox_dirty_submit(self, d->lane, ox__spill_job_run, job, OX_K_spill_done, ox__spill_job_free, NULL) !=

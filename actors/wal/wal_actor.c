@@ -331,7 +331,8 @@ static void
 count_lost(const struct ox_append *append)
 {
     const struct ox_batch *batch = append->parcel->batch;
-    if (ox_pid_is_none(append->reply_to))
+    if (ox_pid_is_none(append->reply_to) &&
+        append->origin == OX_WAL_ORIGIN_NONE) /* a backlog keeps its own */
         OX_METRIC_ADD_L(OX_M_ingest_dropped, append->n_records - batch->n_rejected,
                         ox_str_of(batch->tenant.name), ox_str_of(ox_signal_name(batch->signal)),
                         OX_STR("wal_error"));
