@@ -27,6 +27,7 @@
 #include "ox/random.h"
 #include "ox/runtime.h"
 #include "ox/storage.h"
+#include "ox/stream.h"
 #include "ox/supervisor.h"
 #include "ox/wal.h"
 
@@ -75,6 +76,8 @@ node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out)
         .tenant_records_max =
             (uint64_t)cfg->gateway_records_max / 2, /* whoever floods leaves the others room */
         .tenant_requests_max = (uint32_t)cfg->runtime_mailbox_messages,
+        .tenant_backlog_bytes_max = cfg->tenant_backlog_bytes,
+        .node_backlog_bytes_max = cfg->spill_total_bytes,
     };
 }
 
@@ -153,6 +156,9 @@ open_node(struct node_main *m, struct ox_diag *diag)
     if (err != OX_OK)
         return err;
     node->machine_restarted = node_machine_restarted(node->disk, cfg->data);
+    err = node_stream_open(m, diag);
+    if (err != OX_OK)
+        return err;
     node_suspects_settle(cfg, &m->suspects, ox_journal_first_seq(m->wal));
     atomic_store_explicit(&node->next_block_id, ox_journal_next_seq(m->outbox), memory_order_relaxed);
     return ox_random_os(&node->boot_nonce, sizeof(node->boot_nonce));
@@ -166,6 +172,7 @@ close_node(struct node_main *m)
     ox_api_free(m->api);
     ox_dead_letter_close(node->dead_letters);
     ox_storage_close(node->storage);
+    ox_stream_free(node->stream);
     if (node->keys != NULL)
         node->keys->free(node->keys);
     ox_recovery_fini(&m->recovered); /* closes both journals */
@@ -216,6 +223,7 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
         return;
     struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
     if (back != NULL) {
+        ox_parcel_taken(parcel);
         parcel->next = NULL;
         ((struct ox_returned *)back->data)->parcels = parcel;
         msg->data = NULL;
@@ -320,6 +328,8 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     ox_err err = ox_lane_new("wal", 4, &m->wal_arg.lane);
     if (err == OX_OK)
         err = ox_lane_new("outbox", 4, &m->outbox_arg.lane);
+    if (err == OX_OK)
+        err = ox_lane_new("spill", 4, &m->wal_arg.spill_lane);
     if (err == OX_OK)
         err = start_sup(m, "node", OX_SUP_ESCALATE, OX_PID_NONE, &m->root, diag);
     if (err == OX_OK)

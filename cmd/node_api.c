@@ -43,6 +43,46 @@ write_listeners(const struct ox_child_args *fds, struct ox_buf *json)
         ox_buf_printf(json, "\"listen\":{\"otlp_grpc\":\"%s\",\"otlp_http\":\"%s\"},", grpc, http);
 }
 
+#define SPILLING_MAX 20 /* tenants that status names */
+
+/* Who spills, since when and why. */
+static void
+write_spilling(struct ox_node *node, struct ox_buf *json)
+{
+    uint32_t n = ox_tenants_count(node->tenants), listed = 0;
+    ox_buf_append_cstr(json, "\"spilling\":[");
+    for (uint32_t i = 0; i < n && listed < SPILLING_MAX; i++) {
+        struct ox_tenant *t = ox_tenants_at(node->tenants, i);
+        uint64_t since_ns = atomic_load_explicit(&t->spilling_since_ns, memory_order_relaxed);
+        if (since_ns == 0)
+            continue;
+        ox_buf_printf(json, "%s{\"tenant\":\"%s\",\"since_unix\":%llu,\"bytes\":%llu,\"quarantined\":%s}",
+                      listed++ > 0 ? "," : "", t->id.name, (unsigned long long)(since_ns / 1000000000),
+                      (unsigned long long)atomic_load_explicit(&t->backlog_bytes, memory_order_relaxed),
+                      ox_tenant_quarantined(t) ? "true" : "false");
+    }
+    ox_buf_append_cstr(json, "]");
+}
+
+static void
+write_spill(struct node_main *m, struct ox_buf *json)
+{
+    struct ox_node *node = &m->node;
+    uint64_t oldest_ns = atomic_load_explicit(&node->spill_oldest_ns, memory_order_relaxed);
+    uint64_t now_ns = ox_clock_realtime_ns(node->clock);
+    ox_buf_printf(
+        json,
+        "\"spill\":{\"tenants\":%u,\"entries\":%llu,\"bytes\":%llu,\"limit_bytes\":%llu,\"oldest_seconds\":%"
+        "llu,",
+        atomic_load_explicit(&node->spill_tenants, memory_order_relaxed),
+        (unsigned long long)atomic_load_explicit(&node->spill_entries, memory_order_relaxed),
+        (unsigned long long)ox_tenants_backlog_bytes(node->tenants),
+        (unsigned long long)m->config.spill_total_bytes,
+        (unsigned long long)(oldest_ns != 0 && now_ns > oldest_ns ? (now_ns - oldest_ns) / 1000000000 : 0));
+    write_spilling(node, json);
+    ox_buf_append_cstr(json, "},");
+}
+
 static void
 status(void *ctx, struct ox_buf *json)
 {
@@ -70,6 +110,7 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"wal\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu},",
                   (unsigned long long)wal.bytes, (unsigned long long)wal.segments,
                   (unsigned long long)ox_node_config(node)->wal_total_bytes);
+    write_spill(m, json);
     ox_buf_printf(
         json,
         "\"outbox\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu,\"blocks\":%llu,\"rows\":%llu}",

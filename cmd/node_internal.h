@@ -90,6 +90,8 @@ OX_MUST_USE ox_err node_reload_start(struct node_main *m, struct ox_diag *diag);
  * thread. */
 void node_reload_answer(struct node_main *m, const struct ox_query_request *req,
                         struct ox_query_response *res);
+/* Prepares the stream of the backlogs, when spill.nats_url names a server; after recovery. */
+OX_MUST_USE ox_err node_stream_open(struct node_main *m, struct ox_diag *diag);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

@@ -24,6 +24,7 @@
 #include "ox/supervisor.h"
 
 #define FILL_REFUSE 950 /* permille of a journal's bound */
+#define ENTRY_HEADS 256 /* what an entry of a backlog has besides the request's bytes, ample */
 
 struct ox_gateway {
     struct ox_letters letters;
@@ -211,17 +212,28 @@ count_dropped(const struct ox_intake *in)
     }
 }
 
+static const char *
+drop_reason(ox_err err)
+{
+    switch (err) {
+    case OX_E_QUOTA:
+        return "quota";
+    case OX_E_QUARANTINED:
+        return "quarantined";
+    case OX_E_MAILBOX_FULL:
+        return "actor_full";
+    default:
+        return ox_err_info(err)->class == OX_CLASS_io ? "wal_error" : "overload";
+    }
+}
+
 /* The whole request is refused after it was decoded: its records are received and dropped. */
 static void
 refuse(struct ox_node *node, struct ox_intake *in, ox_err err, const struct ox_diag *diag)
 {
-    if (in->n_accepted > 0) {
-        const char *reason = err == OX_E_QUOTA                        ? "quota"
-                             : ox_err_info(err)->class == OX_CLASS_io ? "wal_error"
-                                                                      : "overload";
+    if (in->n_accepted > 0)
         OX_METRIC_ADD_L(OX_M_ingest_dropped, in->n_accepted, ox_str_of(in->tenant->id.name),
-                        ox_str_of(ox_signal_name(in->signal)), ox_str_of(reason));
-    }
+                        ox_str_of(ox_signal_name(in->signal)), ox_str_of(drop_reason(err)));
     struct ox_http_request *req = in->req;
     in->req = NULL;
     ox__gateway_reply_error(node, req, err, diag);
@@ -276,6 +288,23 @@ accepted(struct ox_intake *in, bool duplicate)
     ox__intake_free(in);
 }
 
+/* While the tenant's data goes to its backlog, room there is promised before anything else is. *bytes: what was taken. */
+static ox_err
+reserve_backlog(struct ox_node *node, struct ox_intake *in, uint64_t *bytes, struct ox_diag *diag)
+{
+    uint64_t n = ENTRY_HEADS + in->batch->body->len;
+    *bytes = 0;
+    if (!ox_tenant_spilling(in->tenant))
+        return OX_OK;
+    ox_err err = ox_backlog_take(node->tenants, in->tenant, n, false, diag);
+    if (err == OX_OK)
+        *bytes = n;
+    else
+        OX_METRIC_ADD_L(OX_M_spill_refused, in->n_accepted, ox_str_of(in->tenant->id.name),
+                        ox_str_of(drop_reason(err)));
+    return err;
+}
+
 /* A judged request: counted, then into the log. */
 static void
 admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
@@ -301,7 +330,18 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
         refuse(node, in, err, &diag);
         return;
     }
+    uint64_t reserved;
+    err = reserve_backlog(node, in, &reserved, &diag);
+    if (err != OX_OK) {
+        ox_permit_give(&permit);
+        refuse(node, in, err, &diag);
+        return;
+    }
     struct ox_append *append = ox__intake_append(in, &permit, ox_actor_pid(self));
+    if (append != NULL)
+        append->parcel->reserved = reserved;
+    else if (reserved > 0)
+        ox_backlog_give(node->tenants, in->tenant, reserved);
     struct ox_msg *msg = append != NULL ? ox_msg_new(OX_K_append, append, 0, ox_append_free) : NULL;
     err = OX_E_NOMEM;
     if (msg != NULL)

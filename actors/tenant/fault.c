@@ -12,9 +12,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define MARK       "observex.fault="
 #define LEAK_BYTES 65536
+#define SLOW_US    100000
 
 struct rule {
     enum ox_fault fault;
@@ -56,7 +58,7 @@ bad_rule(const char *text, struct ox_diag *diag)
     return ox_diag_set(
         diag, OX_E_INVALID, "OBSERVE_X_TEST_FAULTS", -1,
         "'%.80s' is no fault rule: write marked, FAULT@tenant:NAME or FAULT@tenant:NAME/N with "
-        "FAULT one of panic, leak, segv, abort, hang",
+        "FAULT one of panic, leak, segv, abort, slow, hang",
         text);
 }
 
@@ -166,6 +168,9 @@ ox_fault_commit(struct ox_actor *self, enum ox_fault fault)
         abort(); /* the line above does not return */
     case OX_FAULT_abort:
         abort();
+    case OX_FAULT_slow:
+        usleep(SLOW_US);
+        return;
     case OX_FAULT_hang:
         hang();
     default:

@@ -215,6 +215,7 @@ on_parcel(struct ox_actor *self, struct tenant *t, struct ox_msg *msg)
 {
     struct ox_parcel *parcel = msg->data;
     msg->data = NULL;
+    ox_parcel_taken(parcel);
     if (t->held) {
         append(t, parcel);
         return;
@@ -228,6 +229,7 @@ on_suspect(struct ox_actor *self, struct tenant *t, struct ox_msg *msg)
 {
     struct ox_parcel *parcel = msg->data;
     msg->data = NULL;
+    ox_parcel_taken(parcel);
     if (t->held)
         append(t, parcel); /* sent before the log's actor heard of the crash */
     else

@@ -5,13 +5,14 @@
  * Owns:    struct ox_tenant entries (an array of pointers and a hash index over it).
  * Threads: any; `lock` guards array and index, counters are atomic.
  * Bounds:  struct ox_tenants_limits.
- * Fails:   OX_E_OVERLOAD, OX_E_QUOTA, OX_E_NOMEM.
+ * Fails:   OX_E_OVERLOAD, OX_E_QUOTA, OX_E_QUARANTINED, OX_E_MAILBOX_FULL, OX_E_NOMEM.
  */
 #include "ox/tenants.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <xxhash.h>
 
 struct ox_tenants {
@@ -25,6 +26,7 @@ struct ox_tenants {
     uint32_t index_cap;
     _Atomic uint64_t records_in_flight;
     _Atomic uint64_t recent; /* of all tenants */
+    _Atomic uint64_t backlog_bytes;
 };
 
 static uint32_t
@@ -247,6 +249,65 @@ ox_permit_give(struct ox_permit *permit)
     atomic_fetch_sub_explicit(&permit->tenant->records_in_flight, permit->records, memory_order_relaxed);
     atomic_fetch_sub_explicit(&permit->tenant->requests_in_flight, 1, memory_order_relaxed);
     *permit = (struct ox_permit){0};
+}
+
+/* Why the tenant has a backlog, and since when. */
+static ox_err
+refuse_backlog(struct ox_tenants *dir, struct ox_tenant *tenant, struct ox_diag *diag)
+{
+    uint32_t crashes = atomic_load_explicit(&tenant->quarantined, memory_order_relaxed);
+    uint64_t since_ns = atomic_load_explicit(&tenant->spilling_since_ns, memory_order_relaxed);
+    time_t since = (time_t)(since_ns / 1000000000);
+    char when[32] = "a moment ago";
+    struct tm tm;
+    if (since_ns != 0 && gmtime_r(&since, &tm) != NULL)
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    unsigned long long limit = dir->limits.tenant_backlog_bytes_max;
+    if (crashes != 0)
+        return ox_diag_set(
+            diag, OX_E_QUARANTINED, "tenant.backlog_bytes", -1,
+            "tenant %s is quarantined after %u crashes; its data is held back since %s and has "
+            "reached the bound of %llu bytes; an operator must end the quarantine",
+            tenant->id.name, crashes, when, limit);
+    return ox_diag_set(
+        diag, OX_E_MAILBOX_FULL, "tenant.backlog_bytes", -1,
+        "tenant %s is overloaded: its data is held back since %s and has reached the bound of %llu "
+        "bytes; retry later",
+        tenant->id.name, when, limit);
+}
+
+ox_err
+ox_backlog_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint64_t bytes, bool forced,
+                struct ox_diag *diag)
+{
+    uint64_t own = atomic_fetch_add_explicit(&tenant->backlog_bytes, bytes, memory_order_relaxed);
+    uint64_t node = atomic_fetch_add_explicit(&dir->backlog_bytes, bytes, memory_order_relaxed);
+    bool own_full = own + bytes > dir->limits.tenant_backlog_bytes_max;
+    bool node_full = node + bytes > dir->limits.node_backlog_bytes_max;
+    if (forced || (!own_full && !node_full))
+        return OX_OK;
+    ox_backlog_give(dir, tenant, bytes);
+    if (own_full)
+        return refuse_backlog(dir, tenant, diag);
+    return ox_diag_set(diag, OX_E_OVERLOAD, "spill.total_bytes", -1,
+                       "the backlogs of all tenants have reached the node's bound of %llu bytes; retry later",
+                       (unsigned long long)dir->limits.node_backlog_bytes_max);
+}
+
+void
+ox_backlog_give(struct ox_tenants *dir, struct ox_tenant *tenant, uint64_t bytes)
+{
+    if (bytes == 0)
+        return;
+    uint64_t own = atomic_fetch_sub_explicit(&tenant->backlog_bytes, bytes, memory_order_relaxed);
+    uint64_t node = atomic_fetch_sub_explicit(&dir->backlog_bytes, bytes, memory_order_relaxed);
+    OX_ASSERT(own >= bytes && node >= bytes);
+}
+
+uint64_t
+ox_tenants_backlog_bytes(struct ox_tenants *dir)
+{
+    return atomic_load_explicit(&dir->backlog_bytes, memory_order_relaxed);
 }
 
 uint64_t

@@ -6,13 +6,14 @@
  * Threads: one; blocking.
  * Bounds:  the size of the journals on disk.
  * Fails:   see include/ox/recovery.h.
- * Flow:    cmd_node -> here -> ledger and replay list to the wal actor, blocks to the outbox actor.
+ * Flow:    cmd_node -> here (actors/spill/backlog_recovery.c) -> ledger and replay list to the wal actor, blocks to the outbox actor.
  */
 #include "ox/recovery.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/spill/backlog_recovery.h"
 #include "actors/wal/recovery_damage.h"
 #include "actors/wal/set_aside.h"
 #include "ox/log.h"
@@ -181,6 +182,8 @@ account_wal_entry(struct ox_recovery *rec, const struct ox_journal_entry *info, 
     if (err == OX_OK && !is_aside(rec, info->seq))
         err = note_recent(rec, &entry);
     if (err == OX_OK)
+        err = ox__backlog_origin(rec, &entry);
+    if (err == OX_OK)
         err = grow((void **)&rec->replay, &rec->cap_replay, rec->n_replay, sizeof(*rec->replay));
     if (err == OX_OK)
         rec->replay[rec->n_replay++] = info->seq;
@@ -238,7 +241,8 @@ drop_settled(struct ox_recovery *rec)
 }
 
 static ox_err
-rebuild(struct ox_recovery *rec, struct ox_diag *diag)
+rebuild(struct ox_disk *disk, const struct ox_recovery_options *options, struct ox_recovery *rec,
+        struct ox_diag *diag)
 {
     /* Whatever the journals hold must get in, or the node could never start again: their own sizes are the bound. */
     struct ox_ledger_options lo = {
@@ -262,6 +266,9 @@ rebuild(struct ox_recovery *rec, struct ox_diag *diag)
         OX_LOG_WARN("recovery", "the outbox accounts for log entries that are not there",
                     OX_F_U64("dispositions", rec->orphans));
     drop_settled(rec);
+    err = ox__backlogs_recover(disk, options->data_dir, rec, diag);
+    if (err != OX_OK)
+        return err;
     /* A log that lost its newest files must not give out again what the outbox still names. */
     ox_journal_skip_to(rec->wal, rec->highest_wal_seq + 1);
     return OX_OK;
@@ -351,7 +358,7 @@ ox_recover(struct ox_disk *disk, const struct ox_recovery_options *options, stru
         err = open_journal(disk, options, "wal", OX_JOURNAL_WAL, options->wal_segment_bytes, &out->wal,
                            &out->wal_report, diag);
     if (err == OX_OK)
-        err = rebuild(out, diag);
+        err = rebuild(disk, options, out, diag);
     if (err != OX_OK) {
         ox_recovery_fini(out);
         return err;
@@ -377,5 +384,6 @@ ox_recovery_fini(struct ox_recovery *rec)
     free(rec->replay);
     free(rec->recent);
     free(rec->aside);
+    ox__backlogs_free(rec);
     memset(rec, 0, sizeof(*rec));
 }

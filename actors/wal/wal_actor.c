@@ -6,7 +6,8 @@
  * Threads: one actor; the journal itself is written on the log's lane, one job at a time.
  * Bounds:  mailbox_msgs_max requests waiting; wal.total_bytes on disk (above 95 % new work is refused).
  * Fails:   each request carries its own error back to the gateway.
- * Flow:    gateway -append-> here -(lane)-> durable -appended-> gateway, -parcel-> tenant;
+ * Flow:    gateway -append-> here -(lane)-> durable -appended-> gateway, -parcel-> tenant, or its backlog
+ *          (actors/spill/divert.c);
  *          outbox -disposed, stored-> here -> segments go.
  *
  * Requests gather while a commit runs and form the next group, so the group's size follows the load and the
@@ -16,12 +17,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/spill/divert.h"
 #include "actors/wal/wal_internal.h"
 #include "ox/log.h"
 #include "ox/metric.h"
 #include "ox/recent.h"
 #include "ox/wal.h"
 
+/* A parcel that its tenant's actor did not take for so long goes to the backlog, with all that follow. Until then it
+ * waits here, under its permit: a copy costs two more writes of each record and an fdatasync, which the hiccups of a
+ * busy machine (a turn is a fault after a second) are not worth. */
+#define PARKED_MAX_MS    1000
 #define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
 #define REPLAY_RETRY_MS  20
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
@@ -48,6 +54,7 @@ struct wal {
     bool releasing;
     bool warned_full;
     uint64_t release_retry; /* timer */
+    struct ox__divert *divert;
     /* parcels whose tenant is full, in order */
     struct ox_parcel *parked_head, *parked_tail;
     uint64_t parked_retry;      /* timer */
@@ -76,6 +83,9 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->n_replay = a->recovered->n_replay;
     w->n_suspects = a->recovered->n_suspects;
     w->config = ox_node_config(w->node);
+    w->divert = ox__divert_new(w, a, w->journal);
+    if (w->divert == NULL)
+        return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the backlogs");
     w->recent = ox_recent_new(RECENT_MAX, (uint64_t)w->config->gateway_duplicate_window_ms * 1000000);
     if (w->recent == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, "wal", -1, "no memory for the keys of recent requests");
@@ -90,7 +100,10 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     a->recovered->ledger = NULL;
     a->recovered->replay = NULL;
     uint64_t ref;
-    ox_err err = ox_timer_start(self, 0, OX_K_wal_replay, 0, &ref);
+    ox_err err = ox__divert_recovered(self, w->divert, a->recovered);
+    if (err != OX_OK)
+        return ox_diag_set(diag, err, "wal", -1, "the backlogs cannot be taken over: %s", ox_err_text(err));
+    err = ox_timer_start(self, 0, OX_K_wal_replay, 0, &ref);
     /* What the previous run settled and did not remove goes now. */
     return err == OX_OK ? ox_timer_start(self, 0, OX_K_retry, RETRY_KEEP_HOUSE, &ref) : err;
 }
@@ -116,6 +129,7 @@ wal_stop(struct ox_actor *self, enum ox_exit reason)
     }
     ox__returns_fini(&w->returns);
     free(w->replay);
+    ox__divert_free(w->divert);
     ox_recent_free(w->recent);
     ox_ledger_free(w->ledger);
 }
@@ -131,20 +145,63 @@ park(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
     else
         w->parked_head = parcel;
     w->parked_tail = parcel;
+    if (parcel->parked_ns == 0)
+        parcel->parked_ns = ox_now_ns();
     parcel->permit.tenant->parked++;
     if (w->parked_retry == 0 &&
         ox_timer_start(self, OX__PARKED_RETRY_MS, OX_K_retry, RETRY_PARKED, &w->parked_retry) != OX_OK)
         ox_panic("no timer for parcels that wait");
 }
 
+static bool
+waited_too_long(const struct ox_parcel *parcel)
+{
+    return parcel->parked_ns != 0 && ox_now_ns() - parcel->parked_ns >= (uint64_t)PARKED_MAX_MS * 1000000;
+}
+
 /* A tenant's entries keep their order; a full or quarantined tenant holds back nobody but itself. */
 static void
 deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
 {
+    struct ox_tenant *tenant = parcel->permit.tenant;
+    if (ox__divert_takes(self, w->divert, parcel))
+        return;
     if (ox__returns_take(self, &w->returns, parcel))
         return;
-    if (parcel->permit.tenant->parked > 0 || !ox__wal_forward(w->node, parcel, OX_K_parcel))
-        park(self, w, parcel);
+    if (tenant->parked == 0 && ox__wal_forward(w->node, parcel, OX_K_parcel))
+        return;
+    if (waited_too_long(parcel) && ox__divert_begin(self, w->divert, tenant) &&
+        ox__divert_takes(self, w->divert, parcel))
+        return;
+    park(self, w, parcel);
+}
+
+struct ox_parcel *
+ox__wal_unpark(struct wal *w, struct ox_tenant *tenant)
+{
+    struct ox_parcel *list = w->parked_head, *out = ox__returns_give(&w->returns, tenant), **out_tail = &out;
+    if (tenant->parked == 0)
+        return out;
+    while (*out_tail != NULL)
+        out_tail = &(*out_tail)->next;
+    w->parked_head = w->parked_tail = NULL;
+    while (list != NULL) {
+        struct ox_parcel *p = list;
+        list = p->next;
+        p->next = NULL;
+        if (p->permit.tenant == tenant) {
+            p->permit.tenant->parked--;
+            *out_tail = p;
+            out_tail = &p->next;
+            continue;
+        }
+        if (w->parked_tail != NULL)
+            w->parked_tail->next = p;
+        else
+            w->parked_head = p;
+        w->parked_tail = p;
+    }
+    return out;
 }
 
 static void
@@ -179,6 +236,14 @@ answer(struct ox_append *append)
 }
 
 static void
+find_waiting_tail(struct wal *w)
+{
+    w->waiting_tail = w->waiting_head;
+    while (w->waiting_tail != NULL && w->waiting_tail->next != NULL)
+        w->waiting_tail = w->waiting_tail->next;
+}
+
+static void
 commit_next(struct ox_actor *self, struct wal *w)
 {
     if (w->committing || w->waiting_head == NULL)
@@ -195,9 +260,7 @@ commit_next(struct ox_actor *self, struct wal *w)
                                  ox__wal_group_free, NULL);
     if (err != OX_OK) /* the lane has one place for us and we are one */
         ox_panic("the log's lane refused a commit: %s", ox_err_text(err));
-    w->waiting_tail = w->waiting_head;
-    while (w->waiting_tail != NULL && w->waiting_tail->next != NULL)
-        w->waiting_tail = w->waiting_tail->next;
+    find_waiting_tail(w);
     w->committing = true;
 }
 
@@ -268,7 +331,8 @@ static void
 count_lost(const struct ox_append *append)
 {
     const struct ox_batch *batch = append->parcel->batch;
-    if (ox_pid_is_none(append->reply_to))
+    if (ox_pid_is_none(append->reply_to) &&
+        append->origin == OX_WAL_ORIGIN_NONE) /* a backlog keeps its own */
         OX_METRIC_ADD_L(OX_M_ingest_dropped, append->n_records - batch->n_rejected,
                         ox_str_of(batch->tenant.name), ox_str_of(ox_signal_name(batch->signal)),
                         OX_STR("wal_error"));
@@ -296,13 +360,20 @@ on_append(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     append->next = NULL;
     if (is_repeat(w, append))
         return;
-    if (w->waiting_tail != NULL)
-        w->waiting_tail->next = append;
-    else
-        w->waiting_head = append;
-    w->waiting_tail = append;
     if (w->config->wal_ack == OX_ACK_INTERVAL)
         answer_early(append);
+    ox__wal_enqueue(self, w, append); /* from here on it may be the lane's */
+}
+
+void
+ox__wal_enqueue(struct ox_actor *self, struct wal *w, struct ox_append *appends)
+{
+    if (w->waiting_tail != NULL)
+        w->waiting_tail->next = appends;
+    else
+        w->waiting_head = appends;
+    for (; appends != NULL; appends = appends->next)
+        w->waiting_tail = appends;
     commit_soon(self, w);
 }
 
@@ -334,11 +405,69 @@ publish_fill(struct wal *w)
     w->warned_full = full;
 }
 
+/* Rows that are still owed keep their place, all others are marked. */
+static void
+mark_disposed(struct wal *w, struct ox_batch *batch)
+{
+    struct ox_ranges missing = {0};
+    ox_err err = ox_ledger_missing(w->ledger, batch->wal_seq, &missing);
+    batch->n_rejected = 0;
+    uint32_t rows = ox_encode_rows(batch);
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t ordinal;
+        uint8_t *reject = ox_batch_row(batch, i, &ordinal);
+        *reject = err == OX_OK && ox_ranges_has(&missing, ordinal) ? OX_REJECT_NONE : OX_REJECT_DISPOSED;
+        batch->n_rejected += *reject != OX_REJECT_NONE;
+    }
+    ox_ranges_fini(&missing);
+}
+
+/* One request of a group: its client hears, its parcel goes on. */
+static void
+settle_append(struct ox_actor *self, struct wal *w, struct ox_append *append)
+{
+    struct ox_parcel *parcel = NULL;
+    struct ox_recent_key key = key_of(append);
+    if (append->err != OX_OK) {
+        ox_recent_drop(w->recent, key);
+        count_lost(append);
+    } else {
+        ox_recent_put(w->recent, key, OX_RECENT_DURABLE, ox_now_ns());
+        account_logged(w, append);
+        parcel = append->parcel;
+        append->parcel = NULL;
+        parcel->batch->wal_seq = append->seq;
+    }
+    answer(append);
+    if (parcel != NULL)
+        deliver(self, w, parcel);
+}
+
+/* One that was read back from a backlog. When it could not be logged it is read again: nothing is lost. */
+static void
+settle_again(struct ox_actor *self, struct wal *w, struct ox_append *append)
+{
+    struct ox_parcel *parcel = append->parcel;
+    if (append->err == OX_OK) {
+        account_logged(w, append);
+        parcel->batch->wal_seq = append->seq;
+        mark_disposed(w, parcel->batch);
+    }
+    ox__divert_logged(self, w->divert, append, ox_journal_segment_of(w->journal, append->seq));
+    if (append->err == OX_OK) {
+        append->parcel = NULL;
+        deliver(self, w, parcel);
+    }
+    ox_append_free(append);
+}
+
 static void
 on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_wal_group *group = msg->data;
+    struct ox_append *recalled = ox__wal_group_recall(group->head, &w->waiting_head);
     w->committing = false;
+    find_waiting_tail(w);
     commit_next(self, w); /* the disk works while we account */
     ox_metric_observe(OX_M_wal_write, group->seconds);
     if (group->err != OX_OK)
@@ -347,21 +476,15 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     while (group->head != NULL) {
         struct ox_append *append = group->head;
         group->head = append->next;
-        struct ox_parcel *parcel = NULL;
-        struct ox_recent_key key = key_of(append);
-        if (append->err != OX_OK) {
-            ox_recent_drop(w->recent, key);
-            count_lost(append);
-        } else {
-            ox_recent_put(w->recent, key, OX_RECENT_DURABLE, ox_now_ns());
-            account_logged(w, append);
-            parcel = append->parcel;
-            append->parcel = NULL;
-            parcel->batch->wal_seq = append->seq;
-        }
-        answer(append);
-        if (parcel != NULL)
-            deliver(self, w, parcel);
+        if (append->origin == OX_WAL_ORIGIN_NONE)
+            settle_append(self, w, append);
+        else
+            settle_again(self, w, append);
+    }
+    while (recalled != NULL) {
+        struct ox_append *append = recalled;
+        recalled = append->next;
+        settle_again(self, w, append);
     }
     if (w->joiners != NULL)
         answer_joiners(w);
@@ -376,7 +499,8 @@ release_next(struct ox_actor *self, struct wal *w)
     uint64_t wal_segment = 0, outbox_segment = 0;
     if (w->releasing || w->release_retry != 0)
         return;
-    bool wal = ox_ledger_wal_releasable(w->ledger, &wal_segment);
+    uint64_t pin = ox__divert_pin(w->divert);
+    bool wal = ox_ledger_wal_releasable(w->ledger, &wal_segment) && (pin == 0 || wal_segment < pin);
     bool outbox = ox_ledger_outbox_releasable(w->ledger, &outbox_segment);
     if (!wal && !outbox)
         return;
@@ -425,14 +549,15 @@ on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     }
     for (size_t i = 0; i < d->rows.n; i++) {
         const struct ox_contribution *c = &d->rows.items[i];
-        ox_err err = ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, (enum ox_disposition)d->how,
-                                        d->outbox_segment);
+        ox_err err = ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, d->how, d->outbox_segment);
         if (err != OX_OK)
             ox_panic("records %u..%u of log entry %llu are accounted for twice: %s", c->from, c->to,
                      (unsigned long long)c->seq, ox_err_text(err));
     }
     if (d->how == OX_DISPOSED_SET_ASIDE)
         ox__aside_disposed(&w->returns, &d->rows);
+    if (d->how == OX_DISPOSED_MOVED)
+        ox__divert_moved(self, w->divert, d);
     release_next(self, w);
 }
 
@@ -460,23 +585,6 @@ replay_end(struct wal *w)
     w->n_replay = w->replay_at = 0;
     atomic_store_explicit(&w->node->replay_done, true,
                           memory_order_release); /* pairs with /ready's acquire */
-}
-
-/* Rows that are still owed keep their place, all others are marked. */
-static void
-mark_disposed(struct wal *w, struct ox_batch *batch)
-{
-    struct ox_ranges missing = {0};
-    ox_err err = ox_ledger_missing(w->ledger, batch->wal_seq, &missing);
-    batch->n_rejected = 0;
-    uint32_t rows = ox_encode_rows(batch);
-    for (uint32_t i = 0; i < rows; i++) {
-        uint32_t ordinal;
-        uint8_t *reject = ox_batch_row(batch, i, &ordinal);
-        *reject = err == OX_OK && ox_ranges_has(&missing, ordinal) ? OX_REJECT_NONE : OX_REJECT_DISPOSED;
-        batch->n_rejected += *reject != OX_REJECT_NONE;
-    }
-    ox_ranges_fini(&missing);
 }
 
 /* Little is in flight, in records and in bytes. */
@@ -610,17 +718,14 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     }
 }
 
-/* What waits for the tenant is offered again every OX__PARKED_RETRY_MS: its actor takes it after a revocation. */
+/* Of a quarantined tenant everything goes to its backlog, also what comes back late. */
 static void
-on_quarantine_changed(struct wal *w, const struct ox_msg *msg)
+on_returned(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
-    struct ox_tenant *tenant = ox_tenants_at(w->node->tenants, (uint32_t)msg->num);
-    if (tenant == NULL)
-        return;
-    OX_LOG_INFO("wal",
-                ox_tenant_quarantined(tenant) ? "entries of a quarantined tenant wait"
-                                              : "entries of a tenant may go on",
-                OX_F_STR("tenant", tenant->id.name), OX_F_U64("parcels", tenant->parked));
+    struct ox_tenant *tenant = ((struct ox_returned *)msg->data)->tenant;
+    ox__on_returned(self, &w->returns, msg);
+    if (ox_tenant_quarantined(tenant))
+        (void)ox__divert_begin(self, w->divert, tenant);
 }
 
 static void
@@ -650,13 +755,20 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         on_wal_replayed(self, w, msg);
         break;
     case OX_K_returned:
-        ox__on_returned(self, &w->returns, msg);
+        on_returned(self, w, msg);
         break;
     case OX_K_set_aside_written:
         ox__on_set_aside_written(self, &w->returns, msg);
         break;
     case OX_K_quarantine_changed:
-        on_quarantine_changed(w, msg);
+        ox__on_quarantine_changed(self, w->divert, msg);
+        break;
+    case OX_K_spill_done:
+        ox__on_spill_done(self, w->divert, msg);
+        release_next(self, w); /* a note may have let a segment go */
+        break;
+    case OX_K_spill_tick:
+        ox__on_spill_tick(self, w->divert);
         break;
     case OX_K_configure:
         on_configure(w, msg);

@@ -10,10 +10,11 @@
  *
  * Layout, little endian, without padding:
  *
- *      0  version u16 = 1        2  signal u8      3  encoding u8     4  rejected form u8    5  tenant length u8
+ *      0  version u16 = 1 or 2   2  signal u8      3  encoding u8     4  rejected form u8    5  tenant length u8
  *      6  received u64 (Unix ns)                  14  request hash, 2 x u64 (lo, hi)
  *     30  policy version u32    34  records u32   38  rejected length u32    42  body length u32
- *     46  tenant, rejected, body
+ *     46  version 2 only: origin u8 (1 backlog journal, 2 stream), origin sequence u64
+ *     46 or 55  tenant, rejected, body
  *
  * Rejected form: 0 none (length 0); 1 ranges, pairs of u32 {from, to} sorted and apart; 2 bitmap, bit k of byte
  * k/8 (lowest first) for ordinal k, (records + 7) / 8 bytes. The shorter one is written. The sequence is not in the
@@ -23,7 +24,8 @@
 
 #include <xxhash.h>
 
-#define HEAD_BYTES 46u
+#define HEAD_BYTES   46u
+#define ORIGIN_BYTES 9u
 
 enum rejected_form { REJECTED_NONE, REJECTED_RANGES, REJECTED_BITMAP };
 
@@ -56,7 +58,9 @@ encodable(const struct ox_wal_entry *e, size_t tenant_len)
     const struct ox_range *at = ox_ranges_at(&e->rejected);
     return tenant_len > 0 && tenant_len <= OX_TENANT_MAX && (unsigned)e->signal < OX_SIGNAL__COUNT &&
            e->encoding == OX_WAL_OTLP_PROTOBUF && e->n_records <= OX_WAL_RECORDS_MAX &&
-           e->body.n <= UINT32_MAX && (e->rejected.n == 0 || at[e->rejected.n - 1].to <= e->n_records);
+           e->body.n <= UINT32_MAX && (unsigned)e->origin < OX_WAL_ORIGIN__COUNT &&
+           (e->origin == OX_WAL_ORIGIN_NONE) == (e->origin_seq == 0) &&
+           (e->rejected.n == 0 || at[e->rejected.n - 1].to <= e->n_records);
 }
 
 static void
@@ -91,10 +95,12 @@ ox_wal_entry_encode(const struct ox_wal_entry *e, struct ox_buf *header)
                               : ranges <= bitmap ? REJECTED_RANGES
                                                  : REJECTED_BITMAP;
     size_t rejected_len = form == REJECTED_BITMAP ? bitmap : ranges;
-    uint8_t *p = ox_buf_reserve(header, HEAD_BYTES + tenant_len + rejected_len);
+    bool origin = e->origin != OX_WAL_ORIGIN_NONE;
+    size_t head = HEAD_BYTES + (origin ? ORIGIN_BYTES : 0);
+    uint8_t *p = ox_buf_reserve(header, head + tenant_len + rejected_len);
     if (p == NULL)
         return OX_E_NOMEM;
-    put(p, OX_WAL_ENTRY_VERSION, 2);
+    put(p, origin ? OX_WAL_ENTRY_VERSION_ORIGIN : OX_WAL_ENTRY_VERSION, 2);
     p[2] = (uint8_t)e->signal;
     p[3] = (uint8_t)e->encoding;
     p[4] = (uint8_t)form;
@@ -106,12 +112,16 @@ ox_wal_entry_encode(const struct ox_wal_entry *e, struct ox_buf *header)
     put(p + 34, e->n_records, 4);
     put(p + 38, rejected_len, 4);
     put(p + 42, e->body.n, 4);
-    memcpy(p + HEAD_BYTES, e->tenant.name, tenant_len);
+    if (origin) {
+        p[HEAD_BYTES] = (uint8_t)e->origin;
+        put(p + HEAD_BYTES + 1, e->origin_seq, 8);
+    }
+    memcpy(p + head, e->tenant.name, tenant_len);
     if (form == REJECTED_RANGES)
-        put_ranges(p + HEAD_BYTES + tenant_len, &e->rejected);
+        put_ranges(p + head + tenant_len, &e->rejected);
     if (form == REJECTED_BITMAP)
-        put_bitmap(p + HEAD_BYTES + tenant_len, bitmap, &e->rejected);
-    header->len += HEAD_BYTES + tenant_len + rejected_len;
+        put_bitmap(p + head + tenant_len, bitmap, &e->rejected);
+    header->len += head + tenant_len + rejected_len;
     return OX_OK;
 }
 
@@ -164,18 +174,40 @@ get_rejected(unsigned form, const uint8_t *p, size_t n, struct ox_wal_entry *out
     return ox_diag_set(diag, OX_E_DECODE, "rejected", 4, "form %u with %zu bytes is not known", form, n);
 }
 
+/* *head: the bytes in front of the tenant. */
 static ox_err
-get_head(const uint8_t *p, size_t n, struct ox_wal_entry *out, struct ox_diag *diag)
+get_version(const uint8_t *p, size_t n, size_t *head, struct ox_diag *diag)
 {
     if (n < 2)
         return ox_diag_set(diag, OX_E_TRUNCATED, "version", 0, "%zu bytes are no log entry", n);
-    if (get(p, 2) != OX_WAL_ENTRY_VERSION)
+    unsigned version = (unsigned)get(p, 2);
+    if (version != OX_WAL_ENTRY_VERSION && version != OX_WAL_ENTRY_VERSION_ORIGIN)
         return ox_diag_set(diag, OX_E_UNIMPLEMENTED, "version", 0,
-                           "log entry of version %u; this program reads version %d", (unsigned)get(p, 2),
-                           OX_WAL_ENTRY_VERSION);
-    if (n < HEAD_BYTES)
+                           "log entry of version %u; this program reads versions %d and %d", version,
+                           OX_WAL_ENTRY_VERSION, OX_WAL_ENTRY_VERSION_ORIGIN);
+    *head = HEAD_BYTES + (version == OX_WAL_ENTRY_VERSION_ORIGIN ? ORIGIN_BYTES : 0);
+    if (n < *head)
         return ox_diag_set(diag, OX_E_TRUNCATED, NULL, (int64_t)n,
-                           "a log entry has at least %u bytes, this one %zu", HEAD_BYTES, n);
+                           "a log entry of version %u has at least %zu bytes, this one %zu", version, *head,
+                           n);
+    return OX_OK;
+}
+
+static ox_err
+get_origin(const uint8_t *p, struct ox_wal_entry *out, struct ox_diag *diag)
+{
+    out->origin_seq = get(p + 1, 8);
+    if (p[0] == OX_WAL_ORIGIN_NONE || p[0] >= OX_WAL_ORIGIN__COUNT || out->origin_seq == 0)
+        return ox_diag_set(diag, OX_E_DECODE, "origin", HEAD_BYTES,
+                           "origin %u with sequence %llu is not known", p[0],
+                           (unsigned long long)out->origin_seq);
+    out->origin = (enum ox_wal_origin)p[0];
+    return OX_OK;
+}
+
+static ox_err
+get_head(const uint8_t *p, struct ox_wal_entry *out, struct ox_diag *diag)
+{
     if (p[2] >= OX_SIGNAL__COUNT)
         return ox_diag_set(diag, OX_E_DECODE, "signal", 2, "signal %u is not known", p[2]);
     if (p[3] != OX_WAL_OTLP_PROTOBUF)
@@ -196,27 +228,31 @@ ox_err
 ox_wal_entry_decode(struct ox_str payload, struct ox_wal_entry *out, struct ox_diag *diag)
 {
     const uint8_t *p = (const uint8_t *)payload.p;
+    size_t head = 0;
     memset(out, 0, sizeof(*out));
-    ox_err err = get_head(p, payload.n, out, diag);
+    ox_err err = get_version(p, payload.n, &head, diag);
+    if (err == OX_OK)
+        err = get_head(p, out, diag);
+    if (err == OX_OK && head > HEAD_BYTES)
+        err = get_origin(p + HEAD_BYTES, out, diag);
     if (err != OX_OK)
         return err;
     uint64_t tenant_len = p[5], rejected_len = get(p + 38, 4), body_len = get(p + 42, 4);
-    if (payload.n != HEAD_BYTES + tenant_len + rejected_len + body_len)
+    if (payload.n != head + tenant_len + rejected_len + body_len)
         return ox_diag_set(
-            diag,
-            payload.n < HEAD_BYTES + tenant_len + rejected_len + body_len ? OX_E_TRUNCATED : OX_E_DECODE,
+            diag, payload.n < head + tenant_len + rejected_len + body_len ? OX_E_TRUNCATED : OX_E_DECODE,
             NULL, (int64_t)payload.n, "a log entry of %llu bytes is announced, %zu are there",
-            (unsigned long long)(HEAD_BYTES + tenant_len + rejected_len + body_len), payload.n);
-    struct ox_str tenant = {payload.p + HEAD_BYTES, (size_t)tenant_len};
+            (unsigned long long)(head + tenant_len + rejected_len + body_len), payload.n);
+    struct ox_str tenant = {payload.p + head, (size_t)tenant_len};
     err = ox_tenant_id_parse(tenant, &out->tenant, diag);
     if (err != OX_OK)
         return OX_E_DECODE; /* the sentence stands in diag */
-    err = get_rejected(p[4], p + HEAD_BYTES + tenant_len, (size_t)rejected_len, out, diag);
+    err = get_rejected(p[4], p + head + tenant_len, (size_t)rejected_len, out, diag);
     if (err != OX_OK) {
         ox_wal_entry_fini(out);
         return err;
     }
-    out->body = (struct ox_str){payload.p + HEAD_BYTES + tenant_len + rejected_len, (size_t)body_len};
+    out->body = (struct ox_str){payload.p + head + tenant_len + rejected_len, (size_t)body_len};
     return OX_OK;
 }
 

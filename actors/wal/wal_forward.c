@@ -37,18 +37,31 @@ tenant_actor(struct ox_node *node, struct ox_tenant *tenant, ox_pid *pid)
     return err;
 }
 
+/* A quarter of what may be in flight: half of what one tenant may hold. */
+static bool
+queue_is_full(struct ox_node *node, struct ox_tenant *tenant)
+{
+    return atomic_load_explicit(&tenant->records_queued, memory_order_relaxed) >=
+           (uint64_t)ox_node_config(node)->gateway_records_max / 4;
+}
+
 bool
 ox__wal_forward(struct ox_node *node, struct ox_parcel *parcel, uint32_t kind)
 {
     ox_pid pid;
-    if (tenant_actor(node, parcel->permit.tenant, &pid) != OX_OK)
+    if (queue_is_full(node, parcel->permit.tenant) ||
+        tenant_actor(node, parcel->permit.tenant, &pid) != OX_OK)
         return false;
     struct ox_msg *msg = ox_msg_new(kind, parcel, ox_batch_memory(parcel->batch), ox_parcel_free);
     if (msg == NULL)
         return false;
+    parcel->queued = true;
+    atomic_fetch_add_explicit(&parcel->permit.tenant->records_queued, parcel->permit.records,
+                              memory_order_relaxed);
     msg->cause = (struct ox_cause){ox_tenant_index(&parcel->batch->tenant), parcel->batch->wal_seq};
     if (ox_send(pid, &msg) == OX_OK)
         return true;
+    ox_parcel_taken(parcel);
     msg->data = NULL;
     ox_msg_free(msg);
     return false;

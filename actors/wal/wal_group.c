@@ -9,6 +9,9 @@
  * An acknowledgement waits for the whole of its group, and what came during it for the next. Were a group all that
  * waits, one tenant's megabytes would be in the way of everybody's answer. So a group is bounded, and each tenant that
  * waits has an equal part of it before the rest is filled up in order.
+ *
+ * What is read back from a backlog is logged strictly in order, so that one number says how far that is (ox/backlog.h).
+ * Within a group the job sees to it; across groups, ox__wal_group_recall does, before the next one is taken.
  */
 #include "actors/wal/wal_internal.h"
 
@@ -70,4 +73,24 @@ ox__wal_group_take(struct ox_append **waiting, struct ox_append **group)
     *group = NULL;
     uint32_t n = tenants > 1 ? move(waiting, &end, &room, OX_WAL_GROUP_BYTES / tenants) : 0;
     return n + move(waiting, &end, &room, UINT64_MAX);
+}
+
+struct ox_append *
+ox__wal_group_recall(const struct ox_append *group, struct ox_append **waiting)
+{
+    struct ox_append *recalled = NULL, **end = &recalled;
+    ox_err err = OX_OK;
+    for (const struct ox_append *a = group; a != NULL && err == OX_OK; a = a->next)
+        err = a->origin != OX_WAL_ORIGIN_NONE ? a->err : OX_OK;
+    while (err != OX_OK && *waiting != NULL) {
+        struct ox_append *append = *waiting;
+        if (append->origin == OX_WAL_ORIGIN_NONE) {
+            waiting = &append->next;
+            continue;
+        }
+        *waiting = append->next;
+        append->err = err;
+        append_to(&end, append);
+    }
+    return recalled;
 }

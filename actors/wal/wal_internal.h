@@ -13,6 +13,7 @@
 #include "ox/recent.h"
 #include "ox/spine.h"
 #include "ox/suspects.h"
+#include "ox/wal_entry.h"
 
 struct ox_crashes;
 
@@ -34,6 +35,9 @@ struct ox_wal_group {
 /* Moves the next group from the list of those that wait (in the order of arrival, which each tenant's keep) to a list
  * of its own; returns how many. waiting: steal, what is left stays. */
 uint32_t ox__wal_group_take(struct ox_append **waiting, struct ox_append **group);
+/* Of a group that was committed: when one of it that was read back from a backlog could not be logged, those that wait to
+ * follow are taken out and fail with it; they are returned, in order. waiting: steal, what is left stays. */
+struct ox_append *ox__wal_group_recall(const struct ox_append *group, struct ox_append **waiting);
 
 /* Segments to remove: one of each journal at most. 0 = none. */
 struct ox_wal_release {
@@ -64,6 +68,18 @@ struct ox_wal_space {
     uint64_t reserve_bytes;
     ox_err err;
 };
+
+/* The entry's request as a parcel on its way again, in any case admitted. entry: lend. NOMEM, OVERLOAD, or what was wrong
+ * with its bytes. Any thread. */
+OX_MUST_USE ox_err ox__wal_parcel_of(struct ox_node *node, const struct ox_wal_entry *entry, uint64_t seq,
+                                     struct ox_parcel **out, struct ox_diag *diag);
+
+/* What the diversion (actors/spill/divert.c) asks of the actor that it is part of. */
+struct wal;
+/* appends: take, a list. Into the next groups, in order. */
+void ox__wal_enqueue(struct ox_actor *self, struct wal *w, struct ox_append *appends);
+/* The tenant's parcels that wait for its actor, in order; no longer the wal's. */
+struct ox_parcel *ox__wal_unpark(struct wal *w, struct ox_tenant *tenant);
 
 /* Jobs (dirty threads) and how their arguments are freed. */
 void ox__wal_commit_job(void *group);
@@ -105,6 +121,8 @@ struct ox__returns {
 void ox__returns_fini(struct ox__returns *r);
 /* parcel: take on true: its tenant's entries wait here. */
 bool ox__returns_take(struct ox_actor *self, struct ox__returns *r, struct ox_parcel *parcel);
+/* The parcels that wait here for the tenant's actor, suspects last: now the caller's. */
+struct ox_parcel *ox__returns_give(struct ox__returns *r, struct ox_tenant *tenant);
 void ox__on_returned(struct ox_actor *self, struct ox__returns *r, struct ox_msg *msg);
 /* The timer: what could not go on is offered again. */
 void ox__returns_retry(struct ox_actor *self, struct ox__returns *r);

@@ -53,6 +53,8 @@ append_one(struct ox_wal_group *group, struct ox_append *append, struct ox_buf *
         .received_ns = batch->received_ns,
         .request_hash = {append->hash[0], append->hash[1]},
         .n_records = append->n_records,
+        .origin = append->origin,
+        .origin_seq = append->origin_seq,
         .body = {(const char *)batch->body->data, batch->body->len},
     };
     ox_err err = fill_rejected(append, &entry.rejected);
@@ -90,8 +92,16 @@ ox__wal_commit_job(void *arg)
     uint64_t start_ns = ox_clock_monotonic_ns(group->clock);
     struct ox_buf *headers = calloc(group->n, sizeof(*headers));
     uint32_t i = 0;
-    for (struct ox_append *a = group->head; a != NULL; a = a->next, i++)
-        a->err = headers != NULL ? append_one(group, a, &headers[i]) : OX_E_NOMEM;
+    ox_err failed = OX_OK; /* of the first that was read back: none behind it may pass it, see ox/backlog.h */
+    for (struct ox_append *a = group->head; a != NULL; a = a->next, i++) {
+        bool again = a->origin != OX_WAL_ORIGIN_NONE;
+        if (again && failed != OX_OK)
+            a->err = failed;
+        else
+            a->err = headers != NULL ? append_one(group, a, &headers[i]) : OX_E_NOMEM;
+        if (again && failed == OX_OK)
+            failed = a->err;
+    }
     uint64_t durable_seq = 0;
     group->err = ox_journal_commit(group->journal, &durable_seq);
     for (struct ox_append *a = group->head; a != NULL; a = a->next) {
@@ -145,12 +155,12 @@ static const struct ox_decode_limits replay_limits = {
 
 /* The entry's request bytes as a batch, its refused records marked. */
 static ox_err
-decode_again(struct ox_wal_replay *replay, uint64_t seq, const struct ox_wal_entry *entry,
-             struct ox_batch *batch, struct ox_diag *diag)
+decode_again(struct ox_node *node, uint64_t seq, const struct ox_wal_entry *entry, struct ox_batch *batch,
+             struct ox_diag *diag)
 {
     /* An account without limit: what was acknowledged must get in whatever the budget says; the actor feeds no more
      * while much is on its way. */
-    struct ox_body *body = ox_body_new(entry->body.n, &replay->node->replayed);
+    struct ox_body *body = ox_body_new(entry->body.n, &node->replayed);
     if (body == NULL)
         return OX_E_NOMEM;
     memcpy(body->data, entry->body.p, entry->body.n);
@@ -163,6 +173,29 @@ decode_again(struct ox_wal_replay *replay, uint64_t seq, const struct ox_wal_ent
     return err;
 }
 
+ox_err
+ox__wal_parcel_of(struct ox_node *node, const struct ox_wal_entry *entry, uint64_t seq,
+                  struct ox_parcel **out, struct ox_diag *diag)
+{
+    struct ox_parcel *parcel = calloc(1, sizeof(*parcel));
+    struct ox_tenant *tenant = NULL;
+    if (parcel != NULL)
+        parcel->batch = ox_batch_new();
+    ox_err err = parcel == NULL || parcel->batch == NULL
+                     ? OX_E_NOMEM
+                     : ox_tenants_get(node->tenants, &entry->tenant, &tenant);
+    if (err == OX_OK)
+        err = decode_again(node, seq, entry, parcel->batch, diag);
+    if (err == OX_OK)
+        err = ox_permit_take(node->tenants, tenant, entry->n_records, true, &parcel->permit, diag);
+    if (err != OX_OK) {
+        ox_parcel_free(parcel);
+        return err;
+    }
+    *out = parcel;
+    return OX_OK;
+}
+
 static ox_err
 read_again(struct ox_wal_replay *replay, uint32_t i, struct ox_buf *payload)
 {
@@ -173,28 +206,15 @@ read_again(struct ox_wal_replay *replay, uint32_t i, struct ox_buf *payload)
     ox_err err = ox_journal_read(replay->journal, seq, payload, NULL);
     if (err == OX_OK)
         err = ox_wal_entry_decode(ox_buf_str(payload), &entry, &diag);
-    if (err != OX_OK)
-        goto failed;
-    struct ox_parcel *parcel = calloc(1, sizeof(*parcel));
-    if (parcel != NULL)
-        parcel->batch = ox_batch_new();
-    struct ox_tenant *tenant = NULL;
-    err = parcel == NULL || parcel->batch == NULL
-              ? OX_E_NOMEM
-              : ox_tenants_get(replay->node->tenants, &entry.tenant, &tenant);
-    if (err == OX_OK)
-        err = decode_again(replay, seq, &entry, parcel->batch, &diag);
-    if (err == OX_OK)
-        err = ox_permit_take(replay->node->tenants, tenant, entry.n_records, true, &parcel->permit, &diag);
-    ox_wal_entry_fini(&entry);
     if (err == OX_OK) {
-        replay->parcels[i] = parcel;
-        return OX_OK;
+        err = ox__wal_parcel_of(replay->node, &entry, seq, &replay->parcels[i], &diag);
+        if (err == OX_OK) /* what came back from a backlog once does not go behind what waits there now */
+            replay->parcels[i]->again = entry.origin != OX_WAL_ORIGIN_NONE;
+        ox_wal_entry_fini(&entry);
     }
-    ox_parcel_free(parcel);
-failed:
-    OX_LOG_ERROR("wal", "an acknowledged entry cannot be read again", OX_F_U64("wal_seq", seq), OX_F_ERR(err),
-                 OX_F_DIAG(&diag));
+    if (err != OX_OK)
+        OX_LOG_ERROR("wal", "an acknowledged entry cannot be read again", OX_F_U64("wal_seq", seq),
+                     OX_F_ERR(err), OX_F_DIAG(&diag));
     return err;
 }
 

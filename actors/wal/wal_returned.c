@@ -247,6 +247,20 @@ ox__returns_take(struct ox_actor *self, struct ox__returns *r, struct ox_parcel 
     return true;
 }
 
+struct ox_parcel *
+ox__returns_give(struct ox__returns *r, struct ox_tenant *tenant)
+{
+    struct ox__case *c = tenant->returns;
+    if (c == NULL)
+        return NULL;
+    struct ox_parcel *list = c->queue, **end = &list;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = c->suspects;
+    close_case(r, c);
+    return list;
+}
+
 void
 ox__returns_retry(struct ox_actor *self, struct ox__returns *r)
 {

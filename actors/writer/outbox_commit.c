@@ -103,8 +103,9 @@ account_pack(struct ox_actor *self, struct ox__outbox *o, struct ox_pack *pack, 
     if (d == NULL)
         ox_panic("no memory for the accounts of a block");
     d->outbox_segment = ox_journal_segment_of(o->journal, seq);
-    d->rows = pack->rows;
     d->how = pack->how != 0 ? pack->how : OX_DISPOSED_STORED;
+    d->tag = pack->tag;
+    d->rows = pack->rows;
     pack->rows = (struct ox_contributions){0};
     for (size_t i = 0; i < pack->encoded.n_blocks; i++) {
         struct ox_encoded_block *eb = &pack->encoded.blocks[i];

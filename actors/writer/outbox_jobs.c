@@ -95,10 +95,10 @@ append_pack(struct ox_outbox_group *group, struct ox_outbox_builder *b, const st
 {
     ox_outbox_builder_init(b, OX_OUTBOX_BLOCKS);
     ox_err err = add_blocks(b, pack, group->nonce);
+    enum ox_disposition how = pack->how != 0 ? pack->how : OX_DISPOSED_STORED;
     for (size_t i = 0; err == OX_OK && i < pack->rows.n; i++) {
         const struct ox_contribution *c = &pack->rows.items[i];
-        err = ox_outbox_add_disposition(b, c->seq, c->from, c->to,
-                                        pack->how != 0 ? (enum ox_disposition)pack->how : OX_DISPOSED_STORED);
+        err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, how);
     }
     const struct iovec *iov;
     int n;

@@ -43,9 +43,21 @@ ox_parcel_free(void *arg)
     struct ox_parcel *parcel = arg;
     if (parcel == NULL)
         return;
+    ox_parcel_taken(parcel);
     ox_batch_free(parcel->batch);
+    if (parcel->reserved > 0)
+        ox_backlog_give(parcel->permit.dir, parcel->permit.tenant, parcel->reserved);
     ox_permit_give(&parcel->permit);
     free(parcel);
+}
+
+void
+ox_parcel_taken(struct ox_parcel *parcel)
+{
+    if (parcel->queued) /* relaxed: a bound, nothing is ordered by it */
+        atomic_fetch_sub_explicit(&parcel->permit.tenant->records_queued, parcel->permit.records,
+                                  memory_order_relaxed);
+    parcel->queued = false;
 }
 
 void

@@ -458,9 +458,7 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
     struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
     if (back == NULL)
         return;
-#if SIM_BACKLOGS
     ox_parcel_taken(parcel);
-#endif
     parcel->next = NULL;
     ((struct ox_returned *)back->data)->parcels = parcel;
     msg->data = NULL;

@@ -43,10 +43,8 @@ sim_node_config(struct sim *s)
     c->wal_total_bytes = sim_between(512, 4096) << 10;
     c->outbox_total_bytes = sim_between(512, 4096) << 10;
     c->wal_disk_reserve_bytes = 128u << 10;
-#if SIM_BACKLOGS
     c->tenant_backlog_bytes = sim_between(16, 512) << 10;
     c->spill_total_bytes = sim_between(64, 1024) << 10;
-#endif
     c->storage_insert_timeout_ms = (int64_t)sim_between(1000, 120000);
     /* Inserts that hang must leave a thread: as in the defaults, where they are 4 of 16. */
     c->runtime_dirty_threads = c->writer_blocks_in_flight + (int64_t)sim_between(2, 6);
@@ -85,18 +83,14 @@ open_parts(struct sim *s, struct ox_diag *diag)
     static const char secret[] = "the secret of a simulated node";
     struct ox_node *node = &s->n.node;
     const struct ox_config *c = &s->n.config;
-    struct ox_tenants_limits limits = {
-        .tenants_max = 64,
-        .node_records_max = (uint64_t)c->gateway_records_max,
-        .tenant_records_max = (uint64_t)c->gateway_records_max / 2,
-        .tenant_requests_max = 4096,
-#if SIM_BACKLOGS
-        .tenant_backlog_bytes_max = c->tenant_backlog_bytes,
-        .node_backlog_bytes_max = c->spill_total_bytes,
-#endif
-        .bodies = &node->bodies,
-        .clock = node->clock
-    };
+    struct ox_tenants_limits limits = {.tenants_max = 64,
+                                       .node_records_max = (uint64_t)c->gateway_records_max,
+                                       .tenant_records_max = (uint64_t)c->gateway_records_max / 2,
+                                       .tenant_requests_max = 4096,
+                                       .tenant_backlog_bytes_max = c->tenant_backlog_bytes,
+                                       .node_backlog_bytes_max = c->spill_total_bytes,
+                                       .bodies = &node->bodies,
+                                       .clock = node->clock};
     struct ox_dead_letter_config dc = {
         .file_bytes_max = 1 << 20, .total_bytes_max = 8 << 20, .keep_ns = 3600 * SIM_S};
     node->config = c;
@@ -188,10 +182,8 @@ start_spine(struct sim *s, struct ox_diag *diag)
     ox_err err = ox_lane_new("wal", 4, &n->wal_arg.lane);
     if (err == OX_OK)
         err = ox_lane_new("outbox", 4, &n->outbox_arg.lane);
-#if SIM_BACKLOGS
     if (err == OX_OK)
         err = ox_lane_new("spill", 4, &n->wal_arg.spill_lane);
-#endif
     if (err == OX_OK)
         err = start_sup(s, "node", OX_SUP_ESCALATE, OX_PID_NONE, &n->root, diag);
     if (err == OX_OK)
@@ -301,10 +293,8 @@ bool
 sim_node_idle(struct sim *s)
 {
     struct ox_node *node = &s->n.node;
-#if SIM_BACKLOGS
     if (atomic_load(&node->spill_tenants) != 0 || atomic_load(&node->spill_entries) != 0)
         return false;
-#endif
     return !sim_clients_waiting() && ox_tenants_in_flight(node->tenants) == 0 &&
            atomic_load(&node->writer_records) == 0 && atomic_load(&node->outbox_blocks) == 0 &&
            atomic_load(&node->outbox_notes) == 0 && atomic_load(&node->replay_done);

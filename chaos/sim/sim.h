@@ -25,13 +25,6 @@
 #include "ox/warden.h"
 #include "tests/harness/fault_disk.h"
 
-/* Whether tenants have backlogs in this tree. */
-#if __has_include("ox/backlog.h")
-#define SIM_BACKLOGS 1
-#else
-#define SIM_BACKLOGS 0
-#endif
-
 #define SIM_REQUESTS_MAX 2048u
 #define SIM_RECORDS_MAX  32u
 #define SIM_TENANTS_MAX  6u

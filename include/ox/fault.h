@@ -34,7 +34,7 @@ const char *ox_fault_name(enum ox_fault fault);
 OX_MUST_USE ox_err ox_fault_load(const char *spec, struct ox_diag *diag);
 /* What shall happen to the actor that holds this request in its hands. bytes: lend. */
 enum ox_fault ox_fault_of(const char *tenant, struct ox_str bytes);
-/* Does it: returns for `none` only. Own. */
+/* Does it: returns for `none` and `slow` only. Own. */
 void ox_fault_commit(struct ox_actor *self, enum ox_fault fault);
 
 #endif

@@ -8,11 +8,13 @@
  *
  * The outbox is read first, then the log: what the outbox disposes of is not processed again, blocks that it
  * holds and does not call stored are sent again, and whatever is left in the log goes through the pipeline
- * again from its request bytes. Nothing is judged a second time.
+ * again from its request bytes. Nothing is judged a second time. Last come the tenants' backlogs (ox/backlog.h): a
+ * copy there whose log entry is still owed is completed (`pending`), instead of replaying that entry.
  */
 #ifndef OX_RECOVERY_H
 #define OX_RECOVERY_H
 
+#include "ox/backlog.h"
 #include "ox/clock.h"
 #include "ox/disk.h"
 #include "ox/journal.h"
@@ -33,8 +35,30 @@ struct ox_pending_block {
     int64_t appended_ns; /* Unix time of the entry */
 };
 
+/* A log entry that stands durably in its tenant's backlog while the outbox does not say so yet. */
+struct ox_pending_move {
+    uint64_t wal_seq;
+    uint64_t backlog_seq;
+    struct ox_ranges owed;
+};
+
+/* What a tenant's backlog holds. Its journal is closed. */
+struct ox_recovered_backlog {
+    struct ox_tenant_id tenant;
+    uint64_t consumed[OX_WAL_ORIGIN__COUNT]; /* what the log holds again, by origin */
+    uint64_t noted[OX_WAL_ORIGIN__COUNT];    /* ... and the notes in the journal say */
+    uint64_t last_seq;                       /* of its newest entry; 0 = none */
+    uint64_t entries;                        /* not consumed */
+    uint64_t bytes;                          /* their cost */
+    uint64_t streamed;                       /* of them, those whose bytes are in a stream */
+    uint64_t records;
+    int64_t oldest_ns; /* Unix time of the first of them */
+    struct ox_pending_move *pending;
+    size_t n_pending, cap_pending;
+};
+
 struct ox_recovery_options {
-    const char *data_dir; /* holds wal/ and outbox/ */
+    const char *data_dir; /* holds wal/, outbox/ and backlog/ */
     uint64_t wal_segment_bytes;
     uint64_t outbox_segment_bytes;
     /* When a journal is filled above four fifths of these, both are sealed, so that everything settled may go before
@@ -63,7 +87,10 @@ struct ox_recovery {
     size_t n_recent, cap_recent;
     uint64_t *aside; /* sequences of entries with records set aside: a repeat of those is no repeat */
     size_t n_aside, cap_aside;
-    uint64_t highest_wal_seq; /* named by the outbox */
+    struct ox_recovered_backlog
+        *backlogs; /* of every tenant that has one, or of which the log holds entries again */
+    size_t n_backlogs, cap_backlogs;
+    uint64_t highest_wal_seq; /* named by the outbox or a backlog */
     uint64_t orphans;         /* dispositions of log entries that are not there */
     uint64_t bad_entries;     /* journal entries whose payload could not be read; their damage is logged */
     struct ox_journal_report wal_report;

@@ -20,7 +20,9 @@
 #include "ox/config.h"
 #include "ox/encode.h"
 #include "ox/keystore.h"
+#include "ox/outbox_entry.h"
 #include "ox/tenants.h"
+#include "ox/wal_entry.h"
 
 enum ox_kind {
     OX_K__NONE,
@@ -35,6 +37,7 @@ const char *ox_kind_name(uint32_t kind);
 struct ox_storage;
 struct ox_disk;
 struct ox_dead_letter;
+struct ox_stream;
 struct ox_crashes;
 
 /* How far the node is; new work is taken only in RUNNING. */
@@ -51,6 +54,7 @@ struct ox_node {
     struct ox_tenants *tenants;
     struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
+    struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
     struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */
@@ -81,6 +85,10 @@ struct ox_node {
     _Atomic uint64_t outbox_blocks;  /* not yet stored */
     _Atomic uint64_t outbox_notes;   /* stored, and not noted as such yet: a stop waits for them too */
     _Atomic uint64_t outbox_rows;
+    /* Backlogs of tenants, by the wal actor, for /ready and status. */
+    _Atomic uint32_t spill_tenants; /* whose entries go to their backlog, or come back from it */
+    _Atomic uint64_t spill_entries;
+    _Atomic uint64_t spill_oldest_ns; /* Unix time of the oldest entry of all, 0 = none */
 };
 
 /*
@@ -112,10 +120,16 @@ uint8_t *ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal);
 struct ox_parcel {
     struct ox_batch *batch; /* its wal_seq is set; refused rows and rows already disposed of are marked */
     struct ox_permit permit;
-    uint32_t crashes;       /* of its tenant's actor while it was in hand; the wal actor counts */
+    uint32_t crashes;   /* of its tenant's actor while it was in hand; the wal actor counts */
+    uint64_t reserved;  /* bytes in the tenant's backlog, given back with the permit */
+    uint64_t parked_ns; /* since when the tenant's actor did not take it; 0 = it was not offered in vain */
+    bool queued;        /* its records count as queued (struct ox_tenant) */
+    bool again;         /* read back from the tenant's backlog: goes in front of what waits there */
     struct ox_parcel *next; /* queue link of the present owner */
 };
 void ox_parcel_free(void *parcel);
+/* The parcel leaves the mailbox that it was sent to: its records are no longer queued. */
+void ox_parcel_taken(struct ox_parcel *parcel);
 
 /* What a tenant's actor says to the log's about parcels that it gives back. Payload of `returned`. */
 enum ox_returned_why {
@@ -144,6 +158,11 @@ struct ox_append {
     uint32_t n_ranges; /* refused ordinals as [from,to) pairs */
     uint32_t *ranges;
     uint64_t hash[2]; /* of the request bytes */
+    /* Read back from the tenant's store, as in ox/wal_entry.h; nobody waits for an answer then. */
+    enum ox_wal_origin origin;
+    uint64_t origin_seq;
+    uint64_t origin_cost;   /* bytes that it took there */
+    uint64_t origin_stream; /* the message that held it; 0 = none */
     uint64_t seq;
     bool
         duplicate; /* the same request is logged already: acknowledged, not stored again; the parcel stays here */
@@ -178,8 +197,10 @@ struct ox_pack {
     struct ox_encoded encoded;
     struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
     struct ox_contributions rows;
-    uint8_t how; /* enum ox_disposition of `rows`; 0 = stored. A pack without blocks only disposes of them */
     uint64_t records; /* that `rows` stands for */
+    enum ox_disposition
+        how;      /* what becomes of them; 0 = stored. A pack without blocks only disposes of them */
+    uint64_t tag; /* comes back in `disposed` */
     ox_pid writer;
     ox_err err;
     struct ox_pack *next;

@@ -34,6 +34,15 @@ struct ox_tenant {
     /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends
      * `quarantine_changed`. Relaxed: a late reader admits or diverts one request more or less. */
     _Atomic uint32_t quarantined;
+    /* Records handed to the tenant's actor that it has not taken from its mailbox yet: the wal actor adds, whoever takes
+     * the parcel out subtracts. Relaxed: a bound, see actors/wal/wal_actor.c. */
+    _Atomic uint64_t records_queued;
+    /* Bytes that the tenant's backlog holds, or that were promised to it (ox_backlog_take). Relaxed, as above. */
+    _Atomic uint64_t backlog_bytes;
+    /* Unix time since which the tenant's entries go to its backlog, 0 = they do not. Written by the wal actor; relaxed:
+     * a late reader admits one request more without a reservation. */
+    _Atomic uint64_t spilling_since_ns;
+    struct ox__diverted *diverted; /* actors/spill/divert.c; the wal actor's alone */
 };
 
 /* True while the tenant is quarantined. Any thread. */
@@ -43,6 +52,14 @@ ox_tenant_quarantined(struct ox_tenant *tenant)
     return atomic_load_explicit(&tenant->quarantined, memory_order_relaxed) != 0;
 }
 
+/* True while what arrives for the tenant needs room in its backlog. Any thread. */
+static inline bool
+ox_tenant_spilling(struct ox_tenant *tenant)
+{
+    return ox_tenant_quarantined(tenant) ||
+           atomic_load_explicit(&tenant->spilling_since_ns, memory_order_relaxed) != 0;
+}
+
 struct ox_tenants_limits {
     uint32_t tenants_max;
     uint64_t node_records_max;   /* a request that finds room may overshoot by its own size */
@@ -50,6 +67,8 @@ struct ox_tenants_limits {
     uint32_t tenant_requests_max;
     struct ox_account *bodies;    /* lend, for the life of the directory; NULL = none */
     const struct ox_clock *clock; /* lend; NULL = the real one */
+    uint64_t node_backlog_bytes_max;
+    uint64_t tenant_backlog_bytes_max;
 };
 
 struct ox_tenants;
@@ -97,6 +116,17 @@ bool ox_tenants_may_fill(struct ox_tenants *dir, const struct ox_tenant *tenant,
                          uint32_t full);
 /* Gives it back and zeroes it. */
 void ox_permit_give(struct ox_permit *permit);
+/*
+ * Reserves bytes in the tenant's backlog, or refuses: with QUARANTINED or MAILBOX_FULL (this tenant's bound) or OVERLOAD
+ * (the node's), and a sentence that says why the tenant has a backlog at all. `forced` takes in any case (what was
+ * acknowledged before). Given back when the entry is in the log again, or did not need the room. Any thread.
+ */
+OX_MUST_USE ox_err ox_backlog_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint64_t bytes,
+                                   bool forced, struct ox_diag *diag);
+void ox_backlog_give(struct ox_tenants *dir, struct ox_tenant *tenant, uint64_t bytes);
+/* Bytes of all backlogs, reservations counted. */
+uint64_t ox_tenants_backlog_bytes(struct ox_tenants *dir);
+
 /* Records in flight on this node. */
 uint64_t ox_tenants_in_flight(struct ox_tenants *dir);
 /* True while nothing or little is in flight: replay feeds more only then. */

@@ -16,8 +16,9 @@
 struct ox_wal_arg {
     struct ox_node *node;
     struct ox_recovery *recovered;
-    const char *set_aside_dir; /* lend */
-    struct ox_lane *lane;      /* fdatasync of the log runs here and nothing else */
+    const char *set_aside_dir;  /* lend */
+    struct ox_lane *lane;       /* fdatasync of the log runs here and nothing else */
+    struct ox_lane *spill_lane; /* the tenants' backlogs are written and read here */
 };
 
 /* Looks at the data disk at once, without the hysteresis of the way back: for whoever has made room. Blocks. */
@@ -26,8 +27,9 @@ void ox_wal_look_again(struct ox_node *node);
 /* A durable outbox entry: rows that no longer need the log. Payload of `disposed`. */
 struct ox_disposed {
     uint64_t outbox_segment;
+    enum ox_disposition how; /* of all of them */
+    uint64_t tag;            /* that of the pack */
     struct ox_contributions rows;
-    uint8_t how; /* enum ox_disposition of all of them */
     uint64_t block_ids[OX_ENCODED_BLOCKS_MAX];
     uint32_t n_blocks;
 };

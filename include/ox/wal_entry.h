@@ -15,10 +15,16 @@
 #include "ox/buf.h"
 #include "ox/ranges.h"
 
-#define OX_WAL_ENTRY_VERSION 1
-#define OX_WAL_RECORDS_MAX   (1u << 24)
+/* Version 2 carries an origin and is written only for entries that have one, so that a version that knows no origins
+ * reads everything else. */
+#define OX_WAL_ENTRY_VERSION        1
+#define OX_WAL_ENTRY_VERSION_ORIGIN 2
+#define OX_WAL_RECORDS_MAX          (1u << 24)
 
 enum ox_wal_encoding { OX_WAL_OTLP_PROTOBUF = 1 };
+
+/* Where an entry waited before it came into the log (again). */
+enum ox_wal_origin { OX_WAL_ORIGIN_NONE, OX_WAL_ORIGIN_BACKLOG, OX_WAL_ORIGIN_STREAM, OX_WAL_ORIGIN__COUNT };
 
 /* 128 bits that tell requests apart (XXH3 of the bytes). */
 struct ox_wal_hash {
@@ -33,6 +39,10 @@ struct ox_wal_entry {
     uint64_t received_ns; /* Unix time */
     struct ox_wal_hash request_hash;
     uint32_t policy_version;
+    /* The tenant's store that the entry was read back from, and its sequence there: whatever that store holds of the
+     * tenant up to it is in the log. NONE and 0 for a request as it arrived. */
+    enum ox_wal_origin origin;
+    uint64_t origin_seq;
     uint32_t n_records; /* rejected ones counted: ordinals are 0..n_records-1 */
     /* Ordinals refused before the append (they are not part of the promise). Decoding allocates it when there
      * is more than one range: ox_wal_entry_fini. */

@@ -374,6 +374,8 @@ fd_mkdir(struct ox_disk *disk, const char *path, unsigned mode)
     return strikes(d) ? fail_with(d->fail_errno) : OX_OK; /* directories are implied by the paths of files */
 }
 
+#define FAULT_DISK_PART_MAX 256
+
 static bool
 inside(const char *dir, const char *path)
 {
@@ -403,6 +405,29 @@ fd_fsync_dir(struct ox_disk *disk, const char *path)
     return OX_OK;
 }
 
+/* Whether name `at` lies below `path`; its part between the two, a directory when more follows. */
+static bool
+part_below(const char *path, const char *at, char part[FAULT_DISK_PART_MAX])
+{
+    size_t n = strlen(path);
+    if (strncmp(at, path, n) != 0 || at[n] != '/')
+        return false;
+    snprintf(part, FAULT_DISK_PART_MAX, "%.*s", (int)strcspn(at + n + 1, "/"), at + n + 1);
+    return true;
+}
+
+/* Whether a name behind the i-th lies in the same directory below `path`, so that it was listed already. */
+static bool
+listed_before(const struct fault_disk *d, const char *path, size_t i, const char *part)
+{
+    char other[FAULT_DISK_PART_MAX];
+    for (size_t k = i + 1; k < d->n_names; k++) {
+        if (d->names[k].seen != NULL && part_below(path, d->names[k].path, other) && strcmp(other, part) == 0)
+            return true;
+    }
+    return false;
+}
+
 static ox_err
 fd_list(struct ox_disk *disk, const char *path, ox_disk_name_fn each, void *arg)
 {
@@ -410,8 +435,11 @@ fd_list(struct ox_disk *disk, const char *path, ox_disk_name_fn each, void *arg)
     if (strikes(d))
         return fail_with(d->fail_errno);
     for (size_t i = d->n_names; i > 0; i--) {
-        const struct name *n = &d->names[i - 1];
-        if (n->seen != NULL && inside(path, n->path) && !each(arg, n->path + strlen(path) + 1))
+        char part[FAULT_DISK_PART_MAX];
+        if (d->names[i - 1].seen == NULL || !part_below(path, d->names[i - 1].path, part) ||
+            listed_before(d, path, i - 1, part))
+            continue;
+        if (!each(arg, part))
             break;
     }
     return OX_OK;

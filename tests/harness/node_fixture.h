@@ -61,6 +61,8 @@ uint32_t node_missing(void);
 /* Requests to the API; the status, 0 = no answer. key: of a tenant, NULL = none. body NULL = GET. answer: with a zero at its
  * end, may be NULL. */
 int node_api(const char *path, const char *tenant, const char *body, struct ox_buf *answer);
+/* Ends the tenant's quarantine as an operator does. Waits until it is on the list. */
+void node_lift_quarantine(const char *tenant);
 /* The value of the metric in the line that begins with `line`; -1 without it. */
 double node_metric(const char *line);
 /* Runs `observex ARGS... --data DIR`; the exit code, and what it wrote (stderr too). */

@@ -173,6 +173,21 @@ OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8
 
 OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL, restart,
           "tenants of one node that may be active at the same time")
+OX_CONFIG(tenant_backlog_bytes,       "tenant.backlog_bytes",       bytes,    "1GiB", "1MiB", "", "bytes", NULL, restart,
+          "what is kept of a tenant that is quarantined or too slow, until it can go on; beyond it its requests get 429")
+
+OX_CONFIG(spill_total_bytes,          "spill.total_bytes",          bytes,    "4GiB", "1MiB", "", "bytes", NULL, restart,
+          "size of the backlogs of all tenants; beyond it requests of tenants with a backlog get 429")
+OX_CONFIG(spill_nats_url,             "spill.nats_url",             string,   "", "", "255", "url", NULL, restart,
+          "NATS server with JetStream that holds the bytes of the backlogs, nats://host:4222 or tls://host:4222; empty = they stay on the data disk")
+OX_CONFIG(spill_nats_credentials,     "spill.nats_credentials",     string,   "", "", "255", "path", NULL, restart,
+          "credentials file of that server; empty = none")
+OX_CONFIG(spill_nats_bytes,           "spill.nats_bytes",           bytes,    "1GiB", "1MiB", "", "bytes", NULL, restart,
+          "largest size of this node's stream there; when it is full, backlogs grow on the data disk")
+OX_CONFIG(spill_nats_replicas,        "spill.nats_replicas",        int,      "1", "1", "5", "servers", NULL, restart,
+          "servers of the cluster that hold the stream, when this node makes it")
+OX_CONFIG(spill_nats_timeout_ms,      "spill.nats_timeout",         duration, "2s", "10ms", "1m", "ms", NULL, restart,
+          "how long that server may take for one answer; a slower one is left alone for some seconds")
 
 OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL, live,
           "rows at which a block is finished")

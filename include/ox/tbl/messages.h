@@ -31,6 +31,8 @@ OX_MESSAGE(disposed,      "struct ox_disposed",     "outbox",                   
 OX_MESSAGE(stored,        "struct ox_stored",       "outbox",                      "wal",     "control")
 OX_MESSAGE(set_aside_written, "-",                  "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(quarantine_changed, "num",               "the node",                    "wal",     "control; said in the log, the flag of the tenant counts")
+OX_MESSAGE(spill_done,    "struct ox__spill_job",   "the spill lane",              "wal",     "owed, never")
+OX_MESSAGE(spill_tick,    "-",                      "wal (timer)",                 "wal",     "owed, never")
 /* warden */
 OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
 OX_MESSAGE(quarantined,   "struct quarantine_job",  "the node (a hook)",           "warden",  "control; in force at once, and said in the log")
@@ -39,7 +41,7 @@ OX_MESSAGE(obituaries_saved, "-",                   "the warden's lane",        
 /* writer and outbox */
 OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
 OX_MESSAGE(packed,        "struct ox_pack",         "a dirty thread",              "writer",  "owed, never")
-OX_MESSAGE(outbox_put,    "struct ox_pack",         "writer",                      "outbox",  "kept by the writer and sent again")
+OX_MESSAGE(outbox_put,    "struct ox_pack",         "writer, wal (moved entries)", "outbox",  "kept by the sender and sent again")
 OX_MESSAGE(outboxed,      "struct ox_pack",         "outbox",                      "writer",  "control")
 OX_MESSAGE(outbox_committed, "struct ox_outbox_group", "the outbox lane",          "outbox",  "owed, never")
 OX_MESSAGE(outbox_sent,   "struct ox_outbox_send",  "a dirty thread",              "outbox",  "owed, never")

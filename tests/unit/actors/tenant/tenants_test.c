@@ -9,8 +9,12 @@
 
 #include "ox/tenants.h"
 
-static const struct ox_tenants_limits limits = {
-    .tenants_max = 100, .node_records_max = 100, .tenant_records_max = 60, .tenant_requests_max = 3};
+static const struct ox_tenants_limits limits = {.tenants_max = 100,
+                                                .node_records_max = 100,
+                                                .tenant_records_max = 60,
+                                                .tenant_requests_max = 3,
+                                                .node_backlog_bytes_max = 1000,
+                                                .tenant_backlog_bytes_max = 600};
 
 static struct ox_tenant *
 tenant(struct ox_tenants *dir, const char *name)
@@ -185,5 +189,29 @@ Test(tenants, bodies_of_a_tenant_are_a_part_of_the_node_s)
     ox_account_give(&quiet->bodies, 150);
     ox_account_give(&noisy->bodies, 750);
     cr_assert_eq(atomic_load(&bodies.used_bytes), 0);
+    ox_tenants_free(dir);
+}
+
+Test(tenants, a_backlog_is_bounded_and_says_why)
+{
+    struct ox_tenants *dir = ox_tenants_new(&limits);
+    struct ox_tenant *a = tenant(dir, "a"), *b = tenant(dir, "b");
+    struct ox_diag diag;
+    cr_assert_eq(ox_backlog_take(dir, a, 600, false, NULL), OX_OK, "exactly its bound");
+    cr_assert_eq(ox_backlog_take(dir, a, 1, false, &diag), OX_E_MAILBOX_FULL);
+    cr_assert_not_null(strstr(diag.text, "overloaded"));
+    atomic_store(&a->quarantined, 6);
+    atomic_store(&a->spilling_since_ns, UINT64_C(1700000000000000000));
+    cr_assert_eq(ox_backlog_take(dir, a, 1, false, &diag), OX_E_QUARANTINED);
+    cr_assert_not_null(strstr(diag.text, "after 6 crashes"), "%s", diag.text);
+    cr_assert_not_null(strstr(diag.text, "2023-11-14T22:13:20Z"), "%s", diag.text);
+    cr_assert_not_null(strstr(diag.text, "an operator must end the quarantine"), "%s", diag.text);
+    cr_assert_eq(ox_backlog_take(dir, b, 401, false, &diag), OX_E_OVERLOAD, "the node's");
+    cr_assert_eq(ox_backlog_take(dir, b, 400, false, NULL), OX_OK);
+    cr_assert_eq(ox_backlog_take(dir, b, 500, true, NULL), OX_OK, "what was acknowledged gets in");
+    cr_assert_eq(ox_tenants_backlog_bytes(dir), 1500);
+    ox_backlog_give(dir, a, 600);
+    ox_backlog_give(dir, b, 900);
+    cr_assert_eq(ox_tenants_backlog_bytes(dir), 0, "a refusal takes nothing");
     ox_tenants_free(dir);
 }

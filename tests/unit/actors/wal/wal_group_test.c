@@ -119,3 +119,26 @@ Test(wal_group, every_request_goes_once_in_the_order_of_its_tenant)
     cr_assert_eq(seen, WAITING_MAX);
     cr_assert_gt(groups, 5);
 }
+
+/* None of what was read back may be logged when one before it was not. */
+Test(wal_group, what_follows_a_failed_one_from_a_backlog_is_recalled)
+{
+    struct ox_append *group;
+    for (int i = 0; i < 12; i++) {
+        wait_for(1, MIB);
+        requests[i].append.origin = i % 3 != 0 ? OX_WAL_ORIGIN_BACKLOG : OX_WAL_ORIGIN_NONE;
+    }
+    cr_assert_eq(ox__wal_group_take(&waiting, &group), 4);
+    cr_assert_null(ox__wal_group_recall(group, &waiting), "nothing failed");
+    requests[3].append.err = OX_E_IO; /* a request as it came: its client hears, nothing else */
+    cr_assert_null(ox__wal_group_recall(group, &waiting));
+    requests[2].append.err = OX_E_DISK_FULL;
+    uint64_t expected[] = {5, 6, 8, 9, 11, 12}; /* sequences count from 1 */
+    struct ox_append *recalled = ox__wal_group_recall(group, &waiting);
+    for (size_t i = 0; i < OX_COUNT(expected); i++, recalled = recalled->next) {
+        cr_assert_not_null(recalled);
+        cr_assert(recalled->seq == expected[i] && recalled->err == OX_E_DISK_FULL);
+    }
+    cr_assert_null(recalled);
+    cr_assert(waiting->seq == 7 && waiting->next->seq == 10 && waiting->next->next == NULL, "the rest stays");
+}

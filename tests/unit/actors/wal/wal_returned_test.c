@@ -23,7 +23,7 @@
 enum { KIND_DELIVER = OX_K__COUNT + 1 };
 
 static struct ox_node node;
-static struct ox_config config;
+static struct ox_config config = {.gateway_records_max = 65536};
 static struct ox_recovery rec;
 static struct fault_disk *disk;
 static struct ox_tenant *tenant;
@@ -162,6 +162,7 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
         return;
     struct ox_parcel *parcel = msg->data;
     struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
+    ox_parcel_taken(parcel);
     parcel->next = NULL;
     ((struct ox_returned *)back->data)->parcels = parcel;
     msg->data = NULL;

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/spill/spill_jobs.c - notes, copies and reads of one tenant's backlog.
+ *
+ * Owns:    the job's argument while it runs.
+ * Threads: the spill lane; reads the log beside its writer.
+ * Bounds:  OX_SPILL_JOB_*.
+ * Fails:   each item and the job carry their errors; what failed is tried again by the actor.
+ * Flow:    actors/spill/divert.c -> here -> actors/spill/backlog.c, runtime/journal.
+ */
+#include "actors/spill/spill_jobs.h"
+
+#include <stdlib.h>
+
+#include "actors/wal/wal_internal.h"
+#include "ox/log.h"
+#include "ox/metric.h"
+#include "ox/stream.h"
+
+void
+ox__spill_job_free(void *arg)
+{
+    struct ox__spill_job *job = arg;
+    for (uint32_t i = 0; i < job->n_items; i++) {
+        ox_parcel_free(job->items[i].parcel);
+        ox_ranges_fini(&job->items[i].owed);
+    }
+    while (job->head != NULL) {
+        struct ox_append *append = job->head;
+        job->head = append->next;
+        ox_append_free(append);
+    }
+    ox_journal_close(job->journal);
+    free(job);
+}
+
+static ox_err
+open_backlog(struct ox__spill_job *job)
+{
+    if (job->journal != NULL)
+        return OX_OK;
+    return ox_backlog_open(job->node->disk, job->node->config->data, &job->tenant->id, 0, job->next_seq,
+                           &job->journal, &job->diag);
+}
+
+/* ---- notes ---- */
+
+static ox_err
+write_note(struct ox__spill_job *job)
+{
+    struct ox_buf bytes;
+    uint64_t seq;
+    ox_buf_init(&bytes);
+    ox_err err = ox_backlog_encode_note(job->consumed, &bytes);
+    struct iovec part = {bytes.data, bytes.len};
+    if (err == OX_OK)
+        err =
+            ox_journal_append(job->journal, &part, 1, (int64_t)ox_clock_realtime_ns(job->node->clock), &seq);
+    if (err == OX_OK)
+        err = ox_journal_commit(job->journal, NULL);
+    ox_buf_fini(&bytes);
+    /* A segment that cannot be removed now goes with a later note. */
+    if (err == OX_OK && ox_backlog_trim(job->journal, job->consumed[OX_WAL_ORIGIN_BACKLOG]) != OX_OK)
+        OX_LOG_WARN("spill", "a segment of a backlog cannot be removed",
+                    OX_F_STR("tenant", job->tenant->id.name));
+    return err;
+}
+
+/* ---- copies ---- */
+
+/* What the parcel still owes: the rows that nobody refused or disposed of. */
+static ox_err
+owed_of(struct ox_batch *batch, struct ox_ranges *owed)
+{
+    uint32_t rows = ox_encode_rows(batch);
+    ox_err err = OX_OK;
+    for (uint32_t row = 0; row < rows && err == OX_OK; row++) {
+        uint32_t ordinal;
+        if (*ox_batch_row(batch, row, &ordinal) == OX_REJECT_NONE)
+            err = ox_ranges_add(owed, ordinal, ordinal + 1, NULL);
+    }
+    return err;
+}
+
+struct copy {
+    struct ox_buf head, payload, place; /* lent to the journal until the commit */
+};
+
+/* Into the stream, when there is one that takes it; *place then stands in the journal for it. */
+static bool
+publish(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
+{
+    struct ox_stream *stream = job->node->stream;
+    uint64_t wal_seq = item->parcel->batch->wal_seq, seq = 0;
+    if (stream == NULL || !ox_stream_ready(stream))
+        return false;
+    ox_err err = ox_stream_publish(stream, &job->tenant->id, wal_seq, ox_buf_str(&copy->head),
+                                   ox_buf_str(&copy->payload), &seq, &job->diag);
+    if (err == OX_OK)
+        err = ox_backlog_encode_streamed(wal_seq, &item->owed, seq,
+                                         (uint32_t)(copy->head.len + copy->payload.len), &copy->place);
+    if (err != OX_OK)
+        return false;
+    OX_METRIC_ADD_L(OX_M_spill_published, 1, ox_str_of(job->tenant->id.name));
+    item->streamed = true;
+    return true;
+}
+
+static ox_err
+copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
+{
+    const struct ox_batch *batch = item->parcel->batch;
+    ox_err err = owed_of(item->parcel->batch, &item->owed);
+    if (err != OX_OK || item->owed.n == 0)
+        return err;
+    err = ox_backlog_encode_moved(batch->wal_seq, &item->owed, &copy->head);
+    if (err == OX_OK)
+        err = ox_journal_read(job->wal, batch->wal_seq, &copy->payload, NULL);
+    if (err != OX_OK)
+        return err;
+    struct iovec parts[2] = {{copy->head.data, copy->head.len}, {copy->payload.data, copy->payload.len}};
+    int n = 2;
+    if (publish(job, item, copy)) {
+        parts[0] = (struct iovec){copy->place.data, copy->place.len};
+        n = 1;
+    }
+    err = ox_journal_append(job->journal, parts, n, (int64_t)batch->received_ns, &item->seq);
+    if (err == OX_OK)
+        item->cost = ox_backlog_cost(copy->head.len + copy->payload.len);
+    return err;
+}
+
+/* All in order or, from the first that fails on, none. */
+static void
+copy_all(struct ox__spill_job *job)
+{
+    struct copy *copies = calloc(job->n_items, sizeof(*copies));
+    ox_err err = copies != NULL ? job->err : OX_E_NOMEM;
+    uint64_t durable_seq = 0;
+    for (uint32_t i = 0; i < job->n_items; i++) {
+        if (err == OX_OK)
+            err = copy_one(job, &job->items[i], &copies[i]);
+        job->items[i].err = err;
+    }
+    err = job->journal != NULL ? ox_journal_commit(job->journal, &durable_seq) : job->err;
+    for (uint32_t i = 0; i < job->n_items; i++) {
+        struct ox__spill_item *item = &job->items[i];
+        if (item->err == OX_OK && err != OX_OK && item->seq >= durable_seq)
+            item->err = err;
+        if (copies != NULL) {
+            ox_buf_fini(&copies[i].head);
+            ox_buf_fini(&copies[i].payload);
+            ox_buf_fini(&copies[i].place);
+        }
+    }
+    free(copies);
+}
+
+/* ---- reading back ---- */
+
+static ox_err
+set_ranges(struct ox_append *append, const struct ox_ranges *rejected)
+{
+    const struct ox_range *r = ox_ranges_at(rejected);
+    append->ranges = rejected->n > 0 ? malloc((size_t)rejected->n * 2 * sizeof(*append->ranges)) : NULL;
+    if (append->ranges == NULL && rejected->n > 0)
+        return OX_E_NOMEM;
+    for (uint32_t i = 0; i < rejected->n; i++) {
+        append->ranges[2 * i] = r[i].from;
+        append->ranges[2 * i + 1] = r[i].to;
+    }
+    append->n_ranges = rejected->n;
+    return OX_OK;
+}
+
+/* The copy as a request to the log. What it does not owe counts as refused there: it is no part of that promise. */
+static ox_err
+append_of(struct ox__spill_job *job, uint64_t seq, const struct ox_backlog_entry *entry,
+          struct ox_append **out)
+{
+    struct ox_wal_entry w;
+    struct ox_ranges rejected = {0};
+    struct ox_append *append = calloc(1, sizeof(*append));
+    if (append == NULL)
+        return OX_E_NOMEM;
+    ox_err err = ox_wal_entry_decode(entry->payload, &w, &job->diag);
+    if (err == OX_OK) {
+        const struct ox_range *r = ox_ranges_at(&entry->owed);
+        if (r[entry->owed.n - 1].to > w.n_records || strcmp(w.tenant.name, job->tenant->id.name) != 0)
+            err = ox_diag_set(&job->diag, OX_E_DECODE, "owed", -1, "it is not what its head says");
+        if (err == OX_OK)
+            err = ox_ranges_complement(&entry->owed, w.n_records, &rejected);
+        if (err == OX_OK)
+            err = set_ranges(append, &rejected);
+        if (err == OX_OK)
+            err = ox__wal_parcel_of(job->node, &w, 0, &append->parcel, &job->diag);
+        append->n_records = w.n_records;
+        append->hash[0] = w.request_hash.lo;
+        append->hash[1] = w.request_hash.hi;
+        append->origin = OX_WAL_ORIGIN_BACKLOG;
+        append->origin_seq = seq;
+        ox_wal_entry_fini(&w);
+    }
+    ox_ranges_fini(&rejected);
+    if (err == OX_OK) {
+        append->parcel->again = true;
+        *out = append;
+        return OX_OK;
+    }
+    ox_append_free(append);
+    return err;
+}
+
+static uint64_t
+cost_of(const struct ox_journal_entry *info, const struct ox_backlog_entry *entry)
+{
+    return ox_backlog_cost(entry->kind == OX_BACKLOG_STREAMED ? entry->stream_len : info->len);
+}
+
+/* Its bytes are not what was written: what it owed is counted, and the rest goes on. */
+static void
+lose(struct ox__spill_job *job, const struct ox_journal_entry *info, const struct ox_backlog_entry *entry)
+{
+    const struct ox_range *r = ox_ranges_at(&entry->owed);
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < entry->owed.n; i++)
+        records += r[i].to - r[i].from;
+    job->n_lost++;
+    job->lost_cost += cost_of(info, entry);
+    OX_LOG_ERROR("spill", "an entry of a backlog cannot be read back and is lost",
+                 OX_F_STR("tenant", job->tenant->id.name), OX_F_U64("backlog_seq", info->seq),
+                 OX_F_U64("records", records), OX_F_DIAG(&job->diag));
+    OX_METRIC_ADD_L(OX_M_ingest_dropped, records, ox_str_of(job->tenant->id.name), OX_STR("unknown"),
+                    OX_STR("wal_error"));
+}
+
+/* The entry that a place in the stream stands for, as if it had been in the journal. bytes: keeps what it views. */
+static ox_err
+fetch(struct ox__spill_job *job, struct ox_backlog_entry *entry, struct ox_buf *bytes)
+{
+    struct ox_backlog_entry got;
+    struct ox_stream *stream = job->node->stream;
+    if (stream == NULL)
+        return ox_diag_set(&job->diag, OX_E_UNAVAILABLE, "spill.nats_url", -1,
+                           "the backlog has entries in the stream of a NATS server; name it again");
+    if (!ox_stream_ready(stream))
+        return ox_diag_set(&job->diag, OX_E_UNAVAILABLE, "spill.nats_url", -1,
+                           "the NATS server does not answer");
+    ox_err err = ox_stream_read(stream, entry->stream_seq, bytes, &job->diag);
+    if (err == OX_OK)
+        err = ox_backlog_entry_decode(ox_buf_str(bytes), &got, &job->diag);
+    if (err != OX_OK)
+        return err;
+    bool same = got.kind == OX_BACKLOG_MOVED && got.wal_seq == entry->wal_seq;
+    entry->payload = got.payload;
+    ox_backlog_entry_fini(&got);
+    return same ? OX_OK
+                : ox_diag_set(&job->diag, OX_E_CORRUPT, "stream", -1, "message %llu is another entry",
+                              (unsigned long long)entry->stream_seq);
+}
+
+/* One entry; OVERLOAD, NOMEM or UNAVAILABLE: later. */
+static ox_err
+read_one(struct ox__spill_job *job, const struct ox_journal_entry *info, struct ox_str payload)
+{
+    struct ox_backlog_entry entry;
+    struct ox_append *append = NULL;
+    struct ox_buf bytes;
+    ox_err err = ox_backlog_entry_decode(payload, &entry, &job->diag);
+    if (err != OX_OK) /* recovery did not count it either */
+        return err == OX_E_NOMEM ? err : OX_OK;
+    ox_buf_init(&bytes);
+    if (entry.kind != OX_BACKLOG_NOTE) {
+        err = entry.kind == OX_BACKLOG_STREAMED ? fetch(job, &entry, &bytes) : OX_OK;
+        if (err == OX_OK)
+            err = append_of(job, info->seq, &entry, &append);
+        if (err == OX_OK) {
+            append->origin_cost = cost_of(info, &entry);
+            append->origin_stream = entry.stream_seq;
+            *job->tail = append;
+            job->tail = &append->next;
+            job->n_appends++;
+            job->n_records += append->n_records;
+        } else if (ox_err_info(err)->class != OX_CLASS_busy) {
+            lose(job, info, &entry);
+            err = OX_OK;
+        }
+    }
+    ox_buf_fini(&bytes);
+    ox_backlog_entry_fini(&entry);
+    return err;
+}
+
+static ox_err
+read_entries(struct ox__spill_job *job)
+{
+    struct ox_journal_cursor *cursor = ox_journal_cursor_new(job->journal, job->from);
+    ox_err err = cursor != NULL ? OX_OK : OX_E_NOMEM;
+    uint64_t bytes = 0;
+    while (err == OX_OK && job->n_appends < OX_SPILL_JOB_ENTRIES && bytes < OX_SPILL_JOB_BYTES &&
+           job->n_records < job->records_max) {
+        struct ox_journal_entry info;
+        struct ox_str payload;
+        err = ox_journal_cursor_next(cursor, &info, &payload, &job->diag);
+        if (err ==
+            OX_E_CORRUPT) { /* said when the journal was opened, or by this read: what it was is not known */
+            OX_LOG_ERROR("spill", "a backlog is damaged", OX_F_STR("tenant", job->tenant->id.name),
+                         OX_F_DIAG(&job->diag));
+            err = OX_OK;
+            continue;
+        }
+        if (err != OX_OK || info.seq > job->upto)
+            break;
+        if (info.seq <= job->from)
+            continue;
+        err = read_one(job, &info, payload);
+        if (err == OX_OK)
+            job->passed = info.seq;
+        bytes += info.len;
+    }
+    ox_journal_cursor_free(cursor);
+    job->end = err == OX_E_END;
+    return err == OX_E_END ? OX_OK : err;
+}
+
+void
+ox__spill_job_run(void *arg)
+{
+    struct ox__spill_job *job = arg;
+    ox_diag_clear(&job->diag);
+    job->tail = &job->head;
+    job->passed = job->from;
+    job->err = open_backlog(job);
+    job->note_err = job->err;
+    if (job->err == OX_OK && job->note)
+        job->note_err = write_note(job);
+    /* Only what a durable note covers; what cannot be removed now goes later. */
+    if (job->note_err == OX_OK && job->purge_upto != 0 && job->node->stream != NULL &&
+        ox_stream_ready(job->node->stream))
+        job->purged = ox_stream_purge(job->node->stream, &job->tenant->id, job->purge_upto) == OX_OK;
+    if (job->n_items > 0)
+        copy_all(job);
+    if (job->err == OX_OK && job->read)
+        job->err = read_entries(job);
+    if (job->close && job->note_err == OX_OK) {
+        ox_journal_close(job->journal);
+        job->journal = NULL;
+    }
+}

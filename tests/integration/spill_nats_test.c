@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal:    with a NATS server the bytes of backlogs wait there, and whatever that server does (killed, restarted, full,
+ *          away when it is needed), everything acknowledged comes back exactly once.
+ * Method:  `observex serve` with faults on request and a real nats-server on a free loopback port, storage by
+ *          fake_clickhouse.c; tenant `bad` is quarantined or slow.
+ */
+#include <arpa/inet.h>
+#include <ftw.h>
+#include <nats/nats.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/harness/node_fixture.h"
+
+#define BAD(metric) "observex_spill_" metric "{tenant=\"bad\""
+
+static pid_t broker;
+static uint16_t broker_port;
+static char broker_dir[64], broker_url[64];
+
+/* ---- the broker ---- */
+
+static uint16_t
+free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+static bool
+broker_answers(void)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(broker_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool yes = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    close(fd);
+    return yes;
+}
+
+static void
+broker_start(void)
+{
+    char port[8];
+    snprintf(port, sizeof(port), "%u", broker_port);
+    broker = fork();
+    if (broker == 0) {
+        char log[96];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        snprintf(log, sizeof(log), "%s/log", broker_dir);
+        execlp("nats-server", "nats-server", "-js", "-sd", broker_dir, "-a", "127.0.0.1", "-p", port, "-l",
+               log, NULL);
+        _exit(127);
+    }
+    eventually(broker_answers());
+}
+
+static void
+broker_kill(void)
+{
+    kill(broker, SIGKILL);
+    cr_assert_eq(waitpid(broker, NULL, 0), broker);
+    broker = 0;
+}
+
+/* Messages in the only stream; -1 without an answer. */
+static int64_t
+messages(void)
+{
+    natsConnection *nc = NULL;
+    jsCtx *js = NULL;
+    jsStreamInfoList *list = NULL;
+    int64_t n = -1;
+    if (natsConnection_ConnectTo(&nc, broker_url) == NATS_OK &&
+        natsConnection_JetStream(&js, nc, NULL) == NATS_OK && js_Streams(&list, js, NULL, NULL) == NATS_OK &&
+        list->Count == 1) {
+        cr_assert_eq(list->List[0]->Config->Discard, js_DiscardNew);
+        cr_assert_eq(list->List[0]->Config->MaxAge, 0);
+        n = (int64_t)list->List[0]->State.Msgs;
+    }
+    jsStreamInfoList_Destroy(list);
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(nc);
+    return n;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void
+setup(void)
+{
+    if (system("command -v nats-server >/dev/null 2>&1") != 0)
+        cr_skip_test("NOT TESTED: backlogs in a stream, since nats-server is not installed");
+    node_setup();
+    strcpy(broker_dir, "/tmp/ox-nats-XXXXXX");
+    cr_assert_not_null(mkdtemp(broker_dir));
+    broker_port = free_port();
+    snprintf(broker_url, sizeof(broker_url), "nats://127.0.0.1:%u", broker_port);
+    broker_start();
+}
+
+static void
+teardown(void)
+{
+    if (broker > 0)
+        kill(broker, SIGKILL);
+    node_teardown(); /* waits for all children */
+    nftw(broker_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+TestSuite(spill_nats, .init = setup, .fini = teardown, .timeout = 170);
+
+/* ---- the node ---- */
+
+static void
+start(const char *faults, const char *flag, const char *value)
+{
+    const char *flags[] = {"--spill-nats-url", broker_url, "--runtime-schedulers", "4", flag, value, NULL};
+    node_start(faults, flags);
+}
+
+static double
+or_zero(double value)
+{
+    return value > 0 ? value : 0;
+}
+
+static bool
+quarantined(void)
+{
+    return node_metric("observex_actor_quarantined_total{class=\"tenant\"}") == 1;
+}
+
+static void
+quarantine(void)
+{
+    for (int i = 0; i < 200 && !quarantined(); i++) {
+        int status = node_send("bad", 5, "fine", NULL);
+        cr_assert(status == 200 || status == 429, "%d", status);
+    }
+    eventually(quarantined());
+}
+
+static uint32_t
+set_aside(void)
+{
+    return (uint32_t)or_zero(
+        node_metric("observex_ingest_signals_set_aside_total{tenant=\"bad\",type=\"logs\"}"));
+}
+
+/* `n` requests of the quarantined tenant, all of which are kept. */
+static void
+keep(int n, const char *words)
+{
+    double before = or_zero(node_metric(BAD("entries")));
+    for (int i = 0; i < n; i++)
+        cr_assert_eq(node_send("bad", 5, words, NULL), 200);
+    eventually(node_metric(BAD("entries")) >= before + n);
+}
+
+static double
+published(void)
+{
+    return or_zero(node_metric(BAD("stream_published_total")));
+}
+
+/* The node dies and comes back without the fault: everything comes back, and nothing stays in the stream. */
+static void
+come_back(uint32_t aside)
+{
+    node_kill();
+    start(NULL, NULL, NULL);
+    node_lift_quarantine("bad");
+    eventually(node_missing() == aside);
+    eventually(node_metric("observex_spill_tenants") == 0);
+    eventually(messages() == 0);
+    cr_assert_eq(node_stop(), 0);
+}
+
+/* ---- tests ---- */
+
+Test(spill_nats, entries_wait_in_the_stream_and_come_back)
+{
+    start("panic@tenant:bad", NULL, NULL);
+    quarantine();
+    keep(50, "fine");
+    cr_assert_eq(node_metric("observex_spill_stream_up"), 1);
+    cr_assert_geq(published(), 50);
+    cr_assert_geq(messages(), 50);
+    come_back(set_aside());
+}
+
+Test(spill_nats, a_slow_tenants_entries_come_back_while_others_go)
+{
+    start("slow@tenant:bad", "--gateway-records-in-flight", "1024");
+    for (int i = 0; i < 150; i++) {
+        int status = node_send("bad", 10, "fine", NULL);
+        cr_assert(status == 200 || status == 429, "%d", status);
+        if (status == 429)
+            poll(NULL, 0, 20);
+    }
+    eventually(published() > 0);
+    eventually(node_missing() == 0);
+    eventually(node_metric("observex_spill_tenants") == 0);
+    eventually(messages() == 0);
+    cr_assert_eq(node_stop(), 0);
+}
+
+/* Node and broker die in turn while a slow tenant's entries go to the stream and come back. */
+Test(spill_nats, killed_while_entries_go_and_come_back)
+{
+    double total = 0;
+    for (int round = 0; round < 4; round++) {
+        start("slow@tenant:bad", "--gateway-records-in-flight", "1024");
+        for (int i = 0; i < 90; i++) {
+            int status = node_send("bad", 10, "fine", NULL);
+            cr_assert(status == 200 || status == 429, "%d", status);
+            if (status == 429)
+                poll(NULL, 0, 20);
+            if (i == 60 && round % 2 == 1)
+                broker_kill();
+        }
+        total += published();
+        node_kill();
+        if (broker == 0)
+            broker_start();
+    }
+    start(NULL, NULL, NULL);
+    eventually(node_missing() == 0);
+    eventually(node_metric("observex_spill_tenants") == 0);
+    cr_assert_gt(total, 0);
+    cr_assert_eq(node_stop(), 0);
+}
+
+Test(spill_nats, the_broker_is_killed_and_restarted_in_the_middle)
+{
+    start("panic@tenant:bad", NULL, NULL);
+    quarantine();
+    keep(20, "fine");
+    broker_kill();
+    double first = published();
+    keep(20, "fine"); /* on the data disk */
+    cr_assert_eq(published(), first);
+    cr_assert_eq(node_metric("observex_spill_stream_up"), 0);
+    broker_start();
+    for (int i = 0; i < 100 && published() == first; i++) {
+        keep(1, "fine"); /* after its rest it is asked again */
+        poll(NULL, 0, 200);
+    }
+    cr_assert_gt(published(), first);
+    come_back(set_aside());
+}
+
+Test(spill_nats, a_full_stream_leaves_the_rest_to_the_data_disk)
+{
+    static char large[20000];
+    memset(large, 'x', sizeof(large) - 1);
+    start("panic@tenant:bad", "--spill-nats-bytes", "1MiB");
+    quarantine();
+    keep(30, large); /* 100 KB each */
+    eventually(node_metric("observex_spill_stream_failures_total{operation=\"publish\"}") > 0);
+    eventually(published() < node_metric(BAD("entries")));
+    cr_assert_gt(published(), 0);
+    come_back(set_aside());
+}
+
+Test(spill_nats, entries_wait_for_a_broker_that_is_away)
+{
+    start("panic@tenant:bad", NULL, NULL);
+    quarantine();
+    keep(20, "fine");
+    uint32_t aside = set_aside();
+    broker_kill();
+    node_kill();
+    start(NULL, NULL, NULL);
+    node_lift_quarantine("bad");
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(node_send("bad", 5, "fine", NULL), 200);
+    cr_assert_eq(node_send("good", 5, "fine", NULL), 200);
+    eventually(node_metric("observex_spill_stream_failures_total{operation=\"connect\"}") > 0);
+    cr_assert_eq(node_metric("observex_spill_tenants"), 1);
+    cr_assert_gt(node_missing(), aside);
+    broker_start();
+    eventually(node_missing() == aside);
+    eventually(node_metric("observex_spill_tenants") == 0);
+    eventually(messages() == 0);
+    cr_assert_eq(node_stop(), 0);
+}
