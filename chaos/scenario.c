@@ -104,6 +104,7 @@ take_choice(struct chaos_scenario *s, const char *word, const char *rest)
         {"refusals", "none", "some", &s->refusals_allowed},
         {"shim", "no", "yes", &s->shim},
         {"names", "ordered", "strict", &s->names_strict},
+        {"rollups", "complete", "may-lack", &s->rollups_may_lack},
         {"survivors", "none", "some", &s->survivors},
     };
     for (size_t i = 0; i < OX_COUNT(choices); i++) {

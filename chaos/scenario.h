@@ -58,6 +58,7 @@ struct chaos_scenario {
     uint32_t n_config;
     bool retry, refusals_allowed;
     bool shim, names_strict, survivors;
+    bool rollups_may_lack; /* that rollups have less than their tables is said, and is no failure */
     enum chaos_proxied { CHAOS_PROXY_NONE, CHAOS_PROXY_CLIENT, CHAOS_PROXY_STORAGE } proxy;
 };
 
