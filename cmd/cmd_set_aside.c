@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/cmd_supervision.h"
@@ -206,6 +207,9 @@ static int
 list(const char *data, bool json)
 {
     size_t n;
+    if (access(data, F_OK) != 0) {
+        return ox_complain("%s: %s; --data names the data directory", data, strerror(errno));
+    }
     struct item *items = list_items(data, &n);
     if (n == 0 && !json)
         printf("nothing is set aside below %s\n", data);

@@ -348,6 +348,11 @@ on_reload_read(struct ox_actor *self, struct reloader *a, struct reading *r)
         count_outcome(a, "refused");
         answer(self, a, OX_E_CONFIG, strdup(problems != NULL ? problems : ""));
         json_decref(report);
+        if (r->config != NULL) { /* what was applied before it, and not read yet, holds all the same */
+            publish(a, r);
+            start_round(self, a);
+            return;
+        }
     } else if (r->config == NULL) {
         count_outcome(a, "unchanged");
         a->report = r->report;

@@ -30,6 +30,9 @@
 #define PARKED_MAX_MS    1000
 #define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
 #define REPLAY_RETRY_MS  20
+#define REPLAY_AGAIN_MS  1000 /* after entries that could not be read */
+#define SAY_REFUSED_NS   10000000000ull
+#define REPLAY_TRIES_MAX 10     /* rounds in which none of them could */
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
 #define KEEP_HOUSE_MS    1000   /* looks for segments to remove when nothing else makes it look */
 #define FILL_WARN        800    /* permille */
@@ -64,6 +67,8 @@ struct wal {
     size_t n_replay, replay_at, n_suspects;
     uint64_t alone_since_ns; /* a suspect waits for the pipeline to be empty */
     bool replaying;
+    uint32_t replay_tries;
+    uint64_t said_refused_ns; /* monotonic; 0 = never */
 };
 
 static ox_err
@@ -423,12 +428,25 @@ mark_disposed(struct wal *w, struct ox_batch *batch)
 }
 
 /* One request of a group: its client hears, its parcel goes on. */
+/* Of requests that the log does not take, one in ten seconds is said: the others would fill the log of a node in trouble. */
+static void
+say_refused(struct wal *w, const struct ox_append *append)
+{
+    uint64_t now_ns = ox_now_ns();
+    if (w->said_refused_ns != 0 && now_ns - w->said_refused_ns < SAY_REFUSED_NS)
+        return;
+    w->said_refused_ns = now_ns;
+    OX_LOG_ERROR("wal", "a request cannot be logged; it is refused, as others may be", OX_F_ERR(append->err),
+                 OX_F_DIAG(&append->diag), OX_F_STR("tenant", append->parcel->batch->tenant.name));
+}
+
 static void
 settle_append(struct ox_actor *self, struct wal *w, struct ox_append *append)
 {
     struct ox_parcel *parcel = NULL;
     struct ox_recent_key key = key_of(append);
     if (append->err != OX_OK) {
+        say_refused(w, append);
         ox_recent_drop(w->recent, key);
         count_lost(append);
     } else {
@@ -652,12 +670,36 @@ on_wal_replay(struct ox_actor *self, struct wal *w)
         ox_panic("no timer for the replay");
 }
 
+/* Entries that could not be read for a reason that may pass (memory, a disk that hiccups) go to the end of what the job
+ * read, and are read again; how many. Not for ever: a sector that is gone must not keep the node from being ready. */
+static size_t
+read_later(struct wal *w, const struct ox_wal_replay *job)
+{
+    uint64_t *at = w->replay + w->replay_at;
+    size_t later = 0;
+    for (uint32_t i = 0; i < job->n; i++)
+        later += job->parcels[i] == NULL && job->later[i];
+    w->replay_tries = later == job->n ? w->replay_tries + 1 : 0;
+    if (later == 0 || w->replay_tries > REPLAY_TRIES_MAX) {
+        w->replay_tries = 0;
+        return 0;
+    }
+    size_t put = job->n - later;
+    for (uint32_t i = 0; i < job->n; i++) {
+        if (job->parcels[i] == NULL && job->later[i])
+            at[put++] = job->seqs[i];
+    }
+    return later;
+}
+
 static void
 on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_wal_replay *job = msg->data;
+    uint64_t ref;
     w->replaying = false;
-    w->replay_at += job->n;
+    size_t later = read_later(w, job);
+    w->replay_at += job->n - later;
     while (job->next < job->n) {
         struct ox_parcel *parcel = job->parcels[job->next++];
         if (parcel == NULL) /* said in the log; its records stay owed, so the segment stays */
@@ -665,7 +707,8 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         mark_disposed(w, parcel->batch);
         deliver(self, w, parcel);
     }
-    on_wal_replay(self, w);
+    if (later == 0 || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
+        on_wal_replay(self, w);
 }
 
 /* Space comes back while no commit would notice. A full queue of dirty threads is asked again in a second. */

@@ -58,6 +58,7 @@ struct ox_wal_replay {
     struct ox_node *node;
     uint64_t seqs[OX_WAL_REPLAY_MAX];
     struct ox_parcel *parcels[OX_WAL_REPLAY_MAX]; /* NULL where the entry could not be read */
+    bool later[OX_WAL_REPLAY_MAX];                /* ...for a reason that may pass */
     uint32_t n;                                   /* asked for; the job lowers it when the bytes are many */
     uint32_t next;                                /* parcels before it are handed on */
 };

@@ -226,8 +226,11 @@ ox__wal_replay_job(void *arg)
     ox_buf_init(&payload);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < replay->n; i++) {
-        if (read_again(replay, i, &payload) != OX_OK)
+        ox_err err = read_again(replay, i, &payload);
+        if (err != OX_OK) {
             replay->parcels[i] = NULL;
+            replay->later[i] = ox_err_info(err)->retryable || ox_err_info(err)->class == OX_CLASS_io;
+        }
         bytes += payload.len;
         if (bytes >= OX_WAL_REPLAY_BYTES_MAX)
             replay->n = i + 1;

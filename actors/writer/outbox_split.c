@@ -245,10 +245,14 @@ count_rows(struct ox_outbox_send *send, const struct ox__native_view *view)
 {
     struct ox_outbox_split *s = send->block->split;
     send->dropped = (uint32_t)s->n_bad;
+    for (size_t i = s->next; i < s->n_todo; i++)
+        send->dropped += s->todo[i].to - s->todo[i].from;
+    if (s->counted) /* the block came here again, since storage could not say what it has */
+        return;
+    s->counted = true;
     for (size_t i = 0; i < s->n_bad; i++)
         count_row(send, view, s->bad[i].row);
     for (size_t i = s->next; i < s->n_todo; i++) {
-        send->dropped += s->todo[i].to - s->todo[i].from;
         for (uint32_t row = s->todo[i].from; row < s->todo[i].to; row++)
             count_row(send, view, row);
     }

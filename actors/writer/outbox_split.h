@@ -45,6 +45,7 @@ struct ox_outbox_split {
     struct ox__split_bad *bad;
     size_t n_bad, cap_bad;
     size_t n_written; /* of `bad`, durable in the dead-letter file */
+    bool counted;     /* what is not stored is in the metrics */
     uint32_t calls;
     uint64_t stored;
 };

@@ -90,8 +90,12 @@ function drawStatus(status) {
   drawJournal('wal', status.wal, `${plural(status.wal.segments, 'segment')} of at most ${bytes(status.wal.limit_bytes)}`);
   const waiting = status.outbox.blocks > 0
     ? `${plural(status.outbox.blocks, 'block')}, ${short(status.outbox.rows)} rows on the way`
-    : 'everything is in storage';
-  drawJournal('outbox', status.outbox, waiting);
+    : 'no block is on the way';
+  const spill = status.spill ?? { tenants: 0, entries: 0, bytes: 0 };
+  const backlog = spill.entries > 0
+    ? ` · ${plural(spill.entries, 'request')} of ${plural(spill.tenants, 'tenant')} in a backlog, ${bytes(spill.bytes)}`
+    : '';
+  drawJournal('outbox', status.outbox, waiting + backlog);
   if (status.listen) {
     listen = status.listen;
     drawWays();
