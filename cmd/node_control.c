@@ -160,6 +160,8 @@ say_what_stays(struct node_main *m, bool hurried)
     uint64_t blocks = atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed);
     uint64_t rows = atomic_load_explicit(&node->outbox_rows, memory_order_relaxed);
     bool replayed = atomic_load_explicit(&node->replay_done, memory_order_acquire);
+    if (replayed && records == 0 && blocks == 0) /* what keeps the stop waiting is no record */
+        return;
     OX_LOG_WARN(
         "node", "stopping before everything is in storage; the journals keep the rest for the next start",
         OX_F_U64("log_records", records), OX_F_U64("outbox_blocks", blocks), OX_F_U64("outbox_rows", rows),
