@@ -155,7 +155,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
     m->outbox = m->recovered.outbox;
     if (err != OX_OK)
         return err;
-    node->machine_restarted = node_machine_restarted(node->disk, cfg->data);
+    /* A server elsewhere has not lost its tokens with this machine's power. */
+    node->machine_restarted = node_machine_restarted(node->disk, cfg->data) && ox_config_embedded(cfg);
     err = node_stream_open(m, diag);
     if (err != OX_OK)
         return err;

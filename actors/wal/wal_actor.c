@@ -670,8 +670,8 @@ on_wal_replay(struct ox_actor *self, struct wal *w)
         ox_panic("no timer for the replay");
 }
 
-/* Entries that could not be read for a reason that may pass (memory, a disk that hiccups) go to the end of what the job
- * read, and are read again; how many. Not for ever: a sector that is gone must not keep the node from being ready. */
+/* Entries that could not be read for a reason that may pass (memory, a disk that hiccups) go behind all others but the
+ * suspects, and are read again; how many. Not for ever: a sector that is gone must not keep the node from being ready. */
 static size_t
 read_later(struct wal *w, const struct ox_wal_replay *job)
 {
@@ -684,7 +684,10 @@ read_later(struct wal *w, const struct ox_wal_replay *job)
         w->replay_tries = 0;
         return 0;
     }
-    size_t put = job->n - later;
+    size_t left = w->n_replay - w->replay_at, put = job->n - later;
+    size_t behind = left > w->n_suspects + job->n ? left - w->n_suspects - job->n : 0;
+    memmove(at + put, at + job->n, behind * sizeof(*at));
+    put += behind;
     for (uint32_t i = 0; i < job->n; i++) {
         if (job->parcels[i] == NULL && job->later[i])
             at[put++] = job->seqs[i];
@@ -698,7 +701,7 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     struct ox_wal_replay *job = msg->data;
     uint64_t ref;
     w->replaying = false;
-    size_t later = read_later(w, job);
+    size_t later = read_later(w, job), all = job->n;
     w->replay_at += job->n - later;
     while (job->next < job->n) {
         struct ox_parcel *parcel = job->parcels[job->next++];
@@ -707,7 +710,7 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         mark_disposed(w, parcel->batch);
         deliver(self, w, parcel);
     }
-    if (later == 0 || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
+    if (later < all || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
         on_wal_replay(self, w);
 }
 
