@@ -78,6 +78,7 @@ ox_batch_free(struct ox_batch *batch)
     free(batch->resources);
     free(batch->scopes);
     free(batch->attrs);
+    free(batch->entities);
     free(batch->spans);
     free(batch->events);
     free(batch->links);
@@ -107,6 +108,7 @@ ox_batch_reset(struct ox_batch *batch)
     batch->n_resources = 0;
     batch->n_scopes = 0;
     batch->n_attrs = 0;
+    batch->n_entities = 0;
     batch->n_spans = 0;
     batch->n_events = 0;
     batch->n_links = 0;
@@ -125,9 +127,10 @@ ox_batch_memory(const struct ox_batch *batch)
     OX_CHECK_OBJ(batch, OX_BATCH_MAGIC);
     return sizeof(*batch) + batch->cap_resources * sizeof(*batch->resources) +
            batch->cap_scopes * sizeof(*batch->scopes) + batch->cap_attrs * sizeof(*batch->attrs) +
-           batch->cap_spans * sizeof(*batch->spans) + batch->cap_events * sizeof(*batch->events) +
-           batch->cap_links * sizeof(*batch->links) + batch->cap_logs * sizeof(*batch->logs) +
-           batch->cap_metrics * sizeof(*batch->metrics) + batch->cap_points * sizeof(*batch->points) +
-           batch->cap_mores * sizeof(*batch->mores) + batch->cap_exemplars * sizeof(*batch->exemplars) +
-           batch->cap_u64s * sizeof(*batch->u64s) + batch->cap_f64s * sizeof(*batch->f64s);
+           batch->cap_entities * sizeof(*batch->entities) + batch->cap_spans * sizeof(*batch->spans) +
+           batch->cap_events * sizeof(*batch->events) + batch->cap_links * sizeof(*batch->links) +
+           batch->cap_logs * sizeof(*batch->logs) + batch->cap_metrics * sizeof(*batch->metrics) +
+           batch->cap_points * sizeof(*batch->points) + batch->cap_mores * sizeof(*batch->mores) +
+           batch->cap_exemplars * sizeof(*batch->exemplars) + batch->cap_u64s * sizeof(*batch->u64s) +
+           batch->cap_f64s * sizeof(*batch->f64s);
 }

@@ -101,7 +101,7 @@ service_name(const struct ox_batch *b, struct ox_slice attrs)
     return SERVICE_NAME_DEFAULT;
 }
 
-/* EntityRef is kept as wire bytes only; here it is merely checked. */
+/* EntityRef is kept as wire bytes; here it is checked. */
 static bool
 check_entity_ref(struct ox__dec *d, struct ox_str wire)
 {
@@ -114,9 +114,29 @@ check_entity_ref(struct ox__dec *d, struct ox_str wire)
             return false;
         if ((f.tag & 7) != OX_WIRE_BYTES && !ox__dec_other(d, f.tag, known, at))
             return false;
-        if (ox__tag_known(f.tag, known) && !ox__utf8_ok(f.s))
-            ox__dec_reject(d, OX_REJECT_UTF8);
+        struct ox_str ignored;
+        if (ox__tag_known(f.tag, known))
+            ox__dec_text(d, f.s, &ignored);
     }
+    return true;
+}
+
+static bool
+entity_ref(struct ox__dec *d, struct ox_str wire, struct ox_slice *entities)
+{
+    struct ox_str *entity;
+    if (!check_entity_ref(d, wire))
+        return false;
+    if (entities->count == d->limits->attrs_per_record_max) {
+        ox__dec_reject(d, OX_REJECT_ATTRIBUTES);
+        return true;
+    }
+    OX__PUSH(d, entities, n_entities, cap_entities, entity);
+    if (entity == NULL)
+        return false;
+    *entity = wire;
+    if (entities->count++ == 0)
+        entities->first = d->b->n_entities - 1;
     return true;
 }
 
@@ -135,7 +155,7 @@ resource(struct ox__dec *d, struct ox_str wire, struct ox_resource *res)
         else if (f.tag == OX__TAG(2, OX_WIRE_VARINT))
             res->dropped_attrs = (uint32_t)f.v;
         else if (f.tag == OX__TAG(3, OX_WIRE_BYTES))
-            ok = check_entity_ref(d, f.s);
+            ok = entity_ref(d, f.s, &res->entities);
         else
             ok = ox__dec_other(d, f.tag, OX__BIT(1) | OX__BIT(2) | OX__BIT(3), at);
         if (!ok)
@@ -227,17 +247,17 @@ walk_group(struct ox__dec *d, struct ox_str wire, const struct level *l, enum wa
 
 /* What the batch held before a group, to begin it again. */
 struct before {
-    uint32_t scopes, attrs, spans, events, links, logs, metrics, points, mores, exemplars, u64s, f64s,
-        records;
+    uint32_t scopes, attrs, entities, spans, events, links, logs, metrics, points, mores, exemplars, u64s,
+        f64s, records;
 };
 
 static struct before
 before_group(const struct ox__dec *d)
 {
     const struct ox_batch *b = d->b;
-    return (struct before){b->n_scopes, b->n_attrs,   b->n_spans,  b->n_events, b->n_links,
-                           b->n_logs,   b->n_metrics, b->n_points, b->n_mores,  b->n_exemplars,
-                           b->n_u64s,   b->n_f64s,    d->records};
+    return (struct before){b->n_scopes,    b->n_attrs, b->n_entities, b->n_spans,  b->n_events,
+                           b->n_links,     b->n_logs,  b->n_metrics,  b->n_points, b->n_mores,
+                           b->n_exemplars, b->n_u64s,  b->n_f64s,     d->records};
 }
 
 static void
@@ -246,6 +266,7 @@ back_to(struct ox__dec *d, const struct before *to)
     struct ox_batch *b = d->b;
     b->n_scopes = to->scopes;
     b->n_attrs = to->attrs;
+    b->n_entities = to->entities;
     b->n_spans = to->spans;
     b->n_events = to->events;
     b->n_links = to->links;

@@ -135,14 +135,15 @@ ox__dec_id(struct ox_str s, uint8_t *out, size_t n)
     return s.n == 0;
 }
 
-/* An enum number up to `max`; one that OTLP does not know (yet) is read as 0, "unspecified", and counted. */
+/* An enum number up to `max`. One that OTLP does not know (yet) is counted, and kept when it fits into its byte;
+ * one that does not is read as 0, "unspecified". */
 static inline uint8_t
 ox__dec_enum(struct ox__dec *d, uint64_t v, uint8_t max)
 {
     if (OX_LIKELY((uint32_t)v <= max))
         return (uint8_t)v;
     d->b->n_unknown++;
-    return 0;
+    return (uint32_t)v <= UINT8_MAX ? (uint8_t)v : 0;
 }
 
 /* A field nobody wants: skipped when its number is unknown, an error when its wire type is wrong. */

@@ -116,6 +116,9 @@ ox__record_resource(struct ox__json *j, struct ox__rows *r)
     ox__record_attrs_columns(j, "attributes", r);
     ox__qjson_ku64(j, "dropped_attributes_count", ox__rows_u32(r));
     ox__qjson_kstr(j, "schema_url", ox__rows_str(r));
+    ox__qjson_key(j, "entity_refs");
+    struct ox_str entities = ox__rows_str(r);
+    ox__qjson_raw(j, entities.n > 0 ? entities : OX_STR("[]"));
     ox__qjson_end(j, '}');
     ox__qjson_open(j, "scope", '{');
     ox__qjson_kstr(j, "name", ox__rows_str(r));
@@ -126,19 +129,36 @@ ox__record_resource(struct ox__json *j, struct ox__rows *r)
     ox__qjson_end(j, '}');
 }
 
-const char *
-ox__kind_name(uint8_t kind)
+/* The name of an enum number, or the number where it has none. */
+static void
+write_enum(struct ox__json *j, const char *key, uint8_t number, const char *name)
+{
+    if (name != NULL)
+        ox__qjson_kcstr(j, key, name);
+    else
+        ox__qjson_ku64(j, key, number);
+}
+
+void
+ox__record_kind(struct ox__json *j, uint8_t kind)
 {
     static const char *const names[] = {"UNSPECIFIED", "INTERNAL", "SERVER",
                                         "CLIENT",      "PRODUCER", "CONSUMER"};
-    return names[kind < OX_COUNT(names) ? kind : 0];
+    write_enum(j, "kind", kind, kind < OX_COUNT(names) ? names[kind] : NULL);
 }
 
-const char *
-ox__status_name(uint8_t status)
+void
+ox__record_status(struct ox__json *j, uint8_t status)
 {
     static const char *const names[] = {"UNSET", "OK", "ERROR"};
-    return names[status < OX_COUNT(names) ? status : 0];
+    write_enum(j, "status_code", status, status < OX_COUNT(names) ? names[status] : NULL);
+}
+
+void
+ox__record_temporality(struct ox__json *j, uint8_t temporality)
+{
+    static const char *const names[] = {"unspecified", "delta", "cumulative"};
+    write_enum(j, "temporality", temporality, temporality < OX_COUNT(names) ? names[temporality] : NULL);
 }
 
 const char *
@@ -161,23 +181,24 @@ ox__record_span_head(struct ox__rows *r, struct ox__span_head *head)
     head->sample_weight = ox__rows_f64(r);
 }
 
-static void
-skip_map_typed(struct ox__rows *r)
+void
+ox__record_attrs_skip(struct ox__rows *r)
 {
     size_t n;
     (void)ox__rows_map(r, &n);
     (void)ox__rows_str(r);
 }
 
-static void
-skip_resource(struct ox__rows *r)
+void
+ox__record_resource_skip(struct ox__rows *r)
 {
-    skip_map_typed(r);
+    ox__record_attrs_skip(r);
     (void)ox__rows_u32(r);
     (void)ox__rows_str(r);
     (void)ox__rows_str(r);
     (void)ox__rows_str(r);
-    skip_map_typed(r);
+    (void)ox__rows_str(r);
+    ox__record_attrs_skip(r);
     (void)ox__rows_u32(r);
     (void)ox__rows_str(r);
 }
@@ -192,8 +213,8 @@ ox__record_span_skip(struct ox__rows *r)
     (void)ox__rows_str(r);
     for (int i = 0; i < 4; i++)
         (void)ox__rows_u32(r); /* flags, dropped counts */
-    skip_map_typed(r);
-    skip_resource(r);
+    ox__record_attrs_skip(r);
+    ox__record_resource_skip(r);
     (void)ox__rows_array_fixed(r, 8, &n); /* events */
     (void)ox__rows_array_str(r, &n);
     (void)ox__rows_array_map(r, &n);
@@ -274,9 +295,9 @@ ox__record_span(struct ox__json *j, struct ox__rows *r)
     ox__qjson_kid(j, "parent_span_id", head.parent_span_id, 8);
     ox__qjson_kstr(j, "name", ox__rows_str(r));
     ox__qjson_kstr(j, "service_name", head.service_name);
-    ox__qjson_kcstr(j, "kind", ox__kind_name(ox__rows_u8(r)));
+    ox__record_kind(j, ox__rows_u8(r));
     write_span_times(j, &head);
-    ox__qjson_kcstr(j, "status_code", ox__status_name(head.status_code));
+    ox__record_status(j, head.status_code);
     ox__qjson_kstr(j, "status_message", ox__rows_str(r));
     ox__qjson_kstr(j, "trace_state", ox__rows_str(r));
     ox__qjson_ku64(j, "flags", ox__rows_u32(r));

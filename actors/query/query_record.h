@@ -27,13 +27,16 @@ void ox__record_attrs(struct ox__json *j, const char *key, struct ox__rows *map,
 /* "attributes": columns attributes, attribute_types */
 #define OX__ATTRS_COLUMNS "attributes, attribute_types"
 void ox__record_attrs_columns(struct ox__json *j, const char *key, struct ox__rows *r);
+void ox__record_attrs_skip(struct ox__rows *r);
 
 /* "resource" and "scope" objects */
 #define OX__RESOURCE_COLUMNS                                                                                 \
     "resource_attributes, resource_attribute_types, resource_dropped_attributes, resource_schema_url, "      \
+    "resource_entity_refs, "                                                                                 \
     "scope_name, scope_version, scope_attributes, scope_attribute_types, scope_dropped_attributes, "         \
     "scope_schema_url"
 void ox__record_resource(struct ox__json *j, struct ox__rows *r);
+void ox__record_resource_skip(struct ox__rows *r);
 
 /* One span: the columns of OX__SPAN_COLUMNS. `extra` (may be NULL) writes further members first. */
 #define OX__SPAN_COLUMNS                                                                                     \
@@ -85,9 +88,11 @@ void ox__record_exemplar(struct ox__json *j, struct ox__rows *r);
 void ox__record_number(struct ox__json *j, const char *key, uint8_t value_type, double value,
                        int64_t int_value);
 
-/* "SERVER" and so on of OTLP's numbers; "UNSPECIFIED", "UNSET" for unknown ones. */
-const char *ox__kind_name(uint8_t kind);
-const char *ox__status_name(uint8_t status);
+/* "kind", "status_code", "temporality": the name, as "SERVER", or the number when OTLP names none, as JSON of protobuf
+ * does. */
+void ox__record_kind(struct ox__json *j, uint8_t kind);
+void ox__record_status(struct ox__json *j, uint8_t status);
+void ox__record_temporality(struct ox__json *j, uint8_t temporality);
 /* "ERROR" of a severity number, "" for 0. */
 const char *ox__level_name(uint8_t severity);
 

@@ -83,29 +83,15 @@ add_group_key(struct ox__sql *sql, const struct ox__metric_search *s)
     ox__sql_add(sql, "]");
 }
 
-static void
-skip_attrs(struct ox__rows *r)
-{
-    size_t n;
-    (void)ox__rows_map(r, &n);
-    (void)ox__rows_str(r);
-}
-
 /* The description's row after its first four columns; leaves the cursor at the group key. */
 static void
 skip_description(struct ox__rows *r)
 {
     for (int i = 0; i < 3; i++)
         (void)ox__rows_str(r);
-    skip_attrs(r);
-    skip_attrs(r);
-    skip_attrs(r);
-    (void)ox__rows_u32(r);
-    for (int i = 0; i < 3; i++)
-        (void)ox__rows_str(r);
-    skip_attrs(r);
-    (void)ox__rows_u32(r);
-    (void)ox__rows_str(r);
+    ox__record_attrs_skip(r);
+    ox__record_attrs_skip(r);
+    ox__record_resource_skip(r);
 }
 
 static struct ox_str
@@ -214,7 +200,6 @@ ox__series_write(struct ox__json *j, const struct ox__metric_search *s, const st
                  const struct ox__series *series)
 {
     static const char *const types[] = {"", "gauge", "sum", "histogram", "exponential_histogram", "summary"};
-    static const char *const temporalities[] = {"unspecified", "delta", "cumulative"};
     struct ox__rows r = {.p = series->begin, .end = set->end};
     char id[24];
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)ox__rows_u64(&r));
@@ -222,8 +207,7 @@ ox__series_write(struct ox__json *j, const struct ox__metric_search *s, const st
         (void)ox__rows_u8(&r);
     struct ox_str unit = ox__rows_str(&r), description = ox__rows_str(&r), service = ox__rows_str(&r);
     ox__qjson_kcstr(j, "type", types[series->type < OX_COUNT(types) ? series->type : 0]);
-    ox__qjson_kcstr(j, "temporality",
-                    temporalities[series->temporality < OX_COUNT(temporalities) ? series->temporality : 0]);
+    ox__record_temporality(j, series->temporality);
     ox__qjson_kbool(j, "monotonic", series->monotonic);
     ox__qjson_kstr(j, "unit", unit);
     ox__qjson_kstr(j, "description", description);

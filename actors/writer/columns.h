@@ -30,7 +30,8 @@
     X(SCOPE_ATTRS,      "scope_attributes",            OX__LCMAP, LCMAP, 0, 0) \
     X(SCOPE_TYPES,      "scope_attribute_types",       OX__LC,    LC,    0, 0) \
     X(SCOPE_DROPPED,    "scope_dropped_attributes",    "UInt32",  FIXED, 4, 0) \
-    X(SCOPE_SCHEMA_URL, "scope_schema_url",            OX__LC,    LC,    0, 0)
+    X(SCOPE_SCHEMA_URL, "scope_schema_url",            OX__LC,    LC,    0, 0) \
+    X(RES_ENTITIES,     "resource_entity_refs",        OX__LC,    LC,    0, 0)
 
 /* The columns of a resource and scope come first in every table that has them, so that one function fills
  * them: enum values C_RES_ATTRS.. are the same in each. */

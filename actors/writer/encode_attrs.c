@@ -12,6 +12,7 @@
  */
 #include "encode_rows.h"
 #include "ox/any.h"
+#include "ox/entity.h"
 
 /* Decimal digits of the largest uint64_t, and a sign. */
 #define INT_TEXT_MAX 21
@@ -168,6 +169,16 @@ ox__origin_fini(struct ox__origin *origin)
     rendered_fini(&origin->once);
 }
 
+/* Most resources have no entities; their list is the empty text. */
+static struct ox_str
+entities_text(struct ox_builder *b, const struct ox_batch *batch, struct ox_slice entities)
+{
+    ox_buf_reset(&b->text);
+    ox_entity_refs_render(batch->entities + entities.first, entities.count, &b->text);
+    b->failed |= b->text.failed; /* the next reset would hide it */
+    return ox_buf_str(&b->text);
+}
+
 static void
 render_resource(struct ox_builder *b, struct ox_block *block, const struct ox_batch *batch, uint32_t index,
                 struct ox_col *tenant, struct ox_col *service)
@@ -180,6 +191,7 @@ render_resource(struct ox_builder *b, struct ox_block *block, const struct ox_ba
     o->service = ox__dict_get(&service->dict, r->service_name);
     o->resource_url = ox__dict_get(&cols[O_RES_SCHEMA_URL].dict, r->schema_url);
     o->resource_dropped = r->dropped_attrs;
+    o->resource_entities = ox__dict_get(&cols[O_RES_ENTITIES].dict, entities_text(b, batch, r->entities));
     render_attrs(b, &cols[O_RES_ATTRS], &cols[O_RES_TYPES], batch->attrs + r->attrs.first, r->attrs.count,
                  &o->resource_attrs);
 }
@@ -220,6 +232,7 @@ ox__put_origin(struct ox_builder *b, struct ox_block *block, const struct ox_bat
     OX__PUT(uint32_t, &cols[O_SCOPE_TYPES], o->scope_attrs.types);
     OX__PUT(uint32_t, &cols[O_SCOPE_DROPPED], o->scope_dropped);
     OX__PUT(uint32_t, &cols[O_SCOPE_SCHEMA_URL], o->scope_url);
+    OX__PUT(uint32_t, &cols[O_RES_ENTITIES], o->resource_entities);
     OX__PUT(uint32_t, tenant, o->tenant);
     OX__PUT(uint32_t, service, o->service);
 }

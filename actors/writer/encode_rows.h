@@ -30,6 +30,7 @@ struct ox__origin {
     uint32_t tenant; /* dictionary entries, also below */
     uint32_t service;
     uint32_t resource_url;
+    uint32_t resource_entities;
     uint32_t resource_dropped; /* a number, as is scope_dropped */
     struct ox__rendered_attrs resource_attrs;
     uint32_t scope_name;
@@ -117,7 +118,7 @@ char ox__put_any(struct ox_builder *b, struct ox_buf *to, const struct ox_any *a
 /* Forgets what was rendered: before another batch, and after the columns were emptied. */
 void ox__origin_forget(struct ox__origin *origin);
 void ox__origin_fini(struct ox__origin *origin);
-/* Puts the ten columns of resource and scope (columns.h: OX__COLUMNS_OF_ORIGIN), tenant and service of one
+/* Puts the eleven columns of resource and scope (columns.h: OX__COLUMNS_OF_ORIGIN), tenant and service of one
  * row. */
 void ox__put_origin(struct ox_builder *b, struct ox_block *block, const struct ox_batch *batch,
                     uint32_t scope, struct ox_col *tenant, struct ox_col *service);

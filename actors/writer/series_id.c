@@ -13,7 +13,7 @@
  * The upper 16 bits are those of the resource's hash: series of one process lie side by side in their table,
  * and since they mostly share their times, compress much better (docs/storage.md).
  *
- * What describes a series without making another one (description, metadata, schema URLs, dropped counts)
+ * What describes a series without making another one (description, metadata, schema URLs, entities, dropped counts)
  * goes into `extra`: when it changes, the series gets a new row under the same id.
  */
 #define XXH_INLINE_ALL
@@ -64,6 +64,16 @@ hash_attrs(const struct ox_batch *batch, struct ox_slice slice)
     return sum;
 }
 
+/* In order: entities have one, and nothing says that it means nothing. */
+static uint64_t
+hash_entities(const struct ox_batch *batch, struct ox_slice slice)
+{
+    uint64_t hash = slice.count;
+    for (uint32_t i = 0; i < slice.count; i++)
+        hash = hash_str(batch->entities[slice.first + i], hash);
+    return hash;
+}
+
 static void
 enter_scope(struct ox__series_ctx *ctx, const struct ox_batch *batch, uint32_t index)
 {
@@ -72,7 +82,7 @@ enter_scope(struct ox__series_ctx *ctx, const struct ox_batch *batch, uint32_t i
     const uint64_t id[] = {hash_attrs(batch, r->attrs), hash_str(s->name, 1), hash_str(s->version, 2),
                            hash_attrs(batch, s->attrs)};
     const uint64_t extra[] = {r->dropped_attrs, hash_str(r->schema_url, 1), s->dropped_attrs,
-                              hash_str(s->schema_url, 2)};
+                              hash_str(s->schema_url, 2), hash_entities(batch, r->entities)};
     ctx->scope = index;
     ctx->resource = id[0];
     ctx->origin = XXH3_64bits(id, sizeof(id));

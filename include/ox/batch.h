@@ -135,6 +135,7 @@ struct ox_resource {
     struct ox_str schema_url;
     struct ox_str service_name; /* attribute service.name, or "unknown_service" */
     struct ox_str wire;         /* the Resource message itself (its last occurrence), for dead letters */
+    struct ox_slice entities;   /* in batch->entities */
 };
 
 struct ox_scope {
@@ -193,8 +194,8 @@ struct ox_span {
     uint64_t start_ns; /* Unix time */
     uint64_t end_ns;
     uint32_t flags;
-    uint8_t kind;        /* OTLP SpanKind 0..5 */
-    uint8_t status_code; /* 0 unset, 1 ok, 2 error */
+    uint8_t kind;        /* OTLP SpanKind: 0..5, or a number that OTLP does not know */
+    uint8_t status_code; /* 0 unset, 1 ok, 2 error, or such a number */
     uint8_t reject;      /* enum ox_reject */
     struct ox_str status_message;
     struct ox_slice attrs;
@@ -213,7 +214,7 @@ struct ox_log {
     uint64_t observed_ns; /* 0 = unknown: time of arrival stands in when stored */
     uint8_t trace_id[16]; /* all zero = none */
     uint8_t span_id[8];   /* all zero = none */
-    uint8_t severity;     /* OTLP severity_number 0..24 */
+    uint8_t severity;     /* OTLP severity_number: 0..24, or a number that OTLP does not know */
     uint8_t reject;
     uint32_t flags;
     struct ox_str severity_text;
@@ -310,8 +311,8 @@ struct ox_batch {
 
     uint32_t n_records;  /* records in the request: ordinals are 0..n_records-1 */
     uint32_t n_rejected; /* rows whose reject is set */
-    uint32_t
-        n_unknown; /* enum numbers that OTLP does not know, read as 0 (span kind, status, severity, temporality) */
+    uint32_t n_unknown;  /* enum numbers that OTLP does not know (span kind, status, severity, temporality):
+                          * kept as they are up to 255, beyond it read as 0 */
 
     struct ox_resource *resources;
     uint32_t n_resources, cap_resources;
@@ -319,6 +320,8 @@ struct ox_batch {
     uint32_t n_scopes, cap_scopes;
     struct ox_attr *attrs;
     uint32_t n_attrs, cap_attrs;
+    struct ox_str *entities; /* each the wire bytes of an EntityRef, already checked by the decoder */
+    uint32_t n_entities, cap_entities;
     /* OX_SIGNAL_TRACES */
     struct ox_span *spans;
     uint32_t n_spans, cap_spans;

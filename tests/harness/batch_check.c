@@ -14,6 +14,7 @@
 
 #include "ox/any.h"
 #include "ox/encode.h"
+#include "ox/entity.h"
 
 static uint64_t seed_now, block_id_now;
 static const struct ox_batch *batch_now;
@@ -137,6 +138,16 @@ cell(const struct native_block *block, size_t row, const char *column, const cha
                      want);
 }
 
+static const char *
+entities(struct ox_slice s)
+{
+    struct ox_buf *buf = text();
+    ox_buf_append_cstr(buf, "'");
+    ox_entity_refs_render(batch_now->entities + s.first, s.count, buf);
+    ox_buf_append_cstr(buf, "'");
+    return done(buf);
+}
+
 static void
 check_origin(const struct native_block *block, size_t row, uint32_t scope)
 {
@@ -148,6 +159,7 @@ check_origin(const struct native_block *block, size_t row, uint32_t scope)
     cell(block, row, "resource_attribute_types", types(r->attrs));
     cell(block, row, "resource_dropped_attributes", num(r->dropped_attrs));
     cell(block, row, "resource_schema_url", str(r->schema_url));
+    cell(block, row, "resource_entity_refs", entities(r->entities));
     cell(block, row, "scope_name", str(s->name));
     cell(block, row, "scope_version", str(s->version));
     cell(block, row, "scope_attributes", map(s->attrs));

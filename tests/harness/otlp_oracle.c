@@ -12,10 +12,6 @@
 #include "tests/harness/otlp_same.h"
 #include "tests/harness/otlp_wire.h"
 
-#define SPAN_KIND_MAX   5
-#define STATUS_CODE_MAX 2
-#define SEVERITY_MAX    24
-
 static bool
 inside(const struct otlp_same *s, struct ox_str view)
 {
@@ -189,9 +185,9 @@ same_links(struct otlp_same *s, struct ox_slice ours, const TRACE(Span) * theirs
 }
 
 static uint32_t
-known(uint32_t value, uint32_t max)
+in_a_byte(uint32_t value)
 {
-    return value <= max ? value : 0;
+    return value <= UINT8_MAX ? value : 0;
 }
 
 static void
@@ -210,9 +206,8 @@ same_span(struct otlp_same *s, const TRACE(Span) * t, uint32_t scope)
     OTLP_SAME(s, span->start_ns == t->start_time_unix_nano);
     OTLP_SAME(s, span->end_ns == t->end_time_unix_nano);
     OTLP_SAME(s, span->flags == t->flags);
-    OTLP_SAME(s, span->kind == known((uint32_t)t->kind, SPAN_KIND_MAX));
-    OTLP_SAME(s, span->status_code ==
-                     (t->status != NULL ? known((uint32_t)t->status->code, STATUS_CODE_MAX) : 0));
+    OTLP_SAME(s, span->kind == in_a_byte((uint32_t)t->kind));
+    OTLP_SAME(s, span->status_code == (t->status != NULL ? in_a_byte((uint32_t)t->status->code) : 0));
     otlp_same_text(s, span->status_message, t->status != NULL ? t->status->message : "");
     otlp_same_attrs(s, span->attrs, t->n_attributes, t->attributes);
     same_events(s, span->events, t);
@@ -236,7 +231,7 @@ same_log(struct otlp_same *s, const Opentelemetry__Proto__Logs__V1__LogRecord *t
     OTLP_SAME(s, log->observed_ns == t->observed_time_unix_nano);
     otlp_same_id(s, log->trace_id, t->trace_id, 16);
     otlp_same_id(s, log->span_id, t->span_id, 8);
-    OTLP_SAME(s, log->severity == known((uint32_t)t->severity_number, SEVERITY_MAX));
+    OTLP_SAME(s, log->severity == in_a_byte((uint32_t)t->severity_number));
     OTLP_SAME(s, log->flags == t->flags);
     otlp_same_text(s, log->severity_text, t->severity_text);
     otlp_same_text(s, log->event_name, t->event_name);
@@ -262,6 +257,43 @@ service_name_right(const struct ox_batch *b, const struct ox_resource *res)
 }
 
 static void
+same_keys(struct otlp_same *s, size_t n, char **ours, size_t n_theirs, char **theirs)
+{
+    OTLP_SAME(s, n == n_theirs);
+    for (size_t i = 0; i < n && !s->differs; i++) {
+        OTLP_SAME(s, strcmp(ours[i], theirs[i]) == 0);
+        s->bad |= strlen(theirs[i]) > s->limits->text_bytes_max;
+    }
+}
+
+/* That its texts are UTF-8 was judged on the wire. */
+static void
+same_entity(struct otlp_same *s, struct ox_str wire, const COMMON(EntityRef) * t)
+{
+    COMMON(EntityRef) *ours =
+        opentelemetry__proto__common__v1__entity_ref__unpack(NULL, wire.n, (const uint8_t *)wire.p);
+    OTLP_SAME(s, inside(s, wire));
+    OTLP_SAME(s, ours != NULL);
+    if (ours == NULL)
+        return;
+    same_keys(s, 1, &ours->schema_url, 1, (char **)&t->schema_url);
+    same_keys(s, 1, &ours->type, 1, (char **)&t->type);
+    same_keys(s, ours->n_id_keys, ours->id_keys, t->n_id_keys, t->id_keys);
+    same_keys(s, ours->n_description_keys, ours->description_keys, t->n_description_keys,
+              t->description_keys);
+    opentelemetry__proto__common__v1__entity_ref__free_unpacked(ours, NULL);
+}
+
+static void
+same_entities(struct otlp_same *s, struct ox_slice ours,
+              const Opentelemetry__Proto__Resource__V1__Resource *t)
+{
+    size_t n = otlp_same_count(s, ours.count, t->n_entity_refs, s->limits->attrs_per_record_max);
+    for (size_t i = 0; i < n && !s->differs; i++)
+        same_entity(s, s->b->entities[ours.first + i], t->entity_refs[i]);
+}
+
+static void
 same_resource(struct otlp_same *s, uint32_t at, const Opentelemetry__Proto__Resource__V1__Resource *t,
               const char *schema_url)
 {
@@ -272,6 +304,8 @@ same_resource(struct otlp_same *s, uint32_t at, const Opentelemetry__Proto__Reso
     otlp_same_text(s, res->schema_url, schema_url);
     otlp_same_attrs(s, res->attrs, t != NULL ? t->n_attributes : 0, t != NULL ? t->attributes : NULL);
     OTLP_SAME(s, res->dropped_attrs == (t != NULL ? t->dropped_attributes_count : 0));
+    if (t != NULL)
+        same_entities(s, res->entities, t);
     OTLP_SAME(s, inside(s, res->wire));
     OTLP_SAME(s, s->differs || service_name_right(s->b, res));
 }

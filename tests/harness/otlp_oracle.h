@@ -13,9 +13,8 @@
  * - protobuf-c takes a bool in any wire type; the decoder refuses all but a varint;
  * - when an embedded message comes in several pieces, protobuf-c forgets numbers of the earlier ones and refuses
  *   two AnyValues without a value. The pieces are therefore put together first; then it merges as it should;
- * - an enum value that OTLP does not name is 0 in the batch;
+ * - an enum value above 255 or below 0 is 0 in the batch;
  * - strings of protobuf-c end at a zero byte: what stands behind one is not compared;
- * - Resource.entity_refs are not in the batch;
  * - protobuf-c takes strings that are not UTF-8, ids of any length, lists and texts of any length; the decoder
  *   marks the row. Then lists are compared up to the limit, ids of a wrong length must be zero.
  * A row must be marked when what protobuf-c sees gives a reason, and none may be when nothing in the request does.

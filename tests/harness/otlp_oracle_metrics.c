@@ -7,8 +7,7 @@
  */
 #include "tests/harness/otlp_same.h"
 
-#define TEMPORALITY_MAX 2
-#define NO_TEMPORALITY  0
+#define NO_TEMPORALITY 0
 
 /* What the point messages have in common. */
 #define SAME_HEAD(s, pt, t, metric_)                                                                         \
@@ -146,7 +145,7 @@ static void
 same_kind(struct otlp_same *s, const struct ox_metric *metric, uint8_t type, int temporality, bool monotonic)
 {
     OTLP_SAME(s, metric->type == type);
-    OTLP_SAME(s, metric->temporality == ((unsigned)temporality <= TEMPORALITY_MAX ? temporality : 0));
+    OTLP_SAME(s, metric->temporality == ((unsigned)temporality <= UINT8_MAX ? temporality : 0));
     OTLP_SAME(s, metric->monotonic == monotonic);
 }
 

@@ -16,6 +16,7 @@
 #define ITEMS_MAX  3u /* events, links, exemplars of a row */
 #define VALUES_MAX 12u
 #define ORIGINS    5u
+#define ENTITY_MAX 16u /* bytes of an EntityRef */
 /* Texts per row: names, attributes of the row and of its items. */
 #define TEXTS_PER_ROW 64u
 
@@ -121,16 +122,35 @@ reject(struct rb *g)
     return !g->o->plain && below(g, 9) == 0 ? OX_REJECT_VALUE : OX_REJECT_NONE;
 }
 
+/* EntityRefs of a type and one key. */
+static struct ox_slice
+entities(struct rb *g)
+{
+    struct ox_batch *b = g->b;
+    struct ox_slice s = {b->n_entities, below(g, ITEMS_MAX)};
+    for (uint32_t i = 0; i < s.count; i++) {
+        char *to = (char *)b->body->data + g->text_at;
+        OX_ASSERT(g->text_at + ENTITY_MAX <= b->body->cap);
+        int n = snprintf(to, ENTITY_MAX, "\x12\x02t%u\x1a\x03k.%u", below(g, 9), below(g, 9));
+        g->text_at += (size_t)n;
+        b->entities[b->n_entities++] = (struct ox_str){to, (size_t)n};
+    }
+    return s;
+}
+
 static void
 origins(struct rb *g)
 {
     struct ox_batch *b = g->b;
     b->resources = make(ORIGINS, sizeof(*b->resources));
     b->scopes = make(ORIGINS, sizeof(*b->scopes));
+    b->cap_entities = ORIGINS * ITEMS_MAX;
+    b->entities = make(b->cap_entities, sizeof(*b->entities));
     b->n_resources = b->n_scopes = b->cap_resources = b->cap_scopes = ORIGINS;
     for (uint32_t i = 0; i < ORIGINS; i++) {
         b->resources[i] = (struct ox_resource){
             .attrs = attrs(g), .dropped_attrs = below(g, 3), .schema_url = word(g), .service_name = word(g)};
+        b->resources[i].entities = entities(g);
         b->scopes[i] = (struct ox_scope){.resource = below(g, i + 1),
                                          .name = word(g),
                                          .version = word(g),

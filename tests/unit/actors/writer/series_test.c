@@ -123,6 +123,13 @@ Test(series, what_only_describes_makes_a_new_row_of_the_same_series)
     ctx = (struct ox__series_ctx){.metric = OX__NONE, .scope = OX__NONE};
     cr_assert_eq(ox__series_id(&ctx, &s->batch, &s->point), before);
     cr_assert_neq(ox__series_key(&ctx, before, 1, 2), key);
+    struct ox_str entity = OX_STR("\x12\x04host");
+    uint64_t key_without = ox__series_key(&ctx, before, 1, 2);
+    s->batch.entities = &entity;
+    s->resource.entities = (struct ox_slice){0, 1};
+    ctx = (struct ox__series_ctx){.metric = OX__NONE, .scope = OX__NONE};
+    cr_assert_eq(ox__series_id(&ctx, &s->batch, &s->point), before);
+    cr_assert_neq(ox__series_key(&ctx, before, 1, 2), key_without, "entities");
     cr_assert_neq(ox__series_key(&ctx, before, 1, 3), ox__series_key(&ctx, before, 1, 2), "another day");
     cr_assert_neq(ox__series_key(&ctx, before, 2, 2), ox__series_key(&ctx, before, 1, 2), "another tenant");
 }
