@@ -196,11 +196,6 @@ is_bookkeeper(const char *class_name)
 static void
 on_obituary(void *arg, const struct ox_obituary *ob)
 {
-    OX_LOG_ERROR("runtime", "an actor crashed", OX_F_STR("class", ob->class_name), OX_F_STR("name", ob->name),
-                 OX_F_STR("reason", ox_exit_name(ob->reason)), OX_F_STR("text", ob->text),
-                 OX_F_STR("message", ox_kind_name(ob->msg_kind)),
-                 OX_F_STR("tenant", ox_tenant_name(ob->cause.tenant)), OX_F_U64("wal_seq", ob->cause.wal_seq),
-                 OX_F_U64("restarts", ob->restarts), OX_F_STR("backtrace", ob->backtrace));
     struct node_main *m = arg;
     node_crash_note(m, ob);
     ox_warden_crashed(&m->warden);
@@ -236,22 +231,10 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
 }
 
 static void
-on_stall(void *arg, ox_pid pid, const char *class_name, uint32_t msg_kind, uint64_t turn_ns,
-         const char *backtrace)
-{
-    OX_LOG_ERROR("runtime", "a turn holds its scheduler", OX_F_STR("class", class_name),
-                 OX_F_STR("message", ox_kind_name(msg_kind)), OX_F_U64("turn_ms", turn_ns / 1000000),
-                 OX_F_STR("backtrace", backtrace));
-}
-
-static void
 on_quarantined(void *arg, const char *supervisor, const char *child_id, ox_pid pid, uint32_t crashes,
                struct ox_cause cause)
 {
     struct node_main *m = arg;
-    OX_LOG_ERROR("runtime", "an actor is quarantined", OX_F_STR("supervisor", supervisor),
-                 OX_F_STR("child", child_id), OX_F_U64("crashes", crashes),
-                 OX_F_STR("tenant", ox_tenant_name(cause.tenant)));
     if (ox_tenant_of_child(child_id) != NULL)
         ox_warden_quarantined(&m->warden, ox_tenant_of_child(child_id), crashes);
 }
@@ -278,10 +261,11 @@ start_runtime(struct node_main *m, struct ox_diag *diag)
         .turn_warn_ms = (uint32_t)cfg->runtime_turn_warn_ms,
         .turn_fault_ms = (uint32_t)cfg->runtime_turn_fault_ms,
         .turn_hung_ms = (uint32_t)cfg->runtime_turn_hung_ms,
+        .hung_ends = true,
         .hooks = {.arg = m,
                   .obituary = on_obituary,
                   .undelivered = on_undelivered,
-                  .stall = on_stall,
+                  .kind_name = ox_kind_name,
                   .quarantined = on_quarantined},
     };
     return ox_runtime_start(&ro, diag);

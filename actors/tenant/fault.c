@@ -173,6 +173,9 @@ ox_fault_commit(struct ox_actor *self, enum ox_fault fault)
         return;
     case OX_FAULT_hang:
         hang();
+    case OX_FAULT_stall:
+        for (;;)
+            pause();
     default:
         return;
     }

@@ -46,17 +46,19 @@ struct ox_step {
  */
 struct ox_runtime_hooks {
     void *arg;
-    /* An actor crashed or failed to start; its supervisor hears of it next. */
+    /* An actor crashed or failed to start; it is logged already, its supervisor hears of it next. */
     void (*obituary)(void *arg, const struct ox_obituary *ob);
     /* The message in hand when it crashed; lend, to steal data set msg->data = NULL. Dropped afterwards. */
     void (*set_aside)(void *arg, const struct ox_obituary *ob, struct ox_msg *msg);
     /* A message whose mailbox ended before it was read; lend as above. Calls are answered GONE by the
      * runtime. */
     void (*undelivered)(void *arg, ox_pid to, struct ox_msg *msg);
-    /* A turn took longer than turn_fault_ms (still running); backtrace of the turn. Watchdog thread. */
+    /* A turn took longer than turn_fault_ms (still running); backtrace of the turn. Watchdog thread. It is logged already. */
     void (*stall)(void *arg, ox_pid pid, const char *class_name, uint32_t msg_kind, uint64_t turn_ns,
                   const char *backtrace);
-    /* A child passed its restart intensity. */
+    /* The name of a kind of message, static, for what the runtime logs. Any thread. NULL: logged as a number. */
+    const char *(*kind_name)(uint32_t msg_kind);
+    /* A child passed its restart intensity; it is logged already. */
     void (*quarantined)(void *arg, const char *supervisor, const char *child_id, ox_pid pid, uint32_t crashes,
                         struct ox_cause cause);
     /* A supervisor without a parent gave up (OX_SUP_ESCALATE). NULL: the process ends with a message. */
@@ -74,10 +76,13 @@ struct ox_runtime_options {
     uint32_t names_max;       /* 0 = 65,536 */
     uint32_t dirty_threads;   /* 0 = 4 */
     uint32_t dirty_queue_max; /* 0 = 1024 jobs waiting */
-    uint32_t turn_warn_ms;    /* 0 = 100 */
-    uint32_t turn_fault_ms;   /* 0 = 1000 */
-    uint32_t
-        turn_hung_ms; /* 0 = never: a turn so long ends the process as a fault does, see ox_crash_install */
+    /* The watchdog (runtime/core/watch.c). A turn that lasts turn_warn_ms is logged as a warning, one that lasts turn_fault_ms
+     * as an error. hung_ends: one that has used turn_fault_ms of processor time, or lasts turn_hung_ms (0 = however long),
+     * ends the process as a fault does, see ox_crash_install. */
+    uint32_t turn_warn_ms;  /* 0 = 100 */
+    uint32_t turn_fault_ms; /* 0 = 1000 */
+    uint32_t turn_hung_ms;
+    bool hung_ends;
     uint32_t stop_ms; /* 0 = 10,000: how long ox_runtime_stop waits for actors before it kills them */
     const struct ox_clock *clock; /* lend; NULL = the real one */
     bool single_thread;
@@ -99,8 +104,9 @@ void ox_runtime_quit(int code);
 void ox_runtime_stop(void);
 
 /* From now on a fault (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes `path` before it takes its default course: one
- * line of JSON (signal, hung, and of the handler that ran: class, name, slot, gen, restarts, age_ms, message_kind, tenant,
- * wal_seq), then the backtrace. hung: the watchdog ended a turn that did not end by itself. path: copied. TOO_LARGE. Any thread, once at start. */
+ * line of JSON (signal; hung, turn_ms and cpu_ms when the watchdog ended a turn that did not end by itself; and of the handler
+ * that ran: class, name, slot, gen, restarts, age_ms, message_kind, tenant, wal_seq), then the backtrace. path: copied.
+ * TOO_LARGE. Any thread, once at start. */
 OX_MUST_USE ox_err ox_crash_install(const char *path);
 
 uint32_t ox_runtime_loops(void);

@@ -27,11 +27,15 @@
 
 static char crash_path[PATH_MAX];
 static _Atomic bool writing; /* relaxed: only decides who writes */
-static _Atomic bool hung;    /* relaxed: set before the signal that makes it read */
+/* relaxed: set before the signal that makes them read */
+static _Atomic bool hung;
+static _Atomic uint64_t hung_turn_ms, hung_cpu_ms;
 
 void
-ox__crash_hung(void)
+ox__crash_hung(uint64_t turn_ms, uint64_t cpu_ms)
 {
+    atomic_store_explicit(&hung_turn_ms, turn_ms, memory_order_relaxed);
+    atomic_store_explicit(&hung_cpu_ms, cpu_ms, memory_order_relaxed);
     atomic_store_explicit(&hung, true, memory_order_relaxed);
 }
 
@@ -81,8 +85,11 @@ describe(struct record *r, int signum)
     const struct ox__turn *turn = ox__turn_now;
     put_u64(r, "{\"signal\":", (uint64_t)signum);
     put_u64(r, ",\"process\":", (uint64_t)getpid());
-    if (atomic_load_explicit(&hung, memory_order_relaxed))
+    if (atomic_load_explicit(&hung, memory_order_relaxed)) {
         put(r, ",\"hung\":true");
+        put_u64(r, ",\"turn_ms\":", atomic_load_explicit(&hung_turn_ms, memory_order_relaxed));
+        put_u64(r, ",\"cpu_ms\":", atomic_load_explicit(&hung_cpu_ms, memory_order_relaxed));
+    }
     if (turn != NULL) {
         const struct ox_actor *actor = turn->actor;
         struct ox_cause cause = turn->msg != NULL ? turn->msg->cause : actor->cause;

@@ -172,10 +172,23 @@ go_on(struct ox__turn *turn, struct ox_actor *actor)
     ox__unlock(&actor->slot->lock);
 }
 
+const char *
+ox__msg_kind_name(uint32_t kind, char *out, size_t size)
+{
+    const struct ox_runtime_hooks *hooks = &ox__rt->opt.hooks;
+    if (kind == 0)
+        return "";
+    if (hooks->kind_name != NULL)
+        return hooks->kind_name(kind);
+    snprintf(out, size, "%u", kind);
+    return out;
+}
+
 static void
 obituary(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
 {
     const struct ox_runtime_hooks *hooks = &ox__rt->opt.hooks;
+    char kind[32];
     struct ox_obituary ob = {
         .class_name = actor->class->name,
         .name = actor->name,
@@ -190,8 +203,9 @@ obituary(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
     };
     OX_LOG_ERROR("runtime", "actor crashed", OX_F_STR("class", ob.class_name), OX_F_STR("name", ob.name),
                  OX_F_STR("reason", ox_exit_name(reason)), OX_F_STR("text", ob.text),
-                 OX_F_U64("message_kind", ob.msg_kind), OX_F_STR("tenant", ox_tenant_name(ob.cause.tenant)),
-                 OX_F_U64("wal_seq", ob.cause.wal_seq), OX_F_STR("backtrace", ob.backtrace));
+                 OX_F_STR("message", ox__msg_kind_name(ob.msg_kind, kind, sizeof(kind))),
+                 OX_F_STR("tenant", ox_tenant_name(ob.cause.tenant)), OX_F_U64("wal_seq", ob.cause.wal_seq),
+                 OX_F_U64("restarts", ob.restarts), OX_F_STR("backtrace", ob.backtrace));
     if (hooks->obituary != NULL)
         hooks->obituary(hooks->arg, &ob);
     if (turn->msg != NULL && hooks->set_aside != NULL)

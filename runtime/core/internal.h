@@ -355,6 +355,8 @@ void ox__loop_wake(struct ox__loop *loop);
 
 /* dispatch.c: one turn. */
 void ox__dispatch(struct ox__loop *loop, struct ox_actor *actor);
+/* How the log calls a kind of message: "" for none, by its hook, else its number (in `out`). */
+const char *ox__msg_kind_name(uint32_t kind, char *out, size_t size);
 
 /* life.c */
 OX_MUST_USE ox_err ox__spawn_in(const struct ox_spawn *spec, ox_pid sup, struct ox__start_waiter *waiter,
@@ -404,8 +406,8 @@ void ox__backtrace_text(void *const *frames, int n, char *out, size_t size);
 /* crash.c: an alternate stack for faults on this thread, so that a stack overflow can be written down too. */
 void *ox__crash_stack_new(void);
 void ox__crash_stack_free(void *stack);
-/* The record that is about to be written is that of a turn that never ended. */
-void ox__crash_hung(void);
+/* The record that is about to be written is that of a turn that never ended: so long it lasted, so much it used. */
+void ox__crash_hung(uint64_t turn_ms, uint64_t cpu_ms);
 
 /* load.c: gauges that are looked up on a scrape. */
 void ox__load_start(void);

@@ -9,7 +9,12 @@
  * Fails:   without the thread the runtime still works; start then reports NOMEM.
  *
  * C is not preempted: a slow handler can only be seen, named and counted. One that never returns takes the process with
- * it (turn_hung_ms): the hung thread gets SIGABRT, so that the crash record names its turn.
+ * it (hung_ends): the hung thread gets SIGABRT, so that the crash record names its turn.
+ *
+ * What is slow is a question of time that passed, because others wait for it. What hangs is not: on a machine that is short
+ * of processors, swaps, or was suspended, time passes honest turns by. Hence a turn is at fault when its thread has used
+ * turn_fault_ms of its processor, which nobody else can make it do, or, if it waits for something, after the much longer
+ * turn_hung_ms; and time in which this thread did not run either is nobody's.
  */
 #include <errno.h>
 #include <execinfo.h>
@@ -22,7 +27,8 @@
 #define TRACE_SIGNAL  (SIGRTMIN + 4)
 #define TRACE_WAIT_NS (50 * NS_PER_MS)   /* for the slow thread to answer; it may be in the kernel */
 #define ABORT_WAIT_NS (2000 * NS_PER_MS) /* for a hung thread to write its record and die */
-#define TICK_FRACTION 4u                 /* four looks per turn_warn_ms */
+#define TICK_FRACTION 4u                 /* four looks per threshold */
+#define LATE_TICKS    4u                 /* a look so late: the process stood still, not only the turn */
 
 /* Values of loop->trace_n beside a number of frames. The signal may arrive long after nobody waits for it any
  * more: only who moves TRACE_ASKED to TRACE_TAKEN may write loop->trace. */
@@ -99,21 +105,32 @@ trace_of(struct ox__loop *loop, char *out, size_t size)
                                             memory_order_relaxed);
 }
 
+/* A turn as far as the watchdog has seen it. */
 struct seen {
     uint64_t seq;
+    uint64_t
+        cpu_ns; /* what its thread had used when the watchdog first saw the turn, a tick after its start at most */
+    uint64_t excuse_ns; /* of its time, not its own: the whole process stood still */
     bool warned, faulted;
     uint64_t aborted_ns; /* when its thread was told to die; 0 = it was not */
 };
 
+/* What a turn has taken. */
+struct spent {
+    uint64_t wall_ns, cpu_ns;
+};
+
 /* The thread that hangs writes the record; one that does not even take a signal leaves that to us. */
 static void
-end_hung(struct ox__loop *loop, struct seen *seen, uint64_t now, uint64_t turn_ns)
+end_hung(struct ox__loop *loop, struct seen *seen, struct spent spent)
 {
+    uint64_t now = ox_now_ns();
     if (seen->aborted_ns == 0) {
         OX_LOG_AT(OX_LOG_FATAL, "runtime", "a turn does not end; the process does",
-                  OX_F_U64("loop", loop->index), OX_F_U64("turn_ms", turn_ns / NS_PER_MS));
+                  OX_F_U64("loop", loop->index), OX_F_U64("turn_ms", spent.wall_ns / NS_PER_MS),
+                  OX_F_U64("cpu_ms", spent.cpu_ns / NS_PER_MS));
         seen->aborted_ns = now;
-        ox__crash_hung();
+        ox__crash_hung(spent.wall_ns / NS_PER_MS, spent.cpu_ns / NS_PER_MS);
         pthread_kill(loop->thread, SIGABRT);
     } else if (now - seen->aborted_ns > ABORT_WAIT_NS) {
         abort();
@@ -121,9 +138,9 @@ end_hung(struct ox__loop *loop, struct seen *seen, uint64_t now, uint64_t turn_n
 }
 
 static void
-report(struct ox__runtime *rt, struct ox__loop *loop, uint64_t turn_ns, bool fault)
+report(struct ox__runtime *rt, struct ox__loop *loop, struct spent spent, bool fault)
 {
-    char trace[2048];
+    char trace[2048], name[32];
     const struct ox_actor_class *class = atomic_load_explicit(&loop->turn_class, memory_order_relaxed);
     uint64_t packed = atomic_load_explicit(&loop->turn_pid, memory_order_relaxed);
     ox_pid pid = {(uint32_t)packed, (uint32_t)(packed >> 32)};
@@ -132,37 +149,73 @@ report(struct ox__runtime *rt, struct ox__loop *loop, uint64_t turn_ns, bool fau
     OX_METRIC_ADD_L(fault ? OX_M_runtime_turn_fault : OX_M_runtime_turn_long, 1, ox_str_of(class->name));
     OX_LOG_AT(fault ? OX_LOG_ERROR : OX_LOG_WARN, "runtime", "a turn takes too long",
               OX_F_STR("class", class->name), OX_F_U64("slot", pid.slot), OX_F_U64("loop", loop->index),
-              OX_F_U64("message_kind", kind), OX_F_U64("turn_ms", turn_ns / NS_PER_MS),
+              OX_F_STR("message", ox__msg_kind_name(kind, name, sizeof(name))),
+              OX_F_U64("turn_ms", spent.wall_ns / NS_PER_MS), OX_F_U64("cpu_ms", spent.cpu_ns / NS_PER_MS),
               OX_F_STR("backtrace", trace));
     const struct ox_runtime_hooks *hooks = &rt->opt.hooks;
     if (fault && hooks->stall != NULL)
-        hooks->stall(hooks->arg, pid, class->name, kind, turn_ns, trace);
+        hooks->stall(hooks->arg, pid, class->name, kind, spent.wall_ns, trace);
 }
 
 static void
-look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen)
+judge(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen, struct spent spent)
+{
+    uint64_t warn_ns = atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed) * NS_PER_MS;
+    uint64_t fault_ns = atomic_load_explicit(&rt->turn_fault_ms, memory_order_relaxed) * NS_PER_MS;
+    uint64_t hung_ns = rt->opt.turn_hung_ms * NS_PER_MS;
+    bool spun = spent.cpu_ns >= fault_ns, hangs = hung_ns != 0 && spent.wall_ns >= hung_ns;
+    if ((spent.wall_ns >= fault_ns || spun) && !seen->faulted) {
+        seen->faulted = seen->warned = true;
+        report(rt, loop, spent, true);
+    } else if (spent.wall_ns >= warn_ns && !seen->warned) {
+        seen->warned = true;
+        report(rt, loop, spent, false);
+    }
+    if (rt->opt.hung_ends && (spun || hangs))
+        end_hung(loop, seen, spent);
+}
+
+/* now: of this look, which comes by late_ns later than it was to. One reading for both: a process that stands still
+ * between two would be charged with it. */
+static void
+look_at(struct ox__runtime *rt, struct ox__loop *loop, struct seen *seen, uint64_t now, uint64_t late_ns)
 {
     /* acquire: pairs with watch_begin */
     uint64_t seq = atomic_load_explicit(&loop->turn_seq, memory_order_acquire);
-    if (seq != seen->seq)
-        *seen = (struct seen){.seq = seq};
     if (seq % 2 == 0)
         return;
     uint64_t start = atomic_load_explicit(&loop->turn_start_ns, memory_order_relaxed);
-    uint64_t now = ox_now_ns();
-    uint64_t ns = now > start ? now - start : 0;
+    uint64_t cpu = ox_clock_thread_cpu_ns(rt->clock, loop->thread);
+    uint64_t wall = now > start ? now - start : 0;
     if (atomic_load_explicit(&loop->turn_seq, memory_order_acquire) != seq)
         return;
-    if (ns >= atomic_load_explicit(&rt->turn_fault_ms, memory_order_relaxed) * NS_PER_MS && !seen->faulted) {
-        seen->faulted = seen->warned = true;
-        report(rt, loop, ns, true);
-    } else if (ns >= atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed) * NS_PER_MS &&
-               !seen->warned) {
-        seen->warned = true;
-        report(rt, loop, ns, false);
-    }
-    if (rt->opt.turn_hung_ms != 0 && ns >= rt->opt.turn_hung_ms * NS_PER_MS)
-        end_hung(loop, seen, now, ns);
+    if (seq != seen->seq)
+        *seen = (struct seen){.seq = seq, .cpu_ns = cpu};
+    seen->excuse_ns += late_ns;
+    judge(rt, loop, seen,
+          (struct spent){wall > seen->excuse_ns ? wall - seen->excuse_ns : 0,
+                         cpu > seen->cpu_ns ? cpu - seen->cpu_ns : 0});
+}
+
+/* Between two looks: short against the smaller threshold. */
+static uint64_t
+tick_ns(struct ox__runtime *rt)
+{
+    uint64_t warn_ms = atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed);
+    uint64_t fault_ms = atomic_load_explicit(&rt->turn_fault_ms, memory_order_relaxed);
+    return (warn_ms < fault_ms ? warn_ms : fault_ms) * NS_PER_MS / TICK_FRACTION;
+}
+
+/* Under the lock: until `ns` have passed or the watchdog is to stop. */
+static void
+wait_ns(uint64_t ns)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    ns += (uint64_t)until.tv_nsec;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_cond_timedwait(&wake, &lock, &until);
 }
 
 static void *
@@ -170,18 +223,16 @@ watch_main(void *arg)
 {
     struct ox__runtime *rt = arg;
     struct seen seen[256] = {{0}};
+    uint64_t last = ox_now_ns();
     pthread_mutex_lock(&lock);
     while (!stop) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        uint64_t warn_ms = atomic_load_explicit(&rt->turn_warn_ms, memory_order_relaxed);
-        uint64_t ns = (uint64_t)until.tv_nsec + warn_ms * NS_PER_MS / TICK_FRACTION;
-        until.tv_sec += (time_t)(ns / 1000000000);
-        until.tv_nsec = (long)(ns % 1000000000);
-        pthread_cond_timedwait(&wake, &lock, &until);
+        uint64_t tick = tick_ns(rt);
+        wait_ns(tick);
         pthread_mutex_unlock(&lock);
+        uint64_t now = ox_now_ns(), passed = now - last;
+        last = now;
         for (uint32_t i = 0; i < rt->loops_n && i < OX_COUNT(seen); i++)
-            look_at(rt, &rt->loops[i], &seen[i]);
+            look_at(rt, &rt->loops[i], &seen[i], now, passed > LATE_TICKS * tick ? passed - tick : 0);
         pthread_mutex_lock(&lock);
     }
     pthread_mutex_unlock(&lock);

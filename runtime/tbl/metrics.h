@@ -24,7 +24,7 @@ OX_METRIC(actor_quarantined,       counter,   none,    "class",    "observex_act
 OX_METRIC(runtime_actors,          gauge,     none,    "",         "observex_runtime_actors",                 "Actors alive.")
 OX_METRIC(runtime_moved,           counter,   none,    "",         "observex_runtime_actors_moved_total",     "Idle actors woken on another loop.")
 OX_METRIC(runtime_turn_long,       counter,   none,    "class",    "observex_runtime_turns_long_total",       "Turns longer than turn_warn_ms.")
-OX_METRIC(runtime_turn_fault,      counter,   none,    "class",    "observex_runtime_turns_fault_total",      "Turns longer than turn_fault_ms.")
+OX_METRIC(runtime_turn_fault,      counter,   none,    "class",    "observex_runtime_turns_fault_total",      "Turns longer than turn_fault_ms, or that used so much processor time.")
 OX_METRIC(runtime_dirty_jobs,      counter,   none,    "lane",     "observex_runtime_dirty_jobs_total",       "Jobs run on dirty threads.")
 OX_METRIC(runtime_dirty_seconds,   histogram, seconds, "lane",     "observex_runtime_dirty_job_seconds",      "Time that jobs ran on dirty threads.")
 OX_METRIC(runtime_dirty_refused,   counter,   none,    "lane",     "observex_runtime_dirty_jobs_refused_total", "Jobs refused by a full dirty queue.")

@@ -81,10 +81,15 @@ Test(supervision, a_request_that_kills_the_process_is_tried_twice_and_set_aside)
     poison_that_ends_the_node("observex.fault=segv", NULL);
 }
 
-Test(supervision, a_request_that_hangs_is_ended_by_the_watchdog)
+Test(supervision, a_request_that_spins_is_ended_by_the_watchdog)
+{
+    poison_that_ends_the_node("observex.fault=hang", NULL);
+}
+
+Test(supervision, a_request_that_waits_for_ever_is_ended_by_the_watchdog)
 {
     static const char *const flags[] = {"--runtime-turn-hung", "1s", NULL};
-    poison_that_ends_the_node("observex.fault=hang", flags);
+    poison_that_ends_the_node("observex.fault=stall", flags);
 }
 
 /* The text of DIR/name, with a zero at its end. */

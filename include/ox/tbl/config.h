@@ -49,9 +49,9 @@ OX_CONFIG(runtime_mailbox_messages,   "runtime.mailbox_messages",   int,      "4
 OX_CONFIG(runtime_turn_warn_ms,       "runtime.turn_warn",          duration, "100ms", "1ms", "1m", "ms", NULL, live,
           "a turn of an actor longer than this is logged with a backtrace")
 OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1s", "10ms", "10m", "ms", NULL, live,
-          "a turn of an actor longer than this is a fault")
+          "a turn of an actor longer than this is logged as an error; one that uses so much processor time never ends: the node writes its crash record and restarts")
 OX_CONFIG(runtime_turn_hung_ms,       "runtime.turn_hung",          duration, "10s", "0", "1h", "ms", NULL, restart,
-          "a turn of an actor longer than this never ends: the node writes its crash record and restarts; 0 = never")
+          "a turn of an actor longer than this never ends, whatever it waits for: the node writes its crash record and restarts; 0 = it may wait for ever")
 
 OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "0", "1000", "restarts", NULL, restart,
           "restarts of one child within the window before it is quarantined")

@@ -2,16 +2,20 @@
  *
  * Goal:    a process that dies by a fault leaves a record that names actor, message and cause, and still
  *          dies by that signal.
- * Method:  children of fork that fault in a handler, outside one, and by overflowing a scheduler's stack.
+ * Method:  children of fork that fault in a handler, outside one, by overflowing a scheduler's stack, and by turns that do
+ *          not end. For those a clock that goes on when the watchdog looks says what time and processor time they take.
  */
 #include "kit.h"
 
 #include <jansson.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KIND_FAULT = 9, KIND_OVERFLOW, KIND_HANG };
+enum { KIND_FAULT = 9, KIND_OVERFLOW, KIND_HANG, KIND_WAIT };
+
+static sem_t go_on;
 
 static char path[] = "/tmp/ox-crash-XXXXXX";
 
@@ -45,6 +49,11 @@ fault_message(struct ox_actor *self, struct ox_msg *msg)
         deeper(&zero);
     while (msg->kind == KIND_HANG)
         zero++;
+    if (msg->kind == KIND_WAIT) {
+        while (sem_wait(&go_on) != 0) {
+        }
+        _exit(0);
+    }
     raise(SIGSEGV);
 }
 
@@ -76,15 +85,55 @@ die_on_a_loop(void)
 }
 
 static void
-hang_on_a_loop(void)
+never_return(uint32_t kind, const struct ox_clock *clock)
 {
-    struct ox_runtime_options options = {
-        .loops = 1, .turn_warn_ms = 20, .turn_fault_ms = 50, .turn_hung_ms = 200};
+    struct ox_runtime_options options = {.loops = 1,
+                                         .turn_warn_ms = 4, /* four looks in that: one in each millisecond */
+                                         .turn_fault_ms = 100,
+                                         .turn_hung_ms = 1000,
+                                         .hung_ends = true,
+                                         .clock = clock};
     ox_pid pid;
+    ox_log_set_level(OX_LOG_FATAL);
+    sem_init(&go_on, 0, 0);
     cr_assert_eq(ox_runtime_start(&options, NULL), OX_OK);
     cr_assert_eq(ox_spawn_wait(&(struct ox_spawn){.class = &fault_class, .name = "h"}, &pid, NULL), OX_OK);
-    cr_assert_eq(ox_cast(pid, KIND_HANG, 0), OX_OK);
+    cr_assert_eq(ox_cast(pid, kind, 0), OX_OK);
     ox_runtime_run();
+}
+
+static void
+spin(void)
+{
+    never_return(KIND_HANG, NULL);
+}
+
+/* A clock that goes on with each look of the watchdog at a turn. */
+static struct script {
+    struct ox_clock_virtual v;
+    uint64_t wall_ns, cpu_ns; /* per look */
+    uint64_t leap_ns;         /* at the tenth */
+    uint32_t looks, looks_max;
+} script;
+
+static uint64_t
+scripted_cpu(const struct ox_clock *clock, pthread_t thread)
+{
+    uint64_t used = script.v.cpu_ns;
+    script.looks++;
+    ox_clock_virtual_advance(&script.v, script.looks == 10 ? script.leap_ns : script.wall_ns);
+    ox_clock_virtual_spend(&script.v, script.cpu_ns);
+    if (script.looks == script.looks_max)
+        sem_post(&go_on);
+    return used;
+}
+
+static void
+wait_by_script(void)
+{
+    ox_clock_virtual_init(&script.v, 1000000000ull, 1700000000000000000ull);
+    script.v.clock.thread_cpu_ns = scripted_cpu;
+    never_return(KIND_WAIT, &script.v.clock);
 }
 
 static int
@@ -146,12 +195,45 @@ Test(crash, a_stack_overflow_on_a_loop_is_written_too, .init = make_path, .fini 
     json_decref(json);
 }
 
-Test(crash, a_turn_that_never_ends_is_ended_and_named, .init = make_path, .fini = remove_path)
+static int64_t
+hung_number(const char *key)
 {
-    cr_assert_eq(signal_of(hang_on_a_loop), SIGABRT);
     json_t *json = record();
     cr_assert(json_is_true(json_object_get(json, "hung")));
     cr_assert_str_eq(json_string_value(json_object_get(json, "name")), "h");
-    cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_HANG);
+    int64_t n = json_integer_value(json_object_get(json, key));
     json_decref(json);
+    return n;
+}
+
+Test(crash, a_turn_that_spins_is_ended_and_named, .init = make_path, .fini = remove_path)
+{
+    cr_assert_eq(signal_of(spin), SIGABRT);
+    cr_assert_eq(hung_number("message_kind"), KIND_HANG);
+    cr_assert_geq(hung_number("cpu_ms"), 100);
+}
+
+Test(crash, processor_time_ends_a_turn_however_little_time_has_passed, .init = make_path, .fini = remove_path)
+{
+    script.cpu_ns = 2000000;
+    cr_assert_eq(signal_of(wait_by_script), SIGABRT);
+    cr_assert_eq(hung_number("cpu_ms"), 100);
+    cr_assert_eq(hung_number("turn_ms"), 0);
+}
+
+Test(crash, a_turn_that_waits_has_ten_times_as_long, .init = make_path, .fini = remove_path)
+{
+    script.wall_ns = script.leap_ns = 2000000;
+    cr_assert_eq(signal_of(wait_by_script), SIGABRT);
+    cr_assert_eq(hung_number("cpu_ms"), 0);
+    cr_assert_geq(hung_number("turn_ms"), 1000);
+    cr_assert_lt(hung_number("turn_ms"), 1010);
+}
+
+/* As after SIGSTOP, a suspended machine, or a hypervisor that was busy elsewhere. */
+Test(crash, time_in_which_the_process_stood_still_ends_no_turn, .init = make_path, .fini = remove_path)
+{
+    script.leap_ns = 3600000000000ull;
+    script.looks_max = 30;
+    cr_assert_eq(signal_of(wait_by_script), 0);
 }
