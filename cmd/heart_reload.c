@@ -198,10 +198,10 @@ ox__heart_reload(struct ox__heart *h, uint64_t number)
 {
     struct reading *r = calloc(1, sizeof(*r));
     struct ox_config *merged = calloc(1, sizeof(*merged));
-    OX_ASSERT(r != NULL && merged != NULL); /* a few KiB */
+    OX_UNHANDLED(r != NULL && merged != NULL); /* a few KiB */
     r->origins = calloc(ox_config_rows.count, 1);
     r->changed = calloc(ox_config_rows.count, sizeof(*r->changed));
-    OX_ASSERT(r->origins != NULL && r->changed != NULL);
+    OX_UNHANDLED(r->origins != NULL && r->changed != NULL);
     r->list = json_array();
     ox_config_report_init(&r->report);
     ox_err err = read_again(h, r, merged);

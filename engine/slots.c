@@ -9,6 +9,7 @@
  * Flow:    statement.c -> here.
  */
 #include "engine/engine.h"
+#include "ox/lock.h"
 
 void
 ox__engine_slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_inserts)
@@ -22,32 +23,32 @@ ox__engine_slots_init(struct ox__slots *slots, unsigned all_max, unsigned for_in
 bool
 ox__engine_slots_take(struct ox__slots *slots, bool insert)
 {
-    pthread_mutex_lock(&slots->lock);
+    ox_lock(&slots->lock);
     bool ok =
         slots->inserts + slots->queries < slots->all_max && (insert || slots->queries < slots->queries_max);
     if (ok && insert)
         slots->inserts++;
     else if (ok)
         slots->queries++;
-    pthread_mutex_unlock(&slots->lock);
+    ox_unlock(&slots->lock);
     return ok;
 }
 
 void
 ox__engine_slots_give(struct ox__slots *slots, bool insert)
 {
-    pthread_mutex_lock(&slots->lock);
+    ox_lock(&slots->lock);
     unsigned *count = insert ? &slots->inserts : &slots->queries;
     OX_ASSERT(*count > 0);
     (*count)--;
-    pthread_mutex_unlock(&slots->lock);
+    ox_unlock(&slots->lock);
 }
 
 unsigned
 ox__engine_slots_used(struct ox__slots *slots)
 {
-    pthread_mutex_lock(&slots->lock);
+    ox_lock(&slots->lock);
     unsigned used = slots->inserts + slots->queries;
-    pthread_mutex_unlock(&slots->lock);
+    ox_unlock(&slots->lock);
     return used;
 }

@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "ox/lock.h"
 #include "ox/log.h"
 
 /* Between two attempts to kill the same statement. */
@@ -44,7 +45,7 @@ collect(struct ox__watch *watch, struct pollfd *fds, struct ox__watched *entries
 {
     unsigned n = 0;
     *any_gone = false;
-    pthread_mutex_lock(&watch->lock);
+    ox_lock(&watch->lock);
     for (unsigned i = 0; i < watch->n; i++) {
         struct ox__watched *e = &watch->entries[i];
         if (e->fd < 0)
@@ -53,7 +54,7 @@ collect(struct ox__watch *watch, struct pollfd *fds, struct ox__watched *entries
         entries[n] = *e;
         fds[++n] = (struct pollfd){e->gone ? -1 : e->fd, POLLRDHUP, 0};
     }
-    pthread_mutex_unlock(&watch->lock);
+    ox_unlock(&watch->lock);
     return n;
 }
 
@@ -61,12 +62,12 @@ static bool
 mark_gone(struct ox__watch *watch, uint64_t id)
 {
     bool found = false;
-    pthread_mutex_lock(&watch->lock);
+    ox_lock(&watch->lock);
     for (unsigned i = 0; i < watch->n; i++) {
         if (watch->entries[i].fd >= 0 && watch->entries[i].id == id)
             found = watch->entries[i].gone = true;
     }
-    pthread_mutex_unlock(&watch->lock);
+    ox_unlock(&watch->lock);
     return found;
 }
 
@@ -134,14 +135,14 @@ wake(struct ox__watch *watch)
 void
 ox__engine_watch_add(struct ox__watch *watch, int fd, uint64_t id)
 {
-    pthread_mutex_lock(&watch->lock);
+    ox_lock(&watch->lock);
     for (unsigned i = 0; i < watch->n; i++) {
         if (watch->entries[i].fd < 0) {
             watch->entries[i] = (struct ox__watched){fd, id, false};
             break;
         }
     }
-    pthread_mutex_unlock(&watch->lock);
+    ox_unlock(&watch->lock);
     wake(watch);
 }
 
@@ -149,7 +150,7 @@ bool
 ox__engine_watch_remove(struct ox__watch *watch, uint64_t id)
 {
     bool gone = false;
-    pthread_mutex_lock(&watch->lock);
+    ox_lock(&watch->lock);
     for (unsigned i = 0; i < watch->n; i++) {
         struct ox__watched *e = &watch->entries[i];
         if (e->fd >= 0 && e->id == id) {
@@ -157,7 +158,7 @@ ox__engine_watch_remove(struct ox__watch *watch, uint64_t id)
             e->fd = -1;
         }
     }
-    pthread_mutex_unlock(&watch->lock);
+    ox_unlock(&watch->lock);
     /* Otherwise a removed socket stays in the poll set until something else happens. */
     wake(watch);
     return gone;

@@ -10,6 +10,7 @@
  * allocator they cost the decoder a third of its time in page faults and in growing anew.
  */
 #include "ox/batch.h"
+#include "ox/lock.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -34,9 +35,9 @@ static unsigned n_spares;
 static struct ox_batch *
 take_spare(void)
 {
-    pthread_mutex_lock(&spares_lock);
+    ox_lock(&spares_lock);
     struct ox_batch *batch = n_spares > 0 ? spares[--n_spares] : NULL;
-    pthread_mutex_unlock(&spares_lock);
+    ox_unlock(&spares_lock);
     return batch;
 }
 
@@ -46,11 +47,11 @@ keep_spare(struct ox_batch *batch)
 {
     if (ox_batch_memory(batch) > SPARE_BYTES_MAX)
         return false;
-    pthread_mutex_lock(&spares_lock);
+    ox_lock(&spares_lock);
     bool kept = n_spares < SPARES_MAX;
     if (kept)
         spares[n_spares++] = batch;
-    pthread_mutex_unlock(&spares_lock);
+    ox_unlock(&spares_lock);
     return kept;
 }
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 
 #include "ox/disk.h"
+#include "ox/lock.h"
 
 #define NS_PER_DAY (86400ull * 1000000000ull)
 /* More rotated files than this are not kept: a bound for the list, far above total / file size. */
@@ -272,14 +273,14 @@ total_bytes(const struct ox_dead_letter *dl)
 void
 ox_dead_letter_stats(struct ox_dead_letter *dl, struct ox_dead_letter_stats *out)
 {
-    pthread_mutex_lock(&dl->lock);
+    ox_lock(&dl->lock);
     *out = (struct ox_dead_letter_stats){
         .bytes = total_bytes(dl),
         .files = dl->n_files + (dl->bytes > 0),
         .oldest_ns = dl->n_files > 0 ? dl->files[0].oldest_ns : dl->oldest_ns,
         .dropped_bytes = dl->dropped_bytes,
     };
-    pthread_mutex_unlock(&dl->lock);
+    ox_unlock(&dl->lock);
 }
 
 uint64_t
@@ -393,22 +394,22 @@ append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t now_ns)
 ox_err
 ox_dead_letter_expire(struct ox_dead_letter *dl, uint64_t now_ns)
 {
-    pthread_mutex_lock(&dl->lock);
+    ox_lock(&dl->lock);
     ox_err err = mend(dl);
     if (err == OX_OK && aged(dl, now_ns))
         err = rotate(dl, now_ns);
     if (err == OX_OK)
         err = expire(dl, now_ns, 0);
-    pthread_mutex_unlock(&dl->lock);
+    ox_unlock(&dl->lock);
     return err;
 }
 
 void
 ox_dead_letter_limit(struct ox_dead_letter *dl, const struct ox_dead_letter_config *config)
 {
-    pthread_mutex_lock(&dl->lock);
+    ox_lock(&dl->lock);
     dl->config = *config;
-    pthread_mutex_unlock(&dl->lock);
+    ox_unlock(&dl->lock);
 }
 
 ox_err
@@ -417,9 +418,9 @@ ox_dead_letter_append(struct ox_dead_letter *dl, struct ox_str lines, uint64_t n
     if (lines.n == 0)
         return OX_OK;
     OX_ASSERT(lines.p[lines.n - 1] == '\n');
-    pthread_mutex_lock(&dl->lock);
+    ox_lock(&dl->lock);
     ox_err err = append(dl, lines, now_ns);
-    pthread_mutex_unlock(&dl->lock);
+    ox_unlock(&dl->lock);
     if (err == OX_OK)
         return OX_OK;
     return ox_diag_set(diag, err, NULL, -1, "%zu bytes of dead letters could not be written to \"%s\": %s",

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "actors/query/api_internal.h"
+#include "ox/lock.h"
 #include "ox/log.h"
 #include "ox/runtime.h"
 #include "ox/spine.h"
@@ -54,10 +55,10 @@ static void
 orphan_job(void *arg)
 {
     struct api_job *job = arg;
-    pthread_mutex_lock(&job->port->lock);
+    ox_lock(&job->port->lock);
     job->next = job->port->orphans;
     job->port->orphans = job;
-    pthread_mutex_unlock(&job->port->lock);
+    ox_unlock(&job->port->lock);
 }
 
 static void
@@ -84,10 +85,10 @@ finish_job(struct api_job *job)
 static void
 finish_orphans(struct api_port *port)
 {
-    pthread_mutex_lock(&port->lock);
+    ox_lock(&port->lock);
     struct api_job *job = port->orphans;
     port->orphans = NULL;
-    pthread_mutex_unlock(&port->lock);
+    ox_unlock(&port->lock);
     while (job != NULL) {
         struct api_job *next = job->next;
         finish_job(job);

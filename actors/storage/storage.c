@@ -9,6 +9,7 @@
  * Flow:    actors/writer, actors/query, cmd/ -> here -> storage_gate.c, storage_call.c.
  */
 #include "actors/storage/storage.h"
+#include "ox/lock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,10 +137,10 @@ ox_err
 ox__storage_acquire(struct ox_storage *st, struct ox__link *out)
 {
     *out = (struct ox__link){NULL, NULL};
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     if (st->idle_n > 0)
         *out = st->idle[--st->idle_n];
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     if (out->easy != NULL)
         return OX_OK;
     out->easy = curl_easy_init();
@@ -154,12 +155,12 @@ void
 ox__storage_release(struct ox_storage *st, struct ox__link link, bool broken)
 {
     if (!broken) {
-        pthread_mutex_lock(&st->lock);
+        ox_lock(&st->lock);
         if (st->idle_n < st->idle_max) {
             st->idle[st->idle_n++] = link;
             link = (struct ox__link){NULL, NULL};
         }
-        pthread_mutex_unlock(&st->lock);
+        ox_unlock(&st->lock);
     }
     link_close(link);
 }

@@ -14,6 +14,7 @@
  * time say who is to blame: that one is asked of /ping.
  */
 #include "actors/storage/storage.h"
+#include "ox/lock.h"
 #include "ox/log.h"
 #include "ox/metric.h"
 
@@ -55,13 +56,13 @@ tell_change(const struct ox_storage *st, enum ox_breaker_state from, enum ox_bre
 static ox_err
 enter(struct ox_storage *st, uint32_t *ticket, struct ox_diag *diag)
 {
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     uint64_t now_ns = ox_clock_monotonic_ns(st->clock);
     enum ox_breaker_state from = st->breaker.state;
     bool allowed = ox_breaker_allow(&st->breaker, now_ns, ticket);
     enum ox_breaker_state to = st->breaker.state;
     uint64_t wait_ns = ox_breaker_wait_ns(&st->breaker, now_ns);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     tell_change(st, from, to, wait_ns, diag);
     if (allowed)
         return OX_OK;
@@ -102,13 +103,13 @@ ox__gate_perform(struct ox__call *call, struct ox_diag *diag)
     ox_diag_clear(diag);
     err = ox__call_perform(call, diag);
     enum ox_breaker_result result = result_of(call, err);
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     uint64_t now_ns = ox_clock_monotonic_ns(st->clock);
     enum ox_breaker_state from = st->breaker.state;
     ox_breaker_done(&st->breaker, ticket, result, now_ns, ox_random_u64(&st->random));
     enum ox_breaker_state to = st->breaker.state;
     uint64_t wait_ns = ox_breaker_wait_ns(&st->breaker, now_ns);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     tell_change(st, from, to, wait_ns, diag);
     return err;
 }
@@ -116,25 +117,25 @@ ox__gate_perform(struct ox__call *call, struct ox_diag *diag)
 enum ox_breaker_state
 ox_storage_breaker(struct ox_storage *st)
 {
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     enum ox_breaker_state state = st->breaker.state;
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return state;
 }
 
 uint64_t
 ox_storage_wait_ns(struct ox_storage *st)
 {
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     uint64_t wait_ns = ox_breaker_wait_ns(&st->breaker, ox_clock_monotonic_ns(st->clock));
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return wait_ns;
 }
 
 void
 ox_storage_hint(struct ox_storage *st)
 {
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_breaker_hint(&st->breaker, ox_clock_monotonic_ns(st->clock));
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
 }

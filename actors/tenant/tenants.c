@@ -8,6 +8,7 @@
  * Fails:   OX_E_OVERLOAD, OX_E_QUOTA, OX_E_QUARANTINED, OX_E_MAILBOX_FULL, OX_E_NOMEM.
  */
 #include "ox/tenants.h"
+#include "ox/lock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -116,33 +117,33 @@ insert(struct ox_tenants *dir, const struct ox_tenant_id *id, struct ox_tenant *
 ox_err
 ox_tenants_get(struct ox_tenants *dir, const struct ox_tenant_id *id, struct ox_tenant **out)
 {
-    pthread_rwlock_rdlock(&dir->lock);
+    ox_lock_read(&dir->lock);
     uint32_t found = dir->index[find_slot(dir, id)];
     *out = found != 0 ? dir->entries[found - 1] : NULL;
-    pthread_rwlock_unlock(&dir->lock);
+    ox_unlock_rw(&dir->lock);
     if (*out != NULL)
         return OX_OK;
-    pthread_rwlock_wrlock(&dir->lock);
+    ox_lock_write(&dir->lock);
     ox_err err = insert(dir, id, out);
-    pthread_rwlock_unlock(&dir->lock);
+    ox_unlock_rw(&dir->lock);
     return err;
 }
 
 struct ox_tenant *
 ox_tenants_at(struct ox_tenants *dir, uint32_t index)
 {
-    pthread_rwlock_rdlock(&dir->lock);
+    ox_lock_read(&dir->lock);
     struct ox_tenant *tenant = index < dir->n ? dir->entries[index] : NULL;
-    pthread_rwlock_unlock(&dir->lock);
+    ox_unlock_rw(&dir->lock);
     return tenant;
 }
 
 uint32_t
 ox_tenants_count(struct ox_tenants *dir)
 {
-    pthread_rwlock_rdlock(&dir->lock);
+    ox_lock_read(&dir->lock);
     uint32_t n = dir->n;
-    pthread_rwlock_unlock(&dir->lock);
+    ox_unlock_rw(&dir->lock);
     return n;
 }
 

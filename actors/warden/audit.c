@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "ox/buf.h"
+#include "ox/lock.h"
 #include "ox/otlp.h"
 
 struct ox_audit {
@@ -133,14 +134,14 @@ ox_audit_write(struct ox_audit *a, const struct ox_audit_entry *entry)
     struct ox_buf line;
     ox_err err = OX_OK;
     ox_buf_init(&line);
-    pthread_mutex_lock(&a->lock);
+    ox_lock(&a->lock);
     if (!entry->unauthorised || has_room(a)) {
         put_line(a, entry, &line);
         err = line.failed ? OX_E_NOMEM : append(a, &line);
         if (err == OX_OK)
             a->suppressed = 0;
     }
-    pthread_mutex_unlock(&a->lock);
+    ox_unlock(&a->lock);
     ox_buf_fini(&line);
     return err;
 }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ox/lock.h"
 #include "ox/log.h"
 #include "ox/otlp.h"
 
@@ -143,11 +144,11 @@ void
 ox_crashes_note(struct ox_crashes *c, const struct ox_crash *crash)
 {
     struct ox_crash copy = *crash;
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     copy.id = c->next_id;
     if (keep(c, &copy))
         c->next_id++;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
 }
 
 /* Under the lock: the record with this id, if the ring still has it. */
@@ -162,7 +163,7 @@ size_t
 ox_crashes_list(struct ox_crashes *c, struct ox_crash *out, size_t max, uint64_t *total)
 {
     size_t n = 0;
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     for (uint64_t back = 1; back <= OX_CRASHES_MAX && back < c->next_id && n < max; back++) {
         const struct ox_crash *crash = at(c, c->next_id - back);
         if (crash != NULL)
@@ -170,7 +171,7 @@ ox_crashes_list(struct ox_crashes *c, struct ox_crash *out, size_t max, uint64_t
     }
     if (total != NULL)
         *total = c->next_id - 1;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     return n;
 }
 
@@ -178,7 +179,7 @@ bool
 ox_crashes_find(struct ox_crashes *c, uint64_t wal_seq, const char *tenant, struct ox_crash *out)
 {
     bool found = false;
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     for (uint64_t back = 1; back <= OX_CRASHES_MAX && back < c->next_id && !found; back++) {
         const struct ox_crash *crash = at(c, c->next_id - back);
         found = crash != NULL && (wal_seq != 0 ? crash->wal_seq == wal_seq
@@ -186,7 +187,7 @@ ox_crashes_find(struct ox_crashes *c, uint64_t wal_seq, const char *tenant, stru
         if (found)
             *out = *crash;
     }
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     return found;
 }
 
@@ -274,7 +275,7 @@ ox_crashes_close(struct ox_crashes *c)
 static uint64_t
 unsaved(struct ox_crashes *c, struct ox_buf *out)
 {
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     uint64_t upto = c->next_id, lost = 0;
     for (uint64_t id = c->saved_id; id < upto; id++) {
         const struct ox_crash *crash = at(c, id);
@@ -285,7 +286,7 @@ unsaved(struct ox_crashes *c, struct ox_buf *out)
         ox_crash_json(crash, out);
         ox_buf_append_cstr(out, "\n");
     }
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     if (lost > 0)
         OX_LOG_WARN("warden", "obituaries came faster than the disk takes them; some are only counted",
                     OX_F_U64("lost", lost));
@@ -332,15 +333,15 @@ ox_crashes_save(struct ox_crashes *c)
 {
     struct ox_buf text;
     ox_buf_init(&text);
-    pthread_mutex_lock(&c->save_lock);
+    ox_lock(&c->save_lock);
     uint64_t upto = unsaved(c, &text);
     ox_err err = text.failed ? OX_E_NOMEM : text.len > 0 ? append(c, &text) : OX_OK;
     if (err == OX_OK) {
-        pthread_mutex_lock(&c->lock);
+        ox_lock(&c->lock);
         c->saved_id = upto;
-        pthread_mutex_unlock(&c->lock);
+        ox_unlock(&c->lock);
     }
-    pthread_mutex_unlock(&c->save_lock);
+    ox_unlock(&c->save_lock);
     ox_buf_fini(&text);
     return err;
 }

@@ -10,6 +10,7 @@
  * File: {"version":1,"tenants":[{"tenant","crashes","since_ns","last":{an obituary}}]}, written beside and renamed.
  */
 #include "ox/quarantine.h"
+#include "ox/lock.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -216,9 +217,9 @@ ox_quarantine_put(struct ox_quarantine *q, const struct ox_quarantined *entry)
     if (copy == NULL)
         return OX_E_NOMEM;
     *copy = *entry;
-    pthread_mutex_lock(&q->lock);
+    ox_lock(&q->lock);
     ox_err err = replace(q, index_of(q, entry->tenant.name), copy);
-    pthread_mutex_unlock(&q->lock);
+    ox_unlock(&q->lock);
     if (err != OX_OK)
         free(copy);
     return err;
@@ -245,10 +246,10 @@ remove_at(struct ox_quarantine *q, size_t at)
 ox_err
 ox_quarantine_remove(struct ox_quarantine *q, const char *tenant)
 {
-    pthread_mutex_lock(&q->lock);
+    ox_lock(&q->lock);
     size_t at = index_of(q, tenant);
     ox_err err = at < q->n ? remove_at(q, at) : OX_E_NOT_FOUND;
-    pthread_mutex_unlock(&q->lock);
+    ox_unlock(&q->lock);
     return err;
 }
 
@@ -257,12 +258,12 @@ ox_quarantine_remove(struct ox_quarantine *q, const char *tenant)
 bool
 ox_quarantine_find(struct ox_quarantine *q, const char *tenant, struct ox_quarantined *out)
 {
-    pthread_mutex_lock(&q->lock);
+    ox_lock(&q->lock);
     size_t at = index_of(q, tenant);
     bool found = at < q->n;
     if (found)
         *out = *q->list[at];
-    pthread_mutex_unlock(&q->lock);
+    ox_unlock(&q->lock);
     return found;
 }
 
@@ -270,18 +271,18 @@ size_t
 ox_quarantine_list(struct ox_quarantine *q, size_t from, struct ox_quarantined *out, size_t max)
 {
     size_t n = 0;
-    pthread_mutex_lock(&q->lock);
+    ox_lock(&q->lock);
     for (; from + n < q->n && n < max; n++)
         out[n] = *q->list[from + n];
-    pthread_mutex_unlock(&q->lock);
+    ox_unlock(&q->lock);
     return n;
 }
 
 size_t
 ox_quarantine_count(struct ox_quarantine *q)
 {
-    pthread_mutex_lock(&q->lock);
+    ox_lock(&q->lock);
     size_t n = q->n;
-    pthread_mutex_unlock(&q->lock);
+    ox_unlock(&q->lock);
     return n;
 }

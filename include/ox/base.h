@@ -91,11 +91,22 @@ OX_MUST_USE ox_err ox_hex_decode(struct ox_str hex, void *out, size_t n);
 /*
  * Assertions: only for our own bugs; what the outside can cause is a returned error.
  * In an actor's handler a failed assertion kills that actor (ox_panic, see ox/actor.h);
- * anywhere else it ends the process.
+ * anywhere else, under a lock (ox/lock.h), and in runtime/ (OX_ASSERT_FATAL) whoever called it, it ends the process: what
+ * actors share cannot be abandoned halfway.
  */
 OX_NORETURN void ox_assert_failed(const char *file, int line, const char *expr);
-#define OX_ASSERT(x)       (OX_LIKELY(x) ? (void)0 : ox_assert_failed(__FILE__, __LINE__, #x))
+/* Ends the process from anywhere. */
+OX_NORETURN void ox_assert_fatal(const char *file, int line, const char *expr);
+#ifdef OX_ASSERT_FATAL
+#define OX_CHECK(x, text) (OX_LIKELY(x) ? (void)0 : ox_assert_fatal(__FILE__, __LINE__, text))
+#else
+#define OX_CHECK(x, text) (OX_LIKELY(x) ? (void)0 : ox_assert_failed(__FILE__, __LINE__, text))
+#endif
+#define OX_ASSERT(x)       OX_CHECK(x, #x)
 #define OX_CHECK_OBJ(p, m) OX_ASSERT((p) != NULL && (p)->magic == (m))
+/* The outside can cause this, so it should be a returned error and is not yet. The number of uses only falls:
+ * tests/unit/runtime/core/rules_test.c. */
+#define OX_UNHANDLED(x) OX_CHECK(x, "not handled yet: " #x)
 #ifdef OX_DEBUG_CHECKS
 #define OX_DCHECK(x) OX_ASSERT(x)
 #else

@@ -23,6 +23,14 @@ __thread struct ox__turn *ox__turn_now;
 
 enum outcome { GO_ON, ENDED, CRASHED };
 
+/* The actor's code has returned. With a lock in hand it would hold it for ever: whose lock, its line can no longer say. */
+static void
+disarm(struct ox__turn *turn)
+{
+    turn->armed = false;
+    OX_ASSERT(ox__nopanic == 0);
+}
+
 /* The fields that must survive the jump live in memory, not in registers: hence the pointers. */
 static bool
 run_start(struct ox__turn *turn, struct ox_actor *actor)
@@ -33,7 +41,7 @@ run_start(struct ox__turn *turn, struct ox_actor *actor)
     if (actor->class->on_start != NULL) {
         turn->armed = true;
         err = actor->class->on_start(actor, actor->arg, &actor->diag);
-        turn->armed = false;
+        disarm(turn);
     }
     if (err != OX_OK) {
         if (actor->diag.text[0] == '\0')
@@ -57,7 +65,7 @@ run_stop(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
     if (actor->class->on_stop != NULL) {
         turn->armed = true;
         actor->class->on_stop(actor, reason);
-        turn->armed = false;
+        disarm(turn);
     }
     return !actor->stop_held;
 }
@@ -98,7 +106,7 @@ run_message(struct ox__turn *turn, struct ox_actor *actor, struct ox_msg *msg)
         atomic_store_explicit(&ox__loop_now->turn_kind, msg->kind, memory_order_relaxed);
     turn->armed = true;
     actor->class->on_message(actor, msg);
-    turn->armed = false;
+    disarm(turn);
     turn->msg = NULL;
     ox_msg_free(msg);
     ox_arena_reset(actor->scratch);

@@ -11,6 +11,7 @@
  *          OX_METRIC_TENANTS_TRACKED tenants, LABELS_BYTES of label text.
  * Fails:   without memory the change is lost and counted.
  */
+#include "ox/lock.h"
 #include "runtime/core/metric_internal.h"
 
 #include <pthread.h>
@@ -100,9 +101,9 @@ ox__metric_words(uint32_t id)
 static void
 block_release(void *block)
 {
-    pthread_mutex_lock(&blocks_lock);
+    ox_lock(&blocks_lock);
     ((struct block *)block)->taken = false;
-    pthread_mutex_unlock(&blocks_lock);
+    ox_unlock(&blocks_lock);
 }
 
 static void
@@ -135,9 +136,9 @@ block_get(void)
     if (OX_LIKELY(my_block != NULL))
         return my_block;
     pthread_once(&block_once, make_key);
-    pthread_mutex_lock(&blocks_lock);
+    ox_lock(&blocks_lock);
     struct block *block = block_adopt();
-    pthread_mutex_unlock(&blocks_lock);
+    ox_unlock(&blocks_lock);
     if (block != NULL)
         pthread_setspecific(block_key, block);
     my_block = block;
@@ -221,7 +222,7 @@ canonical(uint32_t id, const struct ox_str *values, uint32_t n, struct label_tex
     struct ox_str kept[OX_METRIC_LABELS_MAX];
     int tenant = ox__metric_tenant_label(id);
     memcpy(kept, values, n * sizeof(*values));
-    pthread_mutex_lock(&series.lock);
+    ox_lock(&series.lock);
     if (tenant >= 0 && !tenant_admitted(kept[tenant]))
         kept[tenant] = OX_STR("other");
     join(out, kept, n);
@@ -235,7 +236,7 @@ canonical(uint32_t id, const struct ox_str *values, uint32_t n, struct label_tex
             series.per_metric[id]++;
         }
     }
-    pthread_mutex_unlock(&series.lock);
+    ox_unlock(&series.lock);
 }
 
 /* ---- cells ---- */
@@ -246,10 +247,10 @@ plain_cell(struct block *block, uint32_t id)
     struct ox__cell *cell = block->plain[id];
     if (OX_LIKELY(cell != NULL))
         return cell;
-    pthread_mutex_lock(&block->lock);
+    ox_lock(&block->lock);
     cell = ox__cells_add(&block->cells, id, "", 0, ox__metric_words(id));
     block->plain[id] = cell;
-    pthread_mutex_unlock(&block->lock);
+    ox_unlock(&block->lock);
     return cell;
 }
 
@@ -267,9 +268,9 @@ labelled_cell(struct block *block, uint32_t id, const struct ox_str *values)
     cell = ox__cells_find(&block->cells, id, text.text, text.n);
     if (cell != NULL)
         return cell;
-    pthread_mutex_lock(&block->lock);
+    ox_lock(&block->lock);
     cell = ox__cells_add(&block->cells, id, text.text, text.n, ox__metric_words(id));
-    pthread_mutex_unlock(&block->lock);
+    ox_unlock(&block->lock);
     return cell;
 }
 
@@ -301,11 +302,11 @@ gauge_cell(uint32_t id, const struct ox_str *values)
     struct label_text text = {.n = 0};
     if (values != NULL)
         canonical(id, values, label_count(id), &text);
-    pthread_mutex_lock(&shared.lock);
+    ox_lock(&shared.lock);
     struct ox__cell *cell = ox__cells_find(&shared.cells, id, text.text, text.n);
     if (cell == NULL)
         cell = ox__cells_add(&shared.cells, id, text.text, text.n, 1);
-    pthread_mutex_unlock(&shared.lock);
+    ox_unlock(&shared.lock);
     if (cell == NULL)
         count_lost();
     return cell;
@@ -404,10 +405,10 @@ void
 ox_metric_probe(enum ox_metric_id id, double (*fn)(void *arg), void *arg)
 {
     OX_ASSERT((unsigned)id < OX_M__COUNT && rows[id].type == OX_METER_gauge && label_count(id) == 0);
-    pthread_mutex_lock(&shared.lock);
+    ox_lock(&shared.lock);
     probes[id].fn = fn;
     probes[id].arg = arg;
-    pthread_mutex_unlock(&shared.lock);
+    ox_unlock(&shared.lock);
 }
 
 static void (*_Atomic before_text)(void); /* release when set, acquire when called: what it looks at exists */
@@ -447,7 +448,7 @@ static bool
 merge_block(uint32_t id, struct ox__cells *into, struct block *block)
 {
     bool ok = true;
-    pthread_mutex_lock(&block->lock);
+    ox_lock(&block->lock);
     for (uint32_t i = 0; i < block->cells.buckets_n; i++) {
         for (struct ox__cell *c = block->cells.buckets[i]; c != NULL; c = c->next) {
             if (c->id != id)
@@ -461,17 +462,17 @@ merge_block(uint32_t id, struct ox__cells *into, struct block *block)
                 ox__metric_merge(sum, c);
         }
     }
-    pthread_mutex_unlock(&block->lock);
+    ox_unlock(&block->lock);
     return ok;
 }
 
 static void
 ask_probe(uint32_t id)
 {
-    pthread_mutex_lock(&shared.lock);
+    ox_lock(&shared.lock);
     double (*fn)(void *) = probes[id].fn;
     void *arg = probes[id].arg;
-    pthread_mutex_unlock(&shared.lock);
+    ox_unlock(&shared.lock);
     if (fn != NULL)
         gauge_set(id, NULL, fn(arg));
 }
@@ -484,19 +485,19 @@ ox__metric_collect(uint32_t id, struct ox__cells *into)
         return merge_block(id, into, &shared);
     }
     bool ok = true;
-    pthread_mutex_lock(&blocks_lock);
+    ox_lock(&blocks_lock);
     for (struct block *block = blocks; block != NULL; block = block->next)
         ok = merge_block(id, into, block) && ok;
-    pthread_mutex_unlock(&blocks_lock);
+    ox_unlock(&blocks_lock);
     return ok;
 }
 
 uint32_t
 ox__metric_tenants(void)
 {
-    pthread_mutex_lock(&series.lock);
+    ox_lock(&series.lock);
     uint32_t n = series.tenants;
-    pthread_mutex_unlock(&series.lock);
+    ox_unlock(&series.lock);
     return n;
 }
 

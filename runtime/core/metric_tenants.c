@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ox/lock.h"
 #include "runtime/core/metric_internal.h"
 
 #define LARGER_BY 4 /* a quarter */
@@ -205,9 +206,9 @@ ox__metric_rank(void)
 {
     if (ox__metric_tenants() <= OX_METRIC_TENANTS_MAX)
         return;
-    pthread_mutex_lock(&ranks.lock);
+    ox_lock(&ranks.lock);
     rank_all();
-    pthread_mutex_unlock(&ranks.lock);
+    ox_unlock(&ranks.lock);
 }
 
 /* The labels with "other" in place of the tenant. */
@@ -263,13 +264,13 @@ ox__metric_cut(uint32_t id, struct ox__cells *sums)
     bool ok = true;
     if (!counts_for_size(id))
         return true;
-    pthread_mutex_lock(&ranks.lock);
+    ox_lock(&ranks.lock);
     bool cut = ranks.cut || ranks.bases.n > 0;
     for (uint32_t i = 0; cut && i < sums->buckets_n; i++) {
         for (struct ox__cell *c = sums->buckets[i]; c != NULL; c = c->next)
             ok = show(&out, c, ox__metric_tenant_label(id)) && ok;
     }
-    pthread_mutex_unlock(&ranks.lock);
+    ox_unlock(&ranks.lock);
     if (cut) {
         ox__cells_fini(sums);
         *sums = out;

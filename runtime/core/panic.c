@@ -4,8 +4,8 @@
  *
  * Owns:    nothing.
  * Threads: any.
- * Fails:   in a handler: the turn is abandoned (dispatch.c goes on). Elsewhere, under a lock of the runtime
- *          or between ox_nopanic_begin and _end: abort().
+ * Fails:   in a handler: the turn is abandoned (dispatch.c goes on). Elsewhere, under a lock (ox/lock.h), between
+ *          ox_nopanic_begin and _end, and for a failed check of runtime/ itself: abort().
  */
 #include <execinfo.h>
 #include <stdarg.h>
@@ -96,11 +96,25 @@ ox_panic(const char *fmt, ...)
     panic_with(text);
 }
 
+static void
+describe(const char *file, int line, const char *expr, char *out, size_t size)
+{
+    const char *slash = strrchr(file, '/');
+    snprintf(out, size, "%s:%d: assertion failed: %s", slash != NULL ? slash + 1 : file, line, expr);
+}
+
 void
 ox_assert_failed(const char *file, int line, const char *expr)
 {
     char text[512];
-    const char *slash = strrchr(file, '/');
-    snprintf(text, sizeof(text), "%s:%d: assertion failed: %s", slash != NULL ? slash + 1 : file, line, expr);
+    describe(file, line, expr, text, sizeof(text));
     panic_with(text);
+}
+
+void
+ox_assert_fatal(const char *file, int line, const char *expr)
+{
+    char text[512];
+    describe(file, line, expr, text, sizeof(text));
+    die(text);
 }

@@ -91,8 +91,8 @@ start_threads(struct ox__runtime *rt)
     if (rt->opt.single_thread)
         return OX_OK;
     for (uint32_t i = 0; i < rt->loops_n; i++) {
-        if (pthread_create(&rt->loops[i].thread, NULL, ox__loop_main, &rt->loops[i]) != 0)
-            abort(); /* threads that did start cannot be taken back */
+        int rc = pthread_create(&rt->loops[i].thread, NULL, ox__loop_main, &rt->loops[i]);
+        OX_UNHANDLED(rc == 0); /* threads that did start cannot be taken back */
         char name[32];
         snprintf(name, sizeof(name), "ox-loop-%u", i % 1000);
         pthread_setname_np(rt->loops[i].thread, name);

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "ox/actor.h"
+#include "ox/lock.h"
 
 #define BUCKETS 4096u
 
@@ -50,7 +51,7 @@ ox_tenant_index(const struct ox_tenant_id *id)
 {
     if (id->name[0] == '\0')
         return 0;
-    pthread_mutex_lock(&lock);
+    ox_lock(&lock);
     struct tenant **bucket = &buckets[XXH64(id->name, strlen(id->name), 0) & (BUCKETS - 1)];
     struct tenant *tenant = *bucket;
     while (tenant != NULL && strcmp(tenant->id.name, id->name) != 0)
@@ -58,7 +59,7 @@ ox_tenant_index(const struct ox_tenant_id *id)
     if (tenant == NULL)
         tenant = add(id, bucket);
     uint32_t index = tenant != NULL ? tenant->index : 0;
-    pthread_mutex_unlock(&lock);
+    ox_unlock(&lock);
     return index;
 }
 

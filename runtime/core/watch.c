@@ -224,18 +224,18 @@ watch_main(void *arg)
     struct ox__runtime *rt = arg;
     struct seen seen[256] = {{0}};
     uint64_t last = ox_now_ns();
-    pthread_mutex_lock(&lock);
+    ox__lock(&lock);
     while (!stop) {
         uint64_t tick = tick_ns(rt);
         wait_ns(tick);
-        pthread_mutex_unlock(&lock);
+        ox__unlock(&lock);
         uint64_t now = ox_now_ns(), passed = now - last;
         last = now;
         for (uint32_t i = 0; i < rt->loops_n && i < OX_COUNT(seen); i++)
             look_at(rt, &rt->loops[i], &seen[i], now, passed > LATE_TICKS * tick ? passed - tick : 0);
-        pthread_mutex_lock(&lock);
+        ox__lock(&lock);
     }
-    pthread_mutex_unlock(&lock);
+    ox__unlock(&lock);
     return NULL;
 }
 
@@ -265,10 +265,10 @@ ox__watch_stop(struct ox__runtime *rt)
 {
     if (!rt->watchdog_runs)
         return;
-    pthread_mutex_lock(&lock);
+    ox__lock(&lock);
     stop = true;
     pthread_cond_signal(&wake);
-    pthread_mutex_unlock(&lock);
+    ox__unlock(&lock);
     pthread_join(rt->watchdog, NULL);
     pthread_cond_destroy(&wake);
     rt->watchdog_runs = false;

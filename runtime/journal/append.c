@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "ox/crc32c.h"
+#include "ox/lock.h"
 #include "runtime/journal/journal_internal.h"
 
 static void
@@ -69,7 +70,7 @@ static void
 publish_durable(struct ox_journal *j)
 {
     struct ox__group *g = &j->group;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     struct ox__seg *seg = ox__table_newest(j);
     seg->end = j->write_off;
     if (seg->file_bytes < seg->end)
@@ -85,7 +86,7 @@ publish_durable(struct ox_journal *j)
     j->counts.appended_entries += g->entries;
     j->counts.appended_bytes += g->payload_bytes;
     j->counts.commits++;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 /* The group is lost, and with it the segment: what the kernel still holds of it is not known. */
@@ -96,11 +97,11 @@ fail_group(struct ox_journal *j, ox_err err)
     group_forget(&j->group);
     j->group.failed = err;
     j->group.failed_errno = cause;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     j->active = false;
     j->next_seq = j->next_first_seq;
     j->counts.commits_failed++;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 ox_err
@@ -167,9 +168,9 @@ make_room(struct ox_journal *j, uint64_t entry_bytes, int n_parts)
         errno = g->failed_errno;
         return g->failed;
     }
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     bool fits = j->active && j->cur.capacity - j->next_off >= entry_bytes;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     if (!fits)
         return ox__segment_next(j, entry_bytes);
     if (g->n_heads < OX__GROUP_ENTRIES_MAX && g->n_iov + n_parts + 1 <= OX__GROUP_IOV_MAX)
@@ -209,10 +210,10 @@ tell_durable(struct ox_journal *j, uint64_t *durable_seq)
 {
     if (durable_seq == NULL)
         return;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     const struct ox__seg *newest = ox__table_newest(j);
     *durable_seq = newest != NULL ? newest->first_seq + newest->end : 0;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 ox_err
@@ -247,10 +248,10 @@ ox_journal_rotate(struct ox_journal *j)
     ox_err err = ox_journal_commit(j, NULL);
     if (err != OX_OK)
         return err;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     const struct ox__seg *newest = ox__table_newest(j);
     bool needed = newest != NULL && newest->entries > 0;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return needed ? ox__segment_next(j, 0) : OX_OK;
 }
 
@@ -258,9 +259,9 @@ void
 ox_journal_skip_to(struct ox_journal *j, uint64_t seq)
 {
     OX_CHECK_OBJ(j, OX__JOURNAL_MAGIC);
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     OX_ASSERT(!j->active);
     if (j->next_first_seq < seq)
         j->next_first_seq = j->next_seq = seq;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }

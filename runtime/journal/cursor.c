@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ox/lock.h"
 #include "runtime/journal/journal_internal.h"
 
 struct ox_journal_cursor {
@@ -52,11 +53,11 @@ ox_journal_read(struct ox_journal *j, uint64_t seq, struct ox_buf *payload, stru
     struct ox__scan scan;
     struct ox__seg seg;
     int fd;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     const struct ox__seg *found = ox__table_find(j, seq);
     if (found != NULL)
         seg = *found;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     if (found == NULL)
         return OX_E_NOT_FOUND;
     ox_err err = open_segment(j, seg.number, &fd);
@@ -81,10 +82,10 @@ ox_journal_cursor_new(struct ox_journal *j, uint64_t from_seq)
     c->j = j;
     c->from_seq = from_seq;
     c->fd = -1;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     for (size_t i = 0; i < j->n_segs && j->segs[i].first_seq <= from_seq; i++)
         c->number = j->segs[i].number;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return c;
 }
 
@@ -129,13 +130,13 @@ settle(struct ox_journal_cursor *c)
     for (;;) {
         struct ox__seg seg = {0};
         bool last = false;
-        pthread_mutex_lock(&j->lock);
+        ox_lock(&j->lock);
         const struct ox__seg *at = ox__table_at(j, c->number);
         if (at != NULL) {
             seg = *at;
             last = at == ox__table_newest(j);
         }
-        pthread_mutex_unlock(&j->lock);
+        ox_unlock(&j->lock);
         if (at == NULL)
             return OX_E_END;
         if (seg.number != c->number)

@@ -49,6 +49,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ox/lock.h"
 #include "runtime/journal/journal_internal.h"
 
 #define TABLE_CAP_FIRST 16
@@ -180,21 +181,21 @@ ox_journal_close(struct ox_journal *j)
 static bool
 oldest_removable(struct ox_journal *j, uint64_t *number)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     bool yes = j->n_segs > 1 && (j->segs[0].released || j->segs[0].entries == 0);
     *number = j->n_segs > 0 ? j->segs[0].number : 0;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return yes;
 }
 
 static void
 forget_oldest(struct ox_journal *j)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     memmove(j->segs, j->segs + 1, (j->n_segs - 1) * sizeof(*j->segs));
     j->n_segs--;
     j->counts.segments_removed++;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 ox_err
@@ -206,12 +207,12 @@ ox_journal_release(struct ox_journal *j, uint64_t number, uint64_t *gone_below)
     ox_err err = OX_OK;
     if (j->options.read_only)
         return OX_E_STATE;
-    pthread_mutex_lock(&j->release_lock);
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->release_lock);
+    ox_lock(&j->lock);
     struct ox__seg *seg = ox__table_at(j, number);
     if (seg != NULL && seg->number == number)
         seg->released = true;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     while (err == OX_OK && oldest_removable(j, &oldest)) {
         ox__segment_path(j, oldest, "seg", path, sizeof(path));
         err = ox_disk_unlink(j->disk, path);
@@ -223,42 +224,42 @@ ox_journal_release(struct ox_journal *j, uint64_t number, uint64_t *gone_below)
     (void)oldest_removable(j, &oldest);
     if (gone_below != NULL)
         *gone_below = oldest;
-    pthread_mutex_unlock(&j->release_lock);
+    ox_unlock(&j->release_lock);
     return err == OX_E_NOT_FOUND ? OX_E_IO : err;
 }
 
 uint64_t
 ox_journal_segment_of(struct ox_journal *j, uint64_t seq)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     const struct ox__seg *seg = ox__table_find(j, seq);
     uint64_t number = seg != NULL ? seg->number : 0;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return number;
 }
 
 uint64_t
 ox_journal_first_seq(struct ox_journal *j)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     uint64_t seq = j->n_segs > 0 ? j->segs[0].first_seq : j->next_seq;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return seq;
 }
 
 uint64_t
 ox_journal_next_seq(struct ox_journal *j)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     uint64_t seq = j->next_seq;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return seq;
 }
 
 size_t
 ox_journal_segments(struct ox_journal *j, struct ox_journal_segment *out, size_t cap)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     size_t n = j->n_segs;
     for (size_t i = 0; i < n && i < cap; i++) {
         const struct ox__seg *s = &j->segs[i];
@@ -272,14 +273,14 @@ ox_journal_segments(struct ox_journal *j, struct ox_journal_segment *out, size_t
                                              .active = j->active && i + 1 == n,
                                              .released = s->released};
     }
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     return n;
 }
 
 void
 ox_journal_stats(struct ox_journal *j, struct ox_journal_stats *out)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     *out = j->counts;
     out->segments = j->n_segs;
     for (size_t i = 0; i < j->n_segs; i++) {
@@ -290,5 +291,5 @@ ox_journal_stats(struct ox_journal *j, struct ox_journal_stats *out)
     }
     out->first_seq = j->n_segs > 0 ? j->segs[0].first_seq : j->next_seq;
     out->next_seq = j->next_seq;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "ox/crc32c.h"
+#include "ox/lock.h"
 #include "ox/random.h"
 #include "runtime/journal/journal_internal.h"
 
@@ -188,36 +189,36 @@ cut_old(struct ox_journal *j, uint64_t number, uint64_t end)
     ox_err err = ox_disk_ftruncate(j->disk, fd, end);
     ox_disk_close(j->disk, fd);
     j->fd = -1;
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     struct ox__seg *old = ox__table_at(j, number);
     if (err == OX_OK && old != NULL && old->number == number)
         old->file_bytes = end;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 static void
 seal_newest(struct ox_journal *j, struct ox__seg *old)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     struct ox__seg *newest = ox__table_newest(j);
     memset(old, 0, sizeof(*old));
     if (newest != NULL)
         *old = *newest;
     j->active = false;
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
 }
 
 static ox_err
 take_over(struct ox_journal *j, struct ox__seg *seg, int fd)
 {
-    pthread_mutex_lock(&j->lock);
+    ox_lock(&j->lock);
     ox_err err = ox__table_add(j, seg);
     if (err == OX_OK) {
         j->active = true;
         j->counts.segments_created++;
         j->next_seq = seg->first_seq + seg->end;
     }
-    pthread_mutex_unlock(&j->lock);
+    ox_unlock(&j->lock);
     if (err != OX_OK)
         return err;
     j->fd = fd;

@@ -57,7 +57,7 @@ static void
 codecs_make_key(void)
 {
     int rc = pthread_key_create(&codecs_key, codecs_free);
-    OX_ASSERT(rc == 0);
+    OX_UNHANDLED(rc == 0);
 }
 
 static struct codecs *

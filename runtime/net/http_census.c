@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ox/lock.h"
 #include "runtime/net/http_internal.h"
 
 #define BUCKETS 1024
@@ -41,9 +42,9 @@ ox_http_census_new(void)
 struct ox_http_census *
 ox__http_census_hold(struct ox_http_census *c)
 {
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     c->refs++;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     return c;
 }
 
@@ -52,9 +53,9 @@ ox_http_census_free(struct ox_http_census *c)
 {
     if (c == NULL)
         return;
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     uint32_t left = --c->refs;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     if (left > 0)
         return;
     OX_ASSERT(c->open == 0);
@@ -65,9 +66,9 @@ ox_http_census_free(struct ox_http_census *c)
 uint32_t
 ox_http_census_open(struct ox_http_census *c)
 {
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     uint32_t n = c->open;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     return n;
 }
 
@@ -104,21 +105,21 @@ ox__http_census_enter(struct ox_http_census *c, const uint8_t key[16], bool per_
                       uint32_t per_address_max)
 {
     ox_err err = OX_OK;
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     if (c->open >= max)
         err = OX_E_OVERLOAD;
     else if (per_address)
         err = enter_address(c, key, per_address_max);
     if (err == OX_OK)
         c->open++;
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
     return err;
 }
 
 void
 ox__http_census_leave(struct ox_http_census *c, const uint8_t key[16], bool per_address)
 {
-    pthread_mutex_lock(&c->lock);
+    ox_lock(&c->lock);
     OX_ASSERT(c->open > 0);
     c->open--;
     if (per_address) {
@@ -130,5 +131,5 @@ ox__http_census_leave(struct ox_http_census *c, const uint8_t key[16], bool per_
             free(dead);
         }
     }
-    pthread_mutex_unlock(&c->lock);
+    ox_unlock(&c->lock);
 }
