@@ -36,7 +36,7 @@
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
 #define KEEP_HOUSE_MS    1000   /* looks for segments to remove when nothing else makes it look */
 #define FILL_WARN        800    /* permille */
-#define RECENT_MAX       131072 /* keys of requests: 60 s of 2,000 a second */
+#define RECENT_MAX       131072 /* keys of requests, of all tenants: 60 s of 2,000 a second */
 
 /* What a retry is for. */
 enum { RETRY_PARKED, RETRY_RELEASE, RETRY_COMMIT, RETRY_KEEP_HOUSE };

@@ -2,9 +2,10 @@
  *
  * include/ox/recent.h - which requests came lately, so that a repeated one is stored once.
  *
- * Owns:    a ring of keys and an index over it.
+ * Owns:    the keys.
  * Threads: one owner (the wal actor); pure but for memory.
- * Bounds:  capacity keys, the oldest gives way; window_ns of age.
+ * Bounds:  capacity keys of all tenants; window_ns of age. The oldest key of the tenant that holds most gives way, so
+ *          each of n tenants has its last capacity / n at least.
  *
  * A client that missed our reply sends the same bytes again. The key is the hash of the bytes together with the
  * tenant and the signal; two requests of one tenant with the same 128-bit key are taken for the same request.
@@ -17,6 +18,7 @@
 struct ox_recent_key {
     uint64_t lo;
     uint64_t hi;
+    uint32_t tenant; /* ox_tenant_index: who holds it */
 };
 
 /* The key of a request: hash as in its log entry. */
@@ -35,10 +37,10 @@ void ox_recent_window(struct ox_recent *r, uint64_t window_ns);
 
 /* What is known of the key at now_ns (any clock that only grows). */
 enum ox_recent_state ox_recent_look(struct ox_recent *r, struct ox_recent_key key, uint64_t now_ns);
-/* Notes a key as PENDING, or changes what is noted. */
+/* Notes a key as PENDING, or changes what is noted; either way it is the youngest. */
 void ox_recent_put(struct ox_recent *r, struct ox_recent_key key, enum ox_recent_state state,
                    uint64_t now_ns);
-/* Forgets it (its append failed). */
+/* Forgets it (its append failed, or it was set aside). */
 void ox_recent_drop(struct ox_recent *r, struct ox_recent_key key);
 
 #endif
