@@ -74,12 +74,38 @@ rejects_some(const struct ox_client_response *r)
     return b->len >= 4 && b->data[0] == 0x0a && b->data[2] == REJECTED_TAG && b->data[3] != 0;
 }
 
+/* The text of a google.rpc.Status in the body, which has few bytes that cannot be printed beside it. */
+static void
+note_refusal(struct chaos_load *l, const struct ox_client_response *r)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&l->lock);
+    l->last_refusal = r->status;
+    for (size_t i = 0; i < r->body.len && n + 1 < sizeof(l->last_reason); i++) {
+        if (r->body.data[i] >= ' ' && r->body.data[i] < 0x7f)
+            l->last_reason[n++] = (char)r->body.data[i];
+    }
+    l->last_reason[n] = '\0';
+    pthread_mutex_unlock(&l->lock);
+}
+
+void
+chaos_load_why(struct chaos_load *l, char *out, size_t n)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->last_refusal == 0)
+        snprintf(out, n, "none was refused");
+    else
+        snprintf(out, n, "the last refusal was %d: %s", l->last_refusal, l->last_reason);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static enum chaos_fate
 judge(struct chaos_load *l, const struct ox_client_response *r)
 {
     if (r->status != 200) {
         atomic_fetch_add(&l->refused, 1);
-        atomic_store(&l->last_refusal, r->status);
+        note_refusal(l, r);
         return CHAOS_REFUSED;
     }
     if (rejects_some(r)) {

@@ -24,11 +24,12 @@ struct chaos_load {
     _Atomic uint64_t acked, refused, broken, retried, partial;
     _Atomic uint64_t last_ack_ns; /* monotonic; 0 = none yet */
     _Atomic uint64_t wait_max_ns; /* slowest answer since load_resume */
-    _Atomic int last_refusal;     /* status of the latest refusal */
     _Atomic bool abandon;
     /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t change;
+    int last_refusal; /* status of the latest refusal, 0 = none */
+    char last_reason[256];
     bool paused, stop;
     uint32_t resting; /* senders that have nothing under way */
     uint32_t n;
@@ -43,5 +44,7 @@ void chaos_load_abandon(struct chaos_load *l);
 /* Returns when no request is under way. */
 void chaos_load_pause(struct chaos_load *l);
 void chaos_load_stop(struct chaos_load *l);
+/* Status and text of the latest refusal, in words. */
+void chaos_load_why(struct chaos_load *l, char *out, size_t n);
 
 #endif

@@ -134,13 +134,25 @@ draw(struct chaos_run *run)
     }
 }
 
+/* The server is there and takes nothing: what it says is the only hint that a later start does not wipe out. */
+static bool
+nothing_acknowledged(struct chaos_run *run, unsigned limit_s, uint64_t refused, uint64_t broken)
+{
+    char why[300];
+    chaos_load_why(&run->load, why, sizeof(why));
+    return give_up(run, "no request was acknowledged within %u s; %llu were refused, %llu got no answer; %s",
+                   limit_s, (unsigned long long)(atomic_load(&run->load.refused) - refused),
+                   (unsigned long long)(atomic_load(&run->load.broken) - broken), why);
+}
+
 static bool
 wait_acks(struct chaos_run *run, uint64_t after_ns, unsigned limit_s)
 {
     uint64_t end = chaos_now_ns() + limit_s * UINT64_C(1000000000);
+    uint64_t refused = atomic_load(&run->load.refused), broken = atomic_load(&run->load.broken);
     while (atomic_load(&run->load.last_ack_ns) <= after_ns) {
         if (chaos_now_ns() > end)
-            return give_up(run, "no request was acknowledged within %u s", limit_s);
+            return nothing_acknowledged(run, limit_s, refused, broken);
         chaos_nap_ms(LOOK_MS);
     }
     return true;
@@ -220,10 +232,11 @@ check_refusals(struct chaos_run *run, uint64_t refused, struct chaos_verdict *v)
 {
     if (run->scenario.refusals_allowed || refused == 0)
         return;
+    char why[300];
+    chaos_load_why(&run->load, why, sizeof(why));
     v->counters++;
-    ox_buf_printf(&v->lines,
-                  "round %u: %llu records were refused (status %d), and this scenario allows none\n",
-                  run->round, (unsigned long long)refused, atomic_load(&run->load.last_refusal));
+    ox_buf_printf(&v->lines, "round %u: %llu records were refused, and this scenario allows none; %s\n",
+                  run->round, (unsigned long long)refused, why);
 }
 
 static bool
