@@ -6,7 +6,8 @@
  * Threads: the wal actor's turns; the journals themselves are used by one job at a time on the spill lane.
  * Bounds:  OPEN_MAX tenants with an open backlog; parcels by permits; bytes by tenant.backlog_bytes and spill.total_bytes,
  *          which admission reserves before the append; one batch per tenant on its way back.
- * Fails:   what cannot be written or read is tried again every RETRY_MS; nothing is given up.
+ * Fails:   what cannot be written or read is tried again every RETRY_MS; a copy is made from what is in memory, so that
+ *          bytes that the log cannot give back hold nothing up.
  * Flow:    wal (a parcel whose tenant cannot take it) -> here -(spill lane)-> backlog -outbox_put-> outbox -disposed->
  *          here; backlog -(spill lane)-> here -> the log's next group -> here -> tenant.
  *
@@ -408,7 +409,6 @@ start_job(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t)
     if (job == NULL)
         return false; /* the tick asks again */
     job->node = d->node;
-    job->wal = d->log;
     job->tenant = t->tenant;
     job->next_seq = (t->last_seq > t->marks.consumed ? t->last_seq : t->marks.consumed) + 1;
     job->journal = t->journal;

@@ -3,7 +3,7 @@
  * actors/spill/spill_jobs.c - notes, copies and reads of one tenant's backlog.
  *
  * Owns:    the job's argument while it runs.
- * Threads: the spill lane; reads the log beside its writer.
+ * Threads: the spill lane.
  * Bounds:  OX_SPILL_JOB_*.
  * Fails:   each item and the job carry their errors; what failed is tried again by the actor.
  * Flow:    actors/spill/divert.c -> here -> actors/spill/backlog.c, runtime/journal.
@@ -83,22 +83,46 @@ owed_of(struct ox_batch *batch, struct ox_ranges *owed)
 }
 
 struct copy {
-    struct ox_buf head, payload, place; /* lent to the journal until the commit */
+    struct ox_buf head, place; /* lent to the journal until the commit, as is the batch's body */
 };
+
+/* The entry's head in the backlog and that of the log entry in it, made anew from the batch. It is not read back from the
+ * log: what the log cannot give back (a bad sector) would pin its segment and hold up all that follows. */
+static ox_err
+encode_head(struct ox_batch *batch, const struct ox_ranges *owed, struct ox_buf *head)
+{
+    struct ox_str body = {(const char *)batch->body->data, batch->body->len};
+    struct ox_wal_entry entry = {.tenant = batch->tenant,
+                                 .signal = batch->signal,
+                                 .encoding = OX_WAL_OTLP_PROTOBUF,
+                                 .received_ns = batch->received_ns,
+                                 .request_hash = ox_wal_hash_of(body),
+                                 .n_records = batch->n_records,
+                                 .body = body};
+    ox_err err = ox_backlog_encode_moved(batch->wal_seq, owed, head);
+    if (err == OX_OK)
+        err = ox_ranges_complement(owed, batch->n_records, &entry.rejected);
+    if (err == OX_OK)
+        err = ox_wal_entry_encode(&entry, head);
+    ox_ranges_fini(&entry.rejected);
+    return err;
+}
 
 /* Into the stream, when there is one that takes it; *place then stands in the journal for it. */
 static bool
 publish(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
 {
     struct ox_stream *stream = job->node->stream;
-    uint64_t wal_seq = item->parcel->batch->wal_seq, seq = 0;
+    const struct ox_batch *batch = item->parcel->batch;
+    struct ox_str body = {(const char *)batch->body->data, batch->body->len};
+    uint64_t seq = 0;
     if (stream == NULL || !ox_stream_ready(stream))
         return false;
-    ox_err err = ox_stream_publish(stream, &job->tenant->id, wal_seq, ox_buf_str(&copy->head),
-                                   ox_buf_str(&copy->payload), &seq, &job->diag);
+    ox_err err = ox_stream_publish(stream, &job->tenant->id, batch->wal_seq, ox_buf_str(&copy->head), body,
+                                   &seq, &job->diag);
     if (err == OX_OK)
-        err = ox_backlog_encode_streamed(wal_seq, &item->owed, seq,
-                                         (uint32_t)(copy->head.len + copy->payload.len), &copy->place);
+        err = ox_backlog_encode_streamed(batch->wal_seq, &item->owed, seq,
+                                         (uint32_t)(copy->head.len + body.n), &copy->place);
     if (err != OX_OK)
         return false;
     OX_METRIC_ADD_L(OX_M_spill_published, 1, ox_str_of(job->tenant->id.name));
@@ -109,16 +133,14 @@ publish(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *cop
 static ox_err
 copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
 {
-    const struct ox_batch *batch = item->parcel->batch;
-    ox_err err = owed_of(item->parcel->batch, &item->owed);
+    struct ox_batch *batch = item->parcel->batch;
+    ox_err err = owed_of(batch, &item->owed);
     if (err != OX_OK || item->owed.n == 0)
         return err;
-    err = ox_backlog_encode_moved(batch->wal_seq, &item->owed, &copy->head);
-    if (err == OX_OK)
-        err = ox_journal_read(job->wal, batch->wal_seq, &copy->payload, NULL);
+    err = encode_head(batch, &item->owed, &copy->head);
     if (err != OX_OK)
         return err;
-    struct iovec parts[2] = {{copy->head.data, copy->head.len}, {copy->payload.data, copy->payload.len}};
+    struct iovec parts[2] = {{copy->head.data, copy->head.len}, {batch->body->data, batch->body->len}};
     int n = 2;
     if (publish(job, item, copy)) {
         parts[0] = (struct iovec){copy->place.data, copy->place.len};
@@ -126,7 +148,7 @@ copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *co
     }
     err = ox_journal_append(job->journal, parts, n, (int64_t)batch->received_ns, &item->seq);
     if (err == OX_OK)
-        item->cost = ox_backlog_cost(copy->head.len + copy->payload.len);
+        item->cost = ox_backlog_cost(copy->head.len + batch->body->len);
     return err;
 }
 
@@ -149,7 +171,6 @@ copy_all(struct ox__spill_job *job)
             item->err = err;
         if (copies != NULL) {
             ox_buf_fini(&copies[i].head);
-            ox_buf_fini(&copies[i].payload);
             ox_buf_fini(&copies[i].place);
         }
     }

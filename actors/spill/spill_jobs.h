@@ -28,7 +28,6 @@ struct ox__spill_item {
 
 struct ox__spill_job {
     struct ox_node *node;
-    struct ox_journal *wal;
     struct ox_tenant *tenant;
     struct ox_journal *journal; /* opened when NULL; goes back to the tenant's account */
     uint64_t next_seq;          /* for the opening: no sequence below it is given out */
