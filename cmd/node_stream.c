@@ -75,6 +75,7 @@ node_stream_open(struct node_main *m, struct ox_diag *diag)
         .bytes_max = cfg->spill_nats_bytes,
         .replicas = (uint32_t)cfg->spill_nats_replicas,
         .timeout_ms = (uint32_t)cfg->spill_nats_timeout_ms,
+        .job_ms = (uint32_t)cfg->spill_nats_job_time_ms,
     };
     uint64_t streamed = 0;
     for (size_t i = 0; i < m->recovered.n_backlogs; i++)

@@ -4,7 +4,7 @@
  *
  * Owns:    the job's argument while it runs.
  * Threads: the spill lane.
- * Bounds:  OX_SPILL_JOB_*.
+ * Bounds:  OX_SPILL_JOB_*; spill.nats_job_time of waiting for a NATS server.
  * Fails:   each item and the job carry their errors; what failed is tried again by the actor.
  * Flow:    actors/spill/divert.c -> here -> actors/spill/backlog.c, runtime/journal.
  */
@@ -312,6 +312,13 @@ read_one(struct ox__spill_job *job, const struct ox_journal_entry *info, struct 
     return err;
 }
 
+/* The server is slow: what is read already goes on, and other tenants' jobs come in between. */
+static bool
+waited_enough(const struct ox__spill_job *job)
+{
+    return job->n_appends > 0 && job->node->stream != NULL && ox_stream_spent(job->node->stream);
+}
+
 static ox_err
 read_entries(struct ox__spill_job *job)
 {
@@ -319,7 +326,7 @@ read_entries(struct ox__spill_job *job)
     ox_err err = cursor != NULL ? OX_OK : OX_E_NOMEM;
     uint64_t bytes = 0;
     while (err == OX_OK && job->n_appends < OX_SPILL_JOB_ENTRIES && bytes < OX_SPILL_JOB_BYTES &&
-           job->n_records < job->records_max) {
+           job->n_records < job->records_max && !waited_enough(job)) {
         struct ox_journal_entry info;
         struct ox_str payload;
         err = ox_journal_cursor_next(cursor, &info, &payload, &job->diag);
@@ -351,6 +358,8 @@ ox__spill_job_run(void *arg)
     ox_diag_clear(&job->diag);
     job->tail = &job->head;
     job->passed = job->from;
+    if (job->node->stream != NULL)
+        ox_stream_begin(job->node->stream);
     job->err = open_backlog(job);
     job->note_err = job->err;
     if (job->err == OX_OK && job->note)

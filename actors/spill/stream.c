@@ -4,7 +4,7 @@
  *
  * Owns:    the connection and its JetStream context.
  * Threads: one at a time; nats.c has threads of its own behind its calls.
- * Bounds:  one call at a time, timeout_ms each.
+ * Bounds:  one call at a time, timeout_ms each, publishing job_ms each and together.
  * Fails:   see include/ox/stream.h.
  *
  * One stream per node, `observex-spill-<node id>`, with a subject per tenant, `observex.spill.<node id>.<tenant>`; a
@@ -34,6 +34,11 @@ struct ox_stream {
     natsConnection *connection;
     jsCtx *js;
     uint64_t rest_until_ns;
+    uint64_t connect_ns; /* what the last connecting took */
+    /* the present job */
+    uint64_t job_until_ns;
+    bool published, overrun;
+    uint32_t slow_jobs; /* in a row */
     bool emptied;
     bool told_down;
 };
@@ -69,6 +74,14 @@ ox_stream_free(struct ox_stream *s)
     free(s);
 }
 
+static uint64_t
+rest_ns(const struct ox_stream *s)
+{
+    uint64_t ns = s->connect_ns * 10, min = (uint64_t)OX_STREAM_REST_MS * 1000000,
+             max = (uint64_t)OX_STREAM_REST_MAX_MS * 1000000;
+    return ns < min ? min : ns > max ? max : ns;
+}
+
 /* The server is left alone for a while. */
 static ox_err
 fail(struct ox_stream *s, const char *operation, natsStatus status, jsErrCode code, struct ox_diag *diag)
@@ -81,7 +94,8 @@ fail(struct ox_stream *s, const char *operation, natsStatus status, jsErrCode co
                     OX_F_STR("status", natsStatus_GetText(status)), OX_F_U64("code", (uint64_t)code));
     s->told_down = true;
     disconnect(s);
-    s->rest_until_ns = ox_now_ns() + (uint64_t)OX_STREAM_REST_MS * 1000000;
+    s->slow_jobs = 0;
+    s->rest_until_ns = ox_now_ns() + rest_ns(s);
     return ox_diag_set(diag, OX_E_UNAVAILABLE, "spill.nats_url", -1,
                        "the NATS server at %.80s fails to %s: %s (%d)", s->options.url, operation,
                        natsStatus_GetText(status), (int)code);
@@ -152,6 +166,7 @@ ox_stream_ready(struct ox_stream *s)
         return false;
     jsErrCode code = 0;
     disconnect(s);
+    uint64_t began_ns = ox_now_ns();
     natsStatus status = connect_to(s);
     if (status == NATS_OK)
         status = make_stream(s, &code);
@@ -159,6 +174,7 @@ ox_stream_ready(struct ox_stream *s)
         status = js_PurgeStream(s->js, s->name, NULL, &code);
         s->emptied = status == NATS_OK;
     }
+    s->connect_ns = ox_now_ns() - began_ns;
     if (status != NATS_OK) {
         (void)fail(s, "connect", status, code, NULL);
         return false;
@@ -168,6 +184,37 @@ ox_stream_ready(struct ox_stream *s)
     ox_metric_set(OX_M_spill_stream_up, 1);
     s->told_down = false;
     return true;
+}
+
+void
+ox_stream_begin(struct ox_stream *s)
+{
+    if (s->published && !s->overrun)
+        s->slow_jobs = 0;
+    s->published = s->overrun = false;
+    s->job_until_ns = ox_now_ns() + (uint64_t)s->options.job_ms * 1000000;
+}
+
+bool
+ox_stream_spent(const struct ox_stream *s)
+{
+    return ox_now_ns() >= s->job_until_ns;
+}
+
+/* All tenants' backlogs wait for the lane that this job has. */
+static ox_err
+spent(struct ox_stream *s, struct ox_diag *diag)
+{
+    if (!s->overrun) {
+        s->overrun = true;
+        s->slow_jobs++;
+        OX_METRIC_ADD_L(OX_M_spill_stream_failed, 1, OX_STR("slow"));
+    }
+    if (s->slow_jobs >= OX_STREAM_SLOW_JOBS)
+        return fail(s, "publish", NATS_TIMEOUT, 0, diag);
+    return ox_diag_set(diag, OX_E_OVERLOAD, "spill.nats_job_time", -1,
+                       "the NATS server at %.80s took all of this job's %u ms", s->options.url,
+                       s->options.job_ms);
 }
 
 static void
@@ -184,7 +231,7 @@ publish(struct ox_stream *s, const char *subject, const char *id, const struct o
     natsStatus status = jsPubOptions_Init(&options);
     if (status != NATS_OK)
         return status;
-    options.MaxWait = s->options.timeout_ms;
+    options.MaxWait = s->options.timeout_ms < s->options.job_ms ? s->options.timeout_ms : s->options.job_ms;
     options.MsgId = id;
     options.ExpectStream = s->name;
     return js_Publish(ack, s->js, subject, bytes->data, (int)bytes->len, &options, code);
@@ -201,6 +248,8 @@ ox_stream_publish(struct ox_stream *s, const struct ox_tenant_id *tenant, uint64
     /* Headers count, too; a kilobyte is ample for ours. */
     if ((int64_t)(head.n + payload.n) + 1024 > natsConnection_GetMaxPayload(s->connection))
         return OX_E_TOO_LARGE;
+    if (ox_stream_spent(s))
+        return spent(s, diag);
     ox_buf_init(&bytes);
     ox_buf_append_str(&bytes, head);
     ox_buf_append_str(&bytes, payload);
@@ -214,6 +263,7 @@ ox_stream_publish(struct ox_stream *s, const struct ox_tenant_id *tenant, uint64
     ox_buf_fini(&bytes);
     if (status != NATS_OK)
         return fail(s, "publish", status, code, diag);
+    s->published = true;
     *seq = ack->Sequence;
     ox_err err = ack->Duplicate ? OX_E_EXISTS : OX_OK;
     jsPubAck_Destroy(ack);

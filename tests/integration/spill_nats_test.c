@@ -5,74 +5,13 @@
  * Method:  `observex serve` with faults on request and a real nats-server on a free loopback port, storage by
  *          fake_clickhouse.c; tenant `bad` is quarantined or slow.
  */
-#include <arpa/inet.h>
-#include <ftw.h>
 #include <nats/nats.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <poll.h>
 
+#include "tests/harness/broker.h"
 #include "tests/harness/node_fixture.h"
 
 #define BAD(metric) "observex_spill_" metric "{tenant=\"bad\""
-
-static pid_t broker;
-static uint16_t broker_port;
-static char broker_dir[64], broker_url[64];
-
-/* ---- the broker ---- */
-
-static uint16_t
-free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &n), 0);
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
-static bool
-broker_answers(void)
-{
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons(broker_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    bool yes = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
-    close(fd);
-    return yes;
-}
-
-static void
-broker_start(void)
-{
-    char port[8];
-    snprintf(port, sizeof(port), "%u", broker_port);
-    broker = fork();
-    if (broker == 0) {
-        char log[96];
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        snprintf(log, sizeof(log), "%s/log", broker_dir);
-        execlp("nats-server", "nats-server", "-js", "-sd", broker_dir, "-a", "127.0.0.1", "-p", port, "-l",
-               log, NULL);
-        _exit(127);
-    }
-    eventually(broker_answers());
-}
-
-static void
-broker_kill(void)
-{
-    kill(broker, SIGKILL);
-    cr_assert_eq(waitpid(broker, NULL, 0), broker);
-    broker = 0;
-}
 
 /* Messages in the only stream; -1 without an answer. */
 static int64_t
@@ -95,33 +34,22 @@ messages(void)
     return n;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static void
 setup(void)
 {
-    if (system("command -v nats-server >/dev/null 2>&1") != 0)
+    if (!broker_exists())
         cr_skip_test("NOT TESTED: backlogs in a stream, since nats-server is not installed");
     node_setup();
-    strcpy(broker_dir, "/tmp/ox-nats-XXXXXX");
-    cr_assert_not_null(mkdtemp(broker_dir));
-    broker_port = free_port();
-    snprintf(broker_url, sizeof(broker_url), "nats://127.0.0.1:%u", broker_port);
-    broker_start();
+    broker_setup();
 }
 
 static void
 teardown(void)
 {
     if (broker > 0)
-        kill(broker, SIGKILL);
+        broker_kill();
     node_teardown(); /* waits for all children */
-    nftw(broker_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    broker_teardown();
 }
 
 TestSuite(spill_nats, .init = setup, .fini = teardown, .timeout = 170);

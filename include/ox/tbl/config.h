@@ -188,6 +188,8 @@ OX_CONFIG(spill_nats_replicas,        "spill.nats_replicas",        int,      "1
           "servers of the cluster that hold the stream, when this node makes it")
 OX_CONFIG(spill_nats_timeout_ms,      "spill.nats_timeout",         duration, "2s", "10ms", "1m", "ms", NULL, restart,
           "how long that server may take for one answer; a slower one is left alone for some seconds")
+OX_CONFIG(spill_nats_job_time_ms,     "spill.nats_job_time",        duration, "200ms", "10ms", "1m", "ms", NULL, restart,
+          "how long one batch of a tenant's backlog may wait for that server to take it; what is left goes to the data disk, and after three such batches the server is left alone for some seconds")
 
 OX_CONFIG(writer_block_rows,          "writer.block_rows",          int,      "100000", "1", "1000000", "rows", NULL, live,
           "rows at which a block is finished")

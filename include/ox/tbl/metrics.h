@@ -39,7 +39,7 @@ OX_METRIC(spill_moved,          counter,   none,    "tenant",             "obser
 OX_METRIC(spill_reinjected,     counter,   none,    "tenant",             "observex_spill_records_reinjected_total", "Records that came back from a backlog into the log.")
 OX_METRIC(spill_stream_up,      gauge,     none,    "",                   "observex_spill_stream_up",               "1 while the NATS server takes entries of backlogs, 0 while they go to the data disk.")
 OX_METRIC(spill_published,      counter,   none,    "tenant",             "observex_spill_stream_published_total",  "Requests of backlogs acknowledged by the NATS server.")
-OX_METRIC(spill_stream_failed,  counter,   none,    "operation",          "observex_spill_stream_failures_total",   "Calls to the NATS server that failed: connect, publish, read, purge.")
+OX_METRIC(spill_stream_failed,  counter,   none,    "operation",          "observex_spill_stream_failures_total",   "Calls to the NATS server that failed: connect, publish, read, purge; slow: batches that it did not take in time.")
 OX_METRIC(spill_refused,        counter,   none,    "tenant,reason",      "observex_spill_records_refused_total",   "Records refused because a backlog had reached its bound.")
 OX_METRIC(storage_insert,       histogram, seconds, "table",              "observex_storage_insert_seconds",        "Time of one insert.")
 OX_METRIC(storage_insert_failed, counter,  none,    "table,error",        "observex_storage_insert_failures_total", "Inserts that failed and are tried again.")
