@@ -141,6 +141,13 @@ ox_backlog_consumed(struct ox_backlog_marks *m, uint64_t seq, uint64_t wal_segme
 }
 
 void
+ox_backlog_passed(struct ox_backlog_marks *m, uint64_t seq)
+{
+    if (seq > m->consumed)
+        m->consumed = seq;
+}
+
+void
 ox_backlog_noted(struct ox_backlog_marks *m, uint64_t seq)
 {
     OX_ASSERT(seq <= m->consumed);

@@ -69,6 +69,10 @@ struct ox__diverted {
     uint32_t again_left;
     bool again_failed;
     uint64_t again_passed;
+    struct ox__spill_lost *lost; /* n_lost of it, in order */
+    uint32_t n_lost;
+    /* Lost for good: counted when a note says so, for else a start would find, and count, them again. */
+    uint64_t lost_records, lost_upto;
     struct moving *moving_head, *moving_tail;
     struct ox__diverted *next;
 };
@@ -127,6 +131,7 @@ account_free(struct ox__diverted *t)
     }
     ox_journal_close(t->journal);
     t->tenant->diverted = NULL;
+    free(t->lost);
     free(t);
 }
 
@@ -507,16 +512,6 @@ settle_copies(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *
                  OX_F_STR("tenant", t->tenant->id.name), OX_F_ERR(err), OX_F_DIAG(&job->diag));
 }
 
-/* Everything that was passed is in the log, was lost, or was no entry. */
-static void
-batch_done(struct ox__diverted *t)
-{
-    t->read_upto = t->again_failed ? t->marks.consumed : t->again_passed;
-    if (t->again_failed)
-        t->retry_at_ns = ox_now_ns() + (uint64_t)RETRY_MS * 1000000;
-    t->again_failed = false;
-}
-
 static void
 drop_entry(struct ox__divert *d, struct ox__diverted *t, uint64_t n, uint64_t cost)
 {
@@ -527,6 +522,55 @@ drop_entry(struct ox__divert *d, struct ox__diverted *t, uint64_t n, uint64_t co
     ox_backlog_give(d->node->tenants, t->tenant, cost);
 }
 
+/* Those of the batch that nobody will look at again. The others are found once more. */
+static void
+settle_lost(struct ox__divert *d, struct ox__diverted *t)
+{
+    for (uint32_t i = 0; i < t->n_lost && t->lost[i].seq <= t->marks.consumed; i++) {
+        drop_entry(d, t, 1, t->lost[i].cost);
+        t->lost_records += t->lost[i].records;
+        t->lost_upto = t->lost[i].seq;
+    }
+    free(t->lost);
+    t->lost = NULL;
+    t->n_lost = 0;
+}
+
+static void
+count_lost(struct ox__diverted *t)
+{
+    if (t->lost_records == 0 || t->lost_upto > t->marks.noted)
+        return;
+    OX_METRIC_ADD_L(OX_M_ingest_dropped, t->lost_records, ox_str_of(t->tenant->id.name), OX_STR("unknown"),
+                    OX_STR("wal_error"));
+    t->lost_records = 0;
+}
+
+/* Everything that was passed is in the log, was lost, or was no entry. */
+static void
+batch_done(struct ox__divert *d, struct ox__diverted *t)
+{
+    if (!t->again_failed)
+        ox_backlog_passed(&t->marks, t->again_passed);
+    settle_lost(d, t);
+    t->read_upto = t->again_failed ? t->marks.consumed : t->again_passed;
+    if (t->again_failed)
+        t->retry_at_ns = ox_now_ns() + (uint64_t)RETRY_MS * 1000000;
+    t->again_failed = false;
+}
+
+/* Until the batch is done. */
+static void
+keep_lost(struct ox__diverted *t, struct ox__spill_job *job)
+{
+    t->lost = job->n_lost > 0 ? malloc(job->n_lost * sizeof(*t->lost)) : NULL;
+    if (t->lost == NULL && job->n_lost > 0)
+        ox_panic("no memory for the accounts of a backlog");
+    t->n_lost = job->n_lost;
+    if (t->n_lost > 0)
+        memcpy(t->lost, job->lost, job->n_lost * sizeof(*t->lost));
+}
+
 static void
 settle_reads(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t, struct ox__spill_job *job)
 {
@@ -535,14 +579,14 @@ settle_reads(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t
         OX_LOG_ERROR("spill", "a tenant's backlog cannot be read; tried again",
                      OX_F_STR("tenant", t->tenant->id.name), OX_F_ERR(job->err), OX_F_DIAG(&job->diag));
     }
-    drop_entry(d, t, job->n_lost, job->lost_cost);
+    keep_lost(t, job);
     t->again_left = job->n_appends;
     t->again_passed = job->passed;
     /* Nothing is left, whatever the accounts say: what they miss was damaged. */
     if (job->end && job->upto == UINT64_MAX && job->n_appends == 0 && t->last_seq <= job->passed)
         drop_entry(d, t, t->entries, t->bytes);
     if (job->n_appends == 0) {
-        batch_done(t);
+        batch_done(d, t);
         t->read_empty = job->err == OX_OK ? job->upto : 0;
     }
     if (job->head != NULL)
@@ -571,6 +615,7 @@ ox__on_spill_done(struct ox_actor *self, struct ox__divert *d, struct ox_msg *ms
     job->journal = NULL;
     if (job->note && job->note_err == OX_OK) {
         ox_backlog_noted(&t->marks, job->consumed[OX_WAL_ORIGIN_BACKLOG]);
+        count_lost(t);
     } else if (job->note_err != OX_OK) {
         t->retry_at_ns = ox_now_ns() + (uint64_t)RETRY_MS * 1000000;
         OX_LOG_ERROR("spill", "a tenant's backlog cannot be written; tried again",
@@ -614,7 +659,7 @@ ox__divert_logged(struct ox_actor *self, struct ox__divert *d, const struct ox_a
     if (t->again_failed)
         OX_LOG_ERROR("spill", "entries of a backlog cannot be logged again; tried again later",
                      OX_F_STR("tenant", t->tenant->id.name), OX_F_ERR(append->err));
-    batch_done(t);
+    batch_done(d, t);
     publish_tenant(t);
     tick_later(self, d); /* not at once: the group's parcels are being handed on */
 }

@@ -238,21 +238,18 @@ cost_of(const struct ox_journal_entry *info, const struct ox_backlog_entry *entr
     return ox_backlog_cost(entry->kind == OX_BACKLOG_STREAMED ? entry->stream_len : info->len);
 }
 
-/* Its bytes are not what was written: what it owed is counted, and the rest goes on. */
+/* Its bytes are not what was written: what it owed is lost, and the rest goes on. */
 static void
 lose(struct ox__spill_job *job, const struct ox_journal_entry *info, const struct ox_backlog_entry *entry)
 {
+    struct ox__spill_lost *lost = &job->lost[job->n_lost++];
     const struct ox_range *r = ox_ranges_at(&entry->owed);
-    uint64_t records = 0;
+    *lost = (struct ox__spill_lost){.seq = info->seq, .cost = cost_of(info, entry)};
     for (uint32_t i = 0; i < entry->owed.n; i++)
-        records += r[i].to - r[i].from;
-    job->n_lost++;
-    job->lost_cost += cost_of(info, entry);
+        lost->records += r[i].to - r[i].from;
     OX_LOG_ERROR("spill", "an entry of a backlog cannot be read back and is lost",
                  OX_F_STR("tenant", job->tenant->id.name), OX_F_U64("backlog_seq", info->seq),
-                 OX_F_U64("records", records), OX_F_DIAG(&job->diag));
-    OX_METRIC_ADD_L(OX_M_ingest_dropped, records, ox_str_of(job->tenant->id.name), OX_STR("unknown"),
-                    OX_STR("wal_error"));
+                 OX_F_U64("records", lost->records), OX_F_DIAG(&job->diag));
 }
 
 /* The entry that a place in the stream stands for, as if it had been in the journal. bytes: keeps what it views. */
@@ -325,8 +322,8 @@ read_entries(struct ox__spill_job *job)
     struct ox_journal_cursor *cursor = ox_journal_cursor_new(job->journal, job->from);
     ox_err err = cursor != NULL ? OX_OK : OX_E_NOMEM;
     uint64_t bytes = 0;
-    while (err == OX_OK && job->n_appends < OX_SPILL_JOB_ENTRIES && bytes < OX_SPILL_JOB_BYTES &&
-           job->n_records < job->records_max && !waited_enough(job)) {
+    while (err == OX_OK && job->n_appends + job->n_lost < OX_SPILL_JOB_ENTRIES &&
+           bytes < OX_SPILL_JOB_BYTES && job->n_records < job->records_max && !waited_enough(job)) {
         struct ox_journal_entry info;
         struct ox_str payload;
         err = ox_journal_cursor_next(cursor, &info, &payload, &job->diag);

@@ -26,6 +26,13 @@ struct ox__spill_item {
     ox_err err;
 };
 
+/* An entry that cannot be read back. */
+struct ox__spill_lost {
+    uint64_t seq;
+    uint64_t records;
+    uint64_t cost;
+};
+
 struct ox__spill_job {
     struct ox_node *node;
     struct ox_tenant *tenant;
@@ -47,8 +54,8 @@ struct ox__spill_job {
     struct ox_append *head, **tail; /* to be logged again, in order */
     uint32_t n_appends;
     uint64_t n_records;
-    uint32_t n_lost; /* damaged: counted as dropped */
-    uint64_t lost_cost;
+    struct ox__spill_lost lost[OX_SPILL_JOB_ENTRIES]; /* likewise; the actor counts them */
+    uint32_t n_lost;
     bool end;        /* nothing is behind what was read */
     uint64_t passed; /* everything up to it is in `head`, lost, or no entry */
     /* outcome */

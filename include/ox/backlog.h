@@ -79,12 +79,14 @@ ox_backlog_cost(uint64_t n)
 
 /* How far a tenant's store has been read back. */
 struct ox_backlog_marks {
-    uint64_t consumed; /* everything up to it is in the log again */
+    uint64_t consumed; /* everything up to it is in the log again, or lost */
     uint64_t noted;    /* ... and durably said so */
     uint64_t pin;      /* lowest log segment with an entry from here that no note covers; 0 = none */
 };
 /* Entry `seq` of the store is durable in the log again, in log segment wal_segment. seq grows from call to call. */
 void ox_backlog_consumed(struct ox_backlog_marks *m, uint64_t seq, uint64_t wal_segment);
+/* Whatever is not consumed up to seq is lost or was no entry: nothing of it will be in the log. */
+void ox_backlog_passed(struct ox_backlog_marks *m, uint64_t seq);
 /* A durable note covers everything up to seq. */
 void ox_backlog_noted(struct ox_backlog_marks *m, uint64_t seq);
 

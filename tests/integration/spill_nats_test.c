@@ -13,9 +13,9 @@
 
 #define BAD(metric) "observex_spill_" metric "{tenant=\"bad\""
 
-/* Messages in the only stream; -1 without an answer. */
+/* Messages in the only stream; -1 without an answer. remove_last: takes the newest away first. */
 static int64_t
-messages(void)
+stream_messages(bool remove_last)
 {
     natsConnection *nc = NULL;
     jsCtx *js = NULL;
@@ -24,14 +24,23 @@ messages(void)
     if (natsConnection_ConnectTo(&nc, broker_url) == NATS_OK &&
         natsConnection_JetStream(&js, nc, NULL) == NATS_OK && js_Streams(&list, js, NULL, NULL) == NATS_OK &&
         list->Count == 1) {
-        cr_assert_eq(list->List[0]->Config->Discard, js_DiscardNew);
-        cr_assert_eq(list->List[0]->Config->MaxAge, 0);
-        n = (int64_t)list->List[0]->State.Msgs;
+        const jsStreamInfo *info = list->List[0];
+        cr_assert_eq(info->Config->Discard, js_DiscardNew);
+        cr_assert_eq(info->Config->MaxAge, 0);
+        n = (int64_t)info->State.Msgs;
+        if (remove_last)
+            cr_assert_eq(js_DeleteMsg(js, info->Config->Name, info->State.LastSeq, NULL, NULL), NATS_OK);
     }
     jsStreamInfoList_Destroy(list);
     jsCtx_Destroy(js);
     natsConnection_Destroy(nc);
     return n;
+}
+
+static int64_t
+messages(void)
+{
+    return stream_messages(false);
 }
 
 static void
@@ -228,5 +237,30 @@ Test(spill_nats, entries_wait_for_a_broker_that_is_away)
     eventually(node_missing() == aside);
     eventually(node_metric("observex_spill_tenants") == 0);
     eventually(messages() == 0);
+    cr_assert_eq(node_stop(), 0);
+}
+
+Test(spill_nats, what_the_broker_lost_is_counted_once)
+{
+    static const char dropped[] =
+        "observex_ingest_signals_dropped_total{tenant=\"bad\",type=\"unknown\",reason=\"wal_error\"";
+    start("panic@tenant:bad", NULL, NULL);
+    quarantine();
+    keep(20, "fine");
+    uint32_t aside = set_aside();
+    cr_assert_geq(stream_messages(true),
+                  20); /* the last of the backlog: nothing that comes back follows it */
+    node_kill();
+    start(NULL, NULL, NULL);
+    node_lift_quarantine("bad");
+    eventually(node_metric("observex_spill_tenants") == 0);
+    eventually(node_metric(dropped) == 5);
+    eventually(node_missing() == aside + 5);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(node_stop(), 0);
+        start(NULL, NULL, NULL);
+        eventually(node_metric("observex_spill_tenants") == 0);
+        cr_assert_eq(or_zero(node_metric(dropped)), 0, "counted again");
+    }
     cr_assert_eq(node_stop(), 0);
 }
