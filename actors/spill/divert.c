@@ -4,7 +4,7 @@
  *
  * Owns:    an account per tenant that ever spilled; parcels that wait to be copied; moves that the outbox does not know.
  * Threads: the wal actor's turns; the journals themselves are used by one job at a time on the spill lane.
- * Bounds:  OPEN_MAX tenants with an open backlog; parcels by permits; bytes by tenant.backlog_bytes and spill.total_bytes,
+ * Bounds:  spill.open_journals open at a time, an account per tenant; parcels by permits; bytes by tenant.backlog_bytes and spill.total_bytes,
  *          which admission reserves before the append; one batch per tenant on its way back.
  * Fails:   what cannot be written or read is tried again every RETRY_MS; a copy is made from what is in memory, so that
  *          bytes that the log cannot give back hold nothing up.
@@ -32,8 +32,6 @@
 #include "ox/log.h"
 #include "ox/metric.h"
 
-#define OPEN_MAX                                                                                             \
-    1024 /* an open journal holds some 60 KiB; beyond it tenants wait parked, under their permits */
 #define TICK_MS       50
 #define RETRY_MS      1000
 #define OLD_NS        3600000000000u /* an hour in a backlog is worth a warning */
@@ -60,6 +58,7 @@ struct ox__diverted {
     uint64_t entries, bytes; /* not consumed */
     uint64_t oldest_ns;      /* Unix time: none of them is older */
     bool busy;               /* a job has it */
+    uint64_t used_ns;        /* when the last job was given it */
     uint64_t read_empty;     /* up to there nothing was found behind read_upto; 0 = not known */
     bool warned_old;
     uint64_t retry_at_ns;
@@ -83,8 +82,9 @@ struct ox__divert {
     struct ox_journal *log;
     struct ox_lane *lane;
     struct ox__diverted *all;
-    struct ox__diverted *turn; /* whose jobs are looked at first */
-    uint32_t n_active; /* not DIRECT: at most so many journals are open, and those that are being closed */
+    struct ox__diverted *turn;                 /* whose jobs are looked at first */
+    uint32_t n_active;                         /* not DIRECT */
+    uint32_t n_open;                           /* journals, those that jobs have counted */
     struct ox_pack *unsent_head, *unsent_tail; /* moves that the outbox had no room for */
     uint64_t next_tag;
     bool busy;      /* the lane has a job of ours */
@@ -225,12 +225,10 @@ push(struct ox__diverted *t, struct ox_parcel *parcel)
     t->tail = parcel;
 }
 
-bool
+void
 ox__divert_begin(struct ox_actor *self, struct ox__divert *d, struct ox_tenant *tenant)
 {
     struct ox__diverted *t = account_of(d, tenant);
-    if (t->state == DIRECT && t->journal == NULL && !t->busy && d->n_active >= OPEN_MAX)
-        return false;
     if (t->state != DIVERTING)
         enter(d, t, DIVERTING);
     for (struct ox_parcel *p = ox__wal_unpark(d->w, tenant), *next; p != NULL; p = next) {
@@ -238,7 +236,6 @@ ox__divert_begin(struct ox_actor *self, struct ox__divert *d, struct ox_tenant *
         push(t, p);
     }
     pump(self, d);
-    return true;
 }
 
 bool
@@ -249,8 +246,8 @@ ox__divert_takes(struct ox_actor *self, struct ox__divert *d, struct ox_parcel *
     bool quarantined = ox_tenant_quarantined(tenant);
     if (!quarantined && (t == NULL || t->state == DIRECT || (t->state == DRAINING && parcel->again)))
         return false;
-    if (quarantined && (t == NULL || t->state != DIVERTING) && !ox__divert_begin(self, d, tenant))
-        return false;
+    if (quarantined && (t == NULL || t->state != DIVERTING))
+        ox__divert_begin(self, d, tenant);
     push(tenant->diverted, parcel);
     pump(self, d);
     return true;
@@ -402,6 +399,25 @@ fill_copies(struct ox__diverted *t, struct ox__spill_job *job)
     }
 }
 
+/* A journal that this job shall close, when it opens one and too many are open: that which was not used for longest. */
+static struct ox_journal *
+retire(struct ox__divert *d, const struct ox__diverted *opening)
+{
+    struct ox__diverted *oldest = NULL;
+    if (opening->journal != NULL || d->n_open < (uint32_t)d->node->config->spill_open_journals)
+        return NULL;
+    for (struct ox__diverted *t = d->all; t != NULL; t = t->next) {
+        if (t->journal != NULL && (oldest == NULL || t->used_ns < oldest->used_ns))
+            oldest = t;
+    }
+    if (oldest == NULL)
+        return NULL;
+    struct ox_journal *journal = oldest->journal;
+    oldest->journal = NULL;
+    d->n_open--;
+    return journal;
+}
+
 /* False: nothing to do for this tenant now. */
 static bool
 start_job(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t)
@@ -416,8 +432,11 @@ start_job(struct ox_actor *self, struct ox__divert *d, struct ox__diverted *t)
     job->node = d->node;
     job->tenant = t->tenant;
     job->next_seq = (t->last_seq > t->marks.consumed ? t->last_seq : t->marks.consumed) + 1;
+    job->retired = retire(d, t);
+    d->n_open += t->journal == NULL;
     job->journal = t->journal;
     t->journal = NULL;
+    t->used_ns = ox_now_ns();
     job->consumed[OX_WAL_ORIGIN_BACKLOG] = t->marks.consumed;
     job->note = wants_note(t);
     fill_copies(t, job);
@@ -613,6 +632,7 @@ ox__on_spill_done(struct ox_actor *self, struct ox__divert *d, struct ox_msg *ms
     t->busy = d->busy = false;
     t->journal = job->journal;
     job->journal = NULL;
+    d->n_open -= t->journal == NULL;
     if (job->note && job->note_err == OX_OK) {
         ox_backlog_noted(&t->marks, job->consumed[OX_WAL_ORIGIN_BACKLOG]);
         count_lost(t);
@@ -682,7 +702,7 @@ ox__on_quarantine_changed(struct ox_actor *self, struct ox__divert *d, const str
     if (tenant == NULL)
         return;
     if (ox_tenant_quarantined(tenant))
-        (void)ox__divert_begin(self, d, tenant); /* too many: its parcels wait, and try again by themselves */
+        ox__divert_begin(self, d, tenant);
     else if (tenant->diverted != NULL)
         tick_later(self, d);
 }

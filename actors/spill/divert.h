@@ -22,8 +22,8 @@ OX_MUST_USE ox_err ox__divert_recovered(struct ox_actor *self, struct ox__divert
 
 /* parcel: take when true: it goes to its tenant's backlog. */
 bool ox__divert_takes(struct ox_actor *self, struct ox__divert *d, struct ox_parcel *parcel);
-/* From now on the tenant's entries go to its backlog, those that are parked first. False: too many tenants' do already. */
-bool ox__divert_begin(struct ox_actor *self, struct ox__divert *d, struct ox_tenant *tenant);
+/* From now on the tenant's entries go to its backlog, those that are parked first. */
+void ox__divert_begin(struct ox_actor *self, struct ox__divert *d, struct ox_tenant *tenant);
 /* An entry that was read back is in the log (append->err OK), or is not. */
 void ox__divert_logged(struct ox_actor *self, struct ox__divert *d, const struct ox_append *append,
                        uint64_t wal_segment);

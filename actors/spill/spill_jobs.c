@@ -30,6 +30,7 @@ ox__spill_job_free(void *arg)
         job->head = append->next;
         ox_append_free(append);
     }
+    ox_journal_close(job->retired);
     ox_journal_close(job->journal);
     free(job);
 }
@@ -355,6 +356,8 @@ ox__spill_job_run(void *arg)
     ox_diag_clear(&job->diag);
     job->tail = &job->head;
     job->passed = job->from;
+    ox_journal_close(job->retired);
+    job->retired = NULL;
     if (job->node->stream != NULL)
         ox_stream_begin(job->node->stream);
     job->err = open_backlog(job);

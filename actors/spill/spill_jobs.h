@@ -37,6 +37,7 @@ struct ox__spill_job {
     struct ox_node *node;
     struct ox_tenant *tenant;
     struct ox_journal *journal; /* opened when NULL; goes back to the tenant's account */
+    struct ox_journal *retired; /* another tenant's, to be closed first; NULL = none */
     uint64_t next_seq;          /* for the opening: no sequence below it is given out */
     uint64_t consumed[OX_WAL_ORIGIN__COUNT];
     bool note;  /* write down `consumed` first */

@@ -175,9 +175,11 @@ deliver(struct ox_actor *self, struct wal *w, struct ox_parcel *parcel)
         return;
     if (tenant->parked == 0 && ox__wal_forward(w->node, parcel, OX_K_parcel))
         return;
-    if (waited_too_long(parcel) && ox__divert_begin(self, w->divert, tenant) &&
-        ox__divert_takes(self, w->divert, parcel))
-        return;
+    if (waited_too_long(parcel)) {
+        ox__divert_begin(self, w->divert, tenant);
+        if (ox__divert_takes(self, w->divert, parcel))
+            return;
+    }
     park(self, w, parcel);
 }
 
@@ -771,7 +773,7 @@ on_returned(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     struct ox_tenant *tenant = ((struct ox_returned *)msg->data)->tenant;
     ox__on_returned(self, &w->returns, msg);
     if (ox_tenant_quarantined(tenant))
-        (void)ox__divert_begin(self, w->divert, tenant);
+        ox__divert_begin(self, w->divert, tenant);
 }
 
 static void

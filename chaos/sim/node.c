@@ -45,6 +45,7 @@ sim_node_config(struct sim *s)
     c->wal_disk_reserve_bytes = 128u << 10;
     c->tenant_backlog_bytes = sim_between(16, 512) << 10;
     c->spill_total_bytes = sim_between(64, 1024) << 10;
+    c->spill_open_journals = (int64_t)sim_between(1, 4);
     c->storage_insert_timeout_ms = (int64_t)sim_between(1000, 120000);
     /* Inserts that hang must leave a thread: as in the defaults, where they are 4 of 16. */
     c->runtime_dirty_threads = c->writer_blocks_in_flight + (int64_t)sim_between(2, 6);

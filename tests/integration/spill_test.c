@@ -19,19 +19,26 @@ static const char *const small_queue[] = {"--gateway-records-in-flight", "1024",
                                           NULL};
 
 static bool
-quarantined(void)
+quarantined(int tenants)
 {
-    return node_metric("observex_actor_quarantined_total{class=\"tenant\"}") == 1;
+    return node_metric("observex_actor_quarantined_total{class=\"tenant\"}") == tenants;
+}
+
+/* One more of `tenants`. */
+static void
+quarantine_as(const char *name, int tenants)
+{
+    for (int i = 0; i < 200 && !quarantined(tenants); i++) {
+        int status = node_send(name, 5, "fine", NULL);
+        cr_assert(status == 200 || status == 429, "%d", status);
+    }
+    eventually(quarantined(tenants));
 }
 
 static void
 quarantine(void)
 {
-    for (int i = 0; i < 200 && !quarantined(); i++) {
-        int status = node_send("bad", 5, "fine", NULL);
-        cr_assert(status == 200 || status == 429, "%d", status);
-    }
-    eventually(quarantined());
+    quarantine_as("bad", 1);
 }
 
 static double
@@ -146,5 +153,38 @@ Test(spill, killed_while_entries_go_and_come_back)
     eventually(node_metric("observex_spill_tenants") == 0);
     cr_assert_gt(moved, 0);
     cr_assert_gt(again + node_metric(BAD("records_reinjected_total")), 0);
+    cr_assert_eq(node_stop(), 0);
+}
+
+static double
+metric_of(const char *metric, const char *labels)
+{
+    char line[160];
+    snprintf(line, sizeof(line), "%s{%s", metric, labels);
+    return or_zero(node_metric(line));
+}
+
+/* Journals are closed and opened again by turns: nobody's permits are held for want of one. */
+Test(spill, more_tenants_with_a_backlog_than_journals_may_be_open)
+{
+    static const char *const flags[] = {"--spill-open-journals", "1", NULL};
+    static const char *const bad[] = {"bad", "worse", "worst"};
+    static const char *const label[] = {"tenant=\"bad\"", "tenant=\"worse\"", "tenant=\"worst\""};
+    double aside = 0;
+    node_start("panic@tenant:bad,panic@tenant:worse,panic@tenant:worst", flags);
+    for (int i = 0; i < 3; i++)
+        quarantine_as(bad[i], i + 1);
+    for (int n = 0; n < 60; n++)
+        cr_assert_eq(node_send(bad[n % 3], 5, "fine", NULL), 200);
+    for (int i = 0; i < 3; i++) {
+        eventually(metric_of("observex_spill_entries", label[i]) >= 20);
+        aside += metric_of("observex_ingest_signals_set_aside_total", label[i]);
+    }
+    node_kill();
+    node_start(NULL, flags);
+    for (int i = 0; i < 3; i++)
+        node_lift_quarantine(bad[i]);
+    eventually(node_missing() == (uint32_t)aside);
+    eventually(node_metric("observex_spill_tenants") == 0);
     cr_assert_eq(node_stop(), 0);
 }

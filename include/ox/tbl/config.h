@@ -178,6 +178,8 @@ OX_CONFIG(tenant_backlog_bytes,       "tenant.backlog_bytes",       bytes,    "1
 
 OX_CONFIG(spill_total_bytes,          "spill.total_bytes",          bytes,    "4GiB", "1MiB", "", "bytes", NULL, restart,
           "size of the backlogs of all tenants; beyond it requests of tenants with a backlog get 429")
+OX_CONFIG(spill_open_journals,        "spill.open_journals",        int,      "1024", "1", "65536", "journals", NULL, restart,
+          "backlogs whose journals are open at the same time, some 60 KiB each; of more tenants they are closed and opened again by turns, each time reading what is in it")
 OX_CONFIG(spill_nats_url,             "spill.nats_url",             string,   "", "", "255", "url", NULL, restart,
           "NATS server with JetStream that holds the bytes of the backlogs, nats://host:4222 or tls://host:4222; empty = they stay on the data disk")
 OX_CONFIG(spill_nats_credentials,     "spill.nats_credentials",     string,   "", "", "255", "path", NULL, restart,
