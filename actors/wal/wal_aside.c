@@ -27,6 +27,7 @@ struct ox__aside {
     struct ox__aside *next;
     struct ox_parcel *parcel;
     enum stage stage;
+    uint64_t hash[2]; /* of the request, from TO_DISPOSE on */
     uint64_t not_before_ns;
 };
 
@@ -34,7 +35,6 @@ struct ox__aside {
 struct aside_job {
     struct ox__aside_options options;
     struct ox_clock const *clock;
-    struct ox_tenant_id tenant;
     uint64_t seq;
     uint64_t records;
     uint32_t crashes;
@@ -63,7 +63,6 @@ write_begin(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
         return;
     job->options = r->options;
     job->clock = r->node->clock;
-    job->tenant = a->parcel->batch->tenant;
     job->seq = a->parcel->batch->wal_seq;
     job->records = a->parcel->batch->n_records - a->parcel->batch->n_rejected;
     job->crashes = a->parcel->crashes;
@@ -179,9 +178,7 @@ ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox
     if (a == NULL)
         return;
     if (job->err == OX_OK) {
-        /* Its repeat is a new request: what was acknowledged is not stored, and an operator may send it again. */
-        ox_recent_drop(r->recent,
-                       ox_recent_key_of(&job->tenant, a->parcel->batch->signal, job->hash[0], job->hash[1]));
+        memcpy(a->hash, job->hash, sizeof(a->hash));
         a->stage = TO_DISPOSE;
     } else {
         OX_LOG_ERROR("wal", "an entry cannot be set aside; tried again", OX_F_U64("wal_seq", job->seq),
@@ -192,13 +189,24 @@ ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox
     advance(self, r, a);
 }
 
+/* Its repeat is a new request: what was acknowledged is not stored, and an operator may send it again. Not earlier: until
+ * its disposition is durable a crash would replay the entry, and the repeat would be stored beside it. */
+static void
+forget_recent(struct ox__returns *r, const struct ox__aside *a)
+{
+    const struct ox_batch *batch = a->parcel->batch;
+    ox_recent_drop(r->recent, ox_recent_key_of(&batch->tenant, batch->signal, a->hash[0], a->hash[1]));
+}
+
 void
 ox__aside_disposed(struct ox__returns *r, const struct ox_contributions *rows)
 {
     for (size_t i = 0; i < rows->n; i++) {
         struct ox__aside **at = find(r, rows->items[i].seq);
-        if (*at != NULL && (*at)->stage == DISPOSING)
-            finish(r, at);
+        if (*at == NULL || (*at)->stage != DISPOSING)
+            continue;
+        forget_recent(r, *at);
+        finish(r, at);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Goal:    whatever a tenant's actor crashes on and whenever: each of its requests reaches the writer once, in the order of
- *          the log, but for those that it crashed on twice, which are set aside once; no permit is lost.
+ *          the log, but for those that it crashed on twice, which are set aside once; a client's repeat of those is a new
+ *          request as soon as, and not before, that is durable; no permit is lost.
  * Method:  the real tenant's actor under a real supervisor, the rooms of the log's actor in an actor of this test, writer and
  *          outbox played by this test; single-thread mode, a seed for the order of actors and one for what comes when.
  */
@@ -32,6 +33,7 @@ static bool poisoned[PARCELS];
 static uint64_t seqs[PARCELS], last_written;
 static bool writer_full;
 static uint32_t out_of_order, trials;
+static struct ox_recent *recent;
 
 /* ---- the log's actor: nothing but the rooms under test ---- */
 
@@ -46,7 +48,7 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->returns = (struct ox__returns){
         .node = &node,
         .ledger = rec.ledger,
-        .recent = ox_recent_new(16, 1),
+        .recent = recent = ox_recent_new(2 * PARCELS, UINT64_MAX),
         .options = {fault_disk_seam(disk), rec.wal, "d/set-aside", NULL},
     };
     return OX_OK;
@@ -107,6 +109,14 @@ parcel_of(uint64_t seq)
     return n;
 }
 
+/* Whether a client's repeat of it would be stored. */
+static bool
+is_new_again(uint32_t n)
+{
+    return ox_recent_look(recent, ox_recent_key_of(&tenant->id, OX_SIGNAL_LOGS, n + 1, 7), ox_now_ns()) ==
+           OX_RECENT_UNKNOWN;
+}
+
 static void
 writer_message(struct ox_actor *self, struct ox_msg *msg)
 {
@@ -136,6 +146,7 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
         const struct ox_contribution *c = &d->rows.items[i];
         cr_assert_eq(ox_ledger_disposed(rec.ledger, c->seq, c->from, c->to, OX_DISPOSED_SET_ASIDE, 1), OX_OK);
         aside[parcel_of(c->seq)]++;
+        cr_assert_not(is_new_again(parcel_of(c->seq)), "a crash here would replay it");
     }
     struct ox_msg *reply = ox_msg_new(OX_K_disposed, d, 0, ox_disposed_free);
     reply->flags |= OX_MSG_F_CONTROL;
@@ -180,6 +191,7 @@ request(uint32_t n)
                              .signal = OX_SIGNAL_LOGS,
                              .encoding = OX_WAL_OTLP_PROTOBUF,
                              .received_ns = 1,
+                             .request_hash = {n + 1, 7},
                              .n_records = 1,
                              .body = ox_str_of(text)};
     struct ox_buf header;
@@ -194,6 +206,8 @@ request(uint32_t n)
     uint64_t seq = parcel->batch->wal_seq;
     cr_assert_eq(ox_ledger_entry_logged(rec.ledger, seq, ox_journal_segment_of(rec.wal, seq), 1), OX_OK);
     seqs[n] = seq;
+    ox_recent_put(recent, ox_recent_key_of(&tenant->id, OX_SIGNAL_LOGS, n + 1, 7), OX_RECENT_DURABLE,
+                  ox_now_ns());
     parcel->batch->tenant = tenant->id;
     parcel->batch->signal = OX_SIGNAL_LOGS;
     parcel->batch->n_records = 1;
@@ -273,6 +287,7 @@ check(uint64_t seed)
                      written[n]);
         cr_assert_eq(aside[n], poisoned[n], "seed %d: request %u was set aside %u times", (int)seed, n,
                      aside[n]);
+        cr_assert_eq(is_new_again(n), poisoned[n], "seed %d: request %u", (int)seed, n);
     }
     cr_assert_eq(out_of_order, 0, "seed %d", (int)seed);
 }
