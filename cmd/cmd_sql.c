@@ -58,13 +58,21 @@ static int
 run(struct ox_storage *st, struct ox_str sql, const char *format)
 {
     bool broken = false;
+    int code = OX_EXIT_OK;
+    struct ox_buf whole;
     struct ox_diag diag;
-    struct ox_storage_query query = {.sql = sql, .format = format};
+    ox_buf_init(&whole);
+    struct ox_storage_query query = {.sql = sql, .format = format, .exception = &whole};
     ox_diag_clear(&diag);
     ox_err err = ox_storage_stream(st, &query, on_chunk, &broken, NULL, &diag);
     if (fflush(stdout) != 0 || broken)
-        return OX_EXIT_FAILED;
-    return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+        code = OX_EXIT_FAILED;
+    else if (err != OX_OK && whole.len > 0 && !whole.failed)
+        code = ox_complain("%.*s", (int)whole.len, (const char *)whole.data);
+    else if (err != OX_OK)
+        code = ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+    ox_buf_fini(&whole);
+    return code;
 }
 
 static int

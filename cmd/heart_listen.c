@@ -9,6 +9,8 @@
  * Threads: the main thread.
  * Fails:   IO, with the flag to change.
  */
+#include <ctype.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "cmd/heart_internal.h"
@@ -22,6 +24,16 @@ static const char *const flags[OX__LISTEN_COUNT][2] = {
     [OX__LISTEN_DEBUG] = {"debug", "--fd-debug"},
 };
 
+/* "otlp-http" is OBSERVE_X_LISTEN_OTLP_HTTP, the key listen.otlp_http: who starts ObserveX through `make run` has only
+ * the environment. */
+static void
+env_name(const char *flag, char *out, size_t size)
+{
+    int n = snprintf(out, size, "OBSERVE_X_LISTEN_%s", flag);
+    for (int i = 0; i < n && (size_t)i < size; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
 static ox_err
 open_one(struct ox__listener *l, struct ox_diag *diag)
 {
@@ -30,11 +42,13 @@ open_one(struct ox__listener *l, struct ox_diag *diag)
     ox_err err = ox_net_listen(l->wanted, BACKLOG, &l->fd, l->actual, &inner);
     if (err == OX_OK)
         return OX_OK;
+    char env[64];
+    env_name(l->flag, env, sizeof(env));
     if (strstr(inner.text, "in use") == NULL)
-        return ox_diag_set(diag, err, l->flag, -1, "%s (--%s HOST:PORT)", inner.text, l->flag);
+        return ox_diag_set(diag, err, l->flag, -1, "%s (--%s HOST:PORT or %s)", inner.text, l->flag, env);
     return ox_diag_set(diag, err, l->flag, -1,
-                       "%s (--%s HOST:PORT); `ss -ltnp 'sport = :%u'` shows who has it", inner.text, l->flag,
-                       (unsigned)l->wanted->port);
+                       "%s (--%s HOST:PORT or %s); `ss -ltnp 'sport = :%u'` shows who has it", inner.text,
+                       l->flag, env, (unsigned)l->wanted->port);
 }
 
 ox_err

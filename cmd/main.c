@@ -111,6 +111,17 @@ asks_for_help(const char *arg)
     return strcmp(arg, "help") == 0 || strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
 }
 
+/* `observex dlq list --help` asks, too; behind `--` words are only words. */
+static bool
+help_among(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -123,7 +134,7 @@ main(int argc, char **argv)
     const struct command *c = find_command(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
     if (c == NULL)
         return unknown_command(argv[1]);
-    if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
+    if (help_among(argc, argv))
         return help(c->name);
     return c->run(argc - 1, argv + 1);
 }

@@ -253,6 +253,7 @@ ox_storage_stream(struct ox_storage *st, const struct ox_storage_query *query, o
     call.body = query->sql.p;
     call.body_len = query->sql.n;
     call.cancel = query->cancel;
+    call.exception = query->exception;
     call.sink = on_chunk;
     call.sink_arg = arg;
     ox_err err = check_url(&call, diag);

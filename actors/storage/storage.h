@@ -68,6 +68,7 @@ struct ox__call {
     long status;
     int code;
     struct ox_buf error;
+    struct ox_buf *exception; /* lend; NULL = nobody wants the whole message */
     /* the end of the body: where the exception of a broken stream stands */
     char tail[4096];
     size_t tail_len;

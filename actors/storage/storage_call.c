@@ -260,6 +260,8 @@ exception(const struct ox__call *call, struct ox_str text, struct ox_diag *diag)
         shown = (struct ox_str){at, text.n - (size_t)(at - text.p)};
     while (shown.n > 0 && (shown.p[shown.n - 1] == '\n' || shown.p[shown.n - 1] == '\r'))
         shown.n--;
+    if (call->exception != NULL)
+        ox_buf_append_str(call->exception, shown);
     if (shown.n > sizeof(diag->text) - 1)
         shown.n = sizeof(diag->text) - 1;
     ox_err err = ox_storage_err_of_code(code);

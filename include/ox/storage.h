@@ -101,6 +101,8 @@ struct ox_storage_query {
     uint64_t max_result_rows; /* more is an error (STORAGE_BUDGET), not a cut */
     size_t max_result_bytes;  /* client side: TOO_LARGE beyond; 0 = 256 MiB (ox_storage_query only) */
     const char *query_id;     /* [0-9A-Za-z_.:-]; NULL = the server's choice */
+    struct ox_buf
+        *exception; /* gets ClickHouse's whole message, of which diag has the beginning; NULL = unwanted */
     const _Atomic bool
         *cancel; /* polled (at most 200 ms late); true gives CANCELLED and stops the statement */
 };
