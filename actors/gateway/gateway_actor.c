@@ -288,20 +288,37 @@ accepted(struct ox_intake *in, bool duplicate)
     ox__intake_free(in);
 }
 
-/* While the tenant's data goes to its backlog, room there is promised before anything else is. *bytes: what was taken. */
+/* While the tenant's data goes to its backlog, room there is promised before anything else is. */
 static ox_err
-reserve_backlog(struct ox_node *node, struct ox_intake *in, uint64_t *bytes, struct ox_diag *diag)
+reserve_backlog(struct ox_node *node, struct ox_intake *in, struct ox_diag *diag)
 {
     uint64_t n = ENTRY_HEADS + in->batch->body->len;
-    *bytes = 0;
     if (!ox_tenant_spilling(in->tenant))
         return OX_OK;
     ox_err err = ox_backlog_take(node->tenants, in->tenant, n, false, diag);
     if (err == OX_OK)
-        *bytes = n;
+        in->reserved = n;
     else
         OX_METRIC_ADD_L(OX_M_spill_refused, in->n_accepted, ox_str_of(in->tenant->id.name),
                         ox_str_of(drop_reason(err)));
+    return err;
+}
+
+/* in: take on OX_OK: it comes back with `appended`. */
+static ox_err
+send_append(struct ox_actor *self, struct ox_node *node, struct ox_intake *in)
+{
+    ox_err err = ox__intake_append(in, ox_actor_pid(self));
+    struct ox_msg *msg = err == OX_OK ? ox_msg_new(OX_K_append, in->append, 0, ox_append_free) : NULL;
+    if (msg == NULL)
+        return OX_E_NOMEM;
+    err = ox_send(node->wal, &msg);
+    if (err == OX_OK) {
+        in->append = NULL;
+        return OX_OK;
+    }
+    msg->data = NULL;
+    ox_msg_free(msg);
     return err;
 }
 
@@ -324,38 +341,18 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
         accepted(in, false);
         return;
     }
-    struct ox_permit permit = {0};
-    ox_err err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &permit, &diag);
+    ox_err err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &in->permit, &diag);
+    if (err == OX_OK)
+        err = reserve_backlog(node, in, &diag);
     if (err != OX_OK) {
         refuse(node, in, err, &diag);
         return;
     }
-    uint64_t reserved;
-    err = reserve_backlog(node, in, &reserved, &diag);
-    if (err != OX_OK) {
-        ox_permit_give(&permit);
-        refuse(node, in, err, &diag);
-        return;
-    }
-    struct ox_append *append = ox__intake_append(in, &permit, ox_actor_pid(self));
-    if (append != NULL)
-        append->parcel->reserved = reserved;
-    else if (reserved > 0)
-        ox_backlog_give(node->tenants, in->tenant, reserved);
-    struct ox_msg *msg = append != NULL ? ox_msg_new(OX_K_append, append, 0, ox_append_free) : NULL;
-    err = OX_E_NOMEM;
-    if (msg != NULL)
-        err = ox_send(node->wal, &msg);
-    if (err == OX_OK) {
+    err = send_append(self, node, in);
+    if (err == OX_OK)
         gw->hand = NULL;
-        return;
-    }
-    ox_permit_give(&permit); /* empty when the append took it */
-    if (msg != NULL)
-        msg->data = NULL;
-    ox_msg_free(msg);
-    ox_append_free(append);
-    refuse(node, in, err == OX_E_GONE ? OX_E_UNAVAILABLE : err, NULL);
+    else
+        refuse(node, in, err == OX_E_GONE ? OX_E_UNAVAILABLE : err, NULL);
 }
 
 static void

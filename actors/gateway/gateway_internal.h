@@ -42,7 +42,11 @@ struct ox_intake {
     } hash;
     uint32_t n_records; /* as received */
     uint32_t n_accepted;
-    char partial[256]; /* message of the partial success; empty = all accepted */
+    /* What it was admitted with. Here, and not in the turn's variables, so that it goes back however the turn ends. */
+    struct ox_permit permit;
+    uint64_t reserved;        /* bytes of the tenant's backlog */
+    struct ox_append *append; /* from then on it holds both; NULL once it is sent */
+    char partial[256];        /* message of the partial success; empty = all accepted */
     ox_err err;
     struct ox_diag diag;
 };
@@ -52,8 +56,8 @@ void ox__intake_free(void *intake);
 void ox__intake_prepare(void *intake);
 /* Whether preparing would take long enough to hold up the loop. */
 bool ox__intake_is_heavy(const struct ox_intake *intake);
-/* From a judged batch to what the wal appends; the intake gives up its batch. NULL on lack of memory. */
-struct ox_append *ox__intake_append(struct ox_intake *intake, struct ox_permit *permit, ox_pid reply_to);
+/* From a judged batch to what the wal appends, in intake->append, which gets batch, permit and reservation. NOMEM. */
+OX_MUST_USE ox_err ox__intake_append(struct ox_intake *intake, ox_pid reply_to);
 
 /* The signal of an ingest path (/v1/traces, /opentelemetry.proto.collector.trace.v1.TraceService/Export ...). */
 bool ox__gateway_route(struct ox_str path, enum ox_signal *signal, bool *grpc);

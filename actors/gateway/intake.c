@@ -27,6 +27,9 @@ ox__intake_free(void *arg)
     struct ox_intake *in = arg;
     if (in == NULL)
         return;
+    ox_append_free(in->append);
+    ox_permit_give(&in->permit);
+    ox_backlog_give(in->node->tenants, in->tenant, in->reserved);
     ox_body_drop(in->body);
     ox_batch_free(in->batch);
     ox_buf_fini(&in->dead_letters);
@@ -185,27 +188,28 @@ rejected_ranges(const struct ox_batch *batch, struct ox_append *append)
     return OX_OK;
 }
 
-struct ox_append *
-ox__intake_append(struct ox_intake *in, struct ox_permit *permit, ox_pid reply_to)
+ox_err
+ox__intake_append(struct ox_intake *in, ox_pid reply_to)
 {
     struct ox_append *append = calloc(1, sizeof(*append));
     struct ox_parcel *parcel = calloc(1, sizeof(*parcel));
     if (append == NULL || parcel == NULL || rejected_ranges(in->batch, append) != OX_OK) {
         ox_append_free(append);
         free(parcel);
-        return NULL;
+        return OX_E_NOMEM;
     }
-    parcel->batch = in->batch;
+    *parcel = (struct ox_parcel){.batch = in->batch, .permit = in->permit, .reserved = in->reserved};
     in->batch = NULL;
-    parcel->permit = *permit;
-    *permit = (struct ox_permit){0};
+    in->permit = (struct ox_permit){0};
+    in->reserved = 0;
     append->reply_to = reply_to;
     append->ticket = in;
     append->parcel = parcel;
     append->n_records = in->n_records;
     append->hash[0] = in->hash.lo;
     append->hash[1] = in->hash.hi;
+    in->append = append;
     ox_body_drop(in->body); /* the batch holds it */
     in->body = NULL;
-    return append;
+    return OX_OK;
 }

@@ -220,6 +220,17 @@ __wrap_ox__gateway_reply_ok(struct ox_intake *in)
     __real_ox__gateway_reply_ok(in);
 }
 
+ox_err __real_ox__intake_append(struct ox_intake *in, ox_pid reply_to);
+ox_err __wrap_ox__intake_append(struct ox_intake *in, ox_pid reply_to);
+ox_err
+__wrap_ox__intake_append(struct ox_intake *in, ox_pid reply_to)
+{
+    tempt();
+    ox_err err = __real_ox__intake_append(in, reply_to);
+    tempt();
+    return err;
+}
+
 ox_err __real_ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records, bool forced,
                              struct ox_permit *out, struct ox_diag *diag);
 ox_err __wrap_ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t records, bool forced,

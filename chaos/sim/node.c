@@ -317,6 +317,9 @@ sim_node_check_idle(struct sim *s)
             t->bodies.used_bytes != 0)
             sim_fail("the node is idle, and tenant %s has %u requests and %llu records in flight, %u parked",
                      t->id.name, t->requests_in_flight, (unsigned long long)t->records_in_flight, t->parked);
+        if (t->backlog_bytes != 0)
+            sim_fail("the node is idle, and tenant %s has %llu bytes of a backlog reserved", t->id.name,
+                     (unsigned long long)t->backlog_bytes);
     }
 }
 
