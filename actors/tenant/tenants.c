@@ -189,6 +189,8 @@ ox_tenants_may_fill(struct ox_tenants *dir, const struct ox_tenant *tenant, uint
     uint64_t period = period_now(dir);
     uint64_t all = count_at(atomic_load_explicit(&dir->recent, memory_order_relaxed), period);
     uint64_t own = count_at(atomic_load_explicit(&tenant->recent, memory_order_relaxed), period);
+    if (all <= own + 1) /* alone (halving rounds): nobody is there to keep the rest for */
+        return true;
     /* own / all <= 1/2 where sharing begins, falling to 0 at the end */
     return own * 2 * OX_FILL_SHARED <= all * (full - fill);
 }
@@ -229,8 +231,9 @@ ox_permit_take(struct ox_tenants *dir, struct ox_tenant *tenant, uint32_t record
         if (err != OX_OK)
             return err;
         uint64_t period = period_now(dir);
+        recent_add(&tenant->recent, period,
+                   records); /* first: who is alone shall not look for a moment as if not */
         recent_add(&dir->recent, period, records);
-        recent_add(&tenant->recent, period, records);
     }
     atomic_fetch_add_explicit(&dir->records_in_flight, records, memory_order_relaxed);
     atomic_fetch_add_explicit(&tenant->records_in_flight, records, memory_order_relaxed);

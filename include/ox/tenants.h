@@ -110,6 +110,7 @@ OX_MUST_USE ox_err ox_permit_look(struct ox_tenants *dir, const struct ox_tenant
  * Whether a tenant may send more while a journal is filled to `fill` permille and takes nothing past `full`. The last
  * OX_FILL_SHARED permille before that are for those who send little: the fuller, the smaller the part of what all
  * tenants sent of late that one may have. Sent of late is what was admitted, half of it forgotten every few seconds.
+ * When nobody else sent anything of late, all of it is for the one.
  */
 #define OX_FILL_SHARED 150
 bool ox_tenants_may_fill(struct ox_tenants *dir, const struct ox_tenant *tenant, uint32_t fill,

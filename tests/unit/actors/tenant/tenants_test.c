@@ -161,6 +161,22 @@ Test(tenants, equals_are_refused_at_the_same_fill)
     ox_tenants_free(dir);
 }
 
+Test(tenants, one_that_is_alone_may_fill_it_up)
+{
+    struct ox_tenants *dir = new_dir(NULL);
+    struct ox_tenant *a = tenant(dir, "a"), *b = tenant(dir, "b");
+    for (int i = 0; i < 50; i++) {
+        send(dir, a, 333);
+        cr_assert(ox_tenants_may_fill(dir, a, 949, 950), "request %d", i);
+        ox_clock_virtual_advance(&now, 3000000000ull);
+    }
+    cr_assert_not(ox_tenants_may_fill(dir, a, 950, 950));
+    send(dir, b, 10);
+    cr_assert_not(ox_tenants_may_fill(dir, a, 949, 950), "no longer alone");
+    cr_assert(ox_tenants_may_fill(dir, b, 940, 950));
+    ox_tenants_free(dir);
+}
+
 Test(tenants, what_was_sent_long_ago_is_forgotten)
 {
     struct ox_tenants *dir = new_dir(NULL);
