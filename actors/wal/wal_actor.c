@@ -30,7 +30,7 @@
 #define PARKED_MAX_MS    1000
 #define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
 #define REPLAY_RETRY_MS  20
-#define REPLAY_AGAIN_MS  1000 /* after entries that could not be read */
+#define REPLAY_AGAIN_MS  1000 /* before those that could not be read are tried once more */
 #define SAY_REFUSED_NS   10000000000ull
 #define REPLAY_TRIES_MAX 10     /* rounds in which none of them could */
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
@@ -67,7 +67,9 @@ struct wal {
     size_t n_replay, replay_at, n_suspects;
     uint64_t alone_since_ns; /* a suspect waits for the pipeline to be empty */
     bool replaying;
-    uint32_t replay_tries;
+    size_t round_left;        /* entries, suspects apart, that were not tried in this round */
+    bool round_read;          /* one of those that were could be read */
+    uint32_t replay_tries;    /* rounds in a row in which none could */
     uint64_t said_refused_ns; /* monotonic; 0 = never */
 };
 
@@ -87,6 +89,7 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->replay = a->recovered->replay;
     w->n_replay = a->recovered->n_replay;
     w->n_suspects = a->recovered->n_suspects;
+    w->round_left = w->n_replay - w->n_suspects;
     w->config = ox_node_config(w->node);
     w->divert = ox__divert_new(w, a, w->journal);
     if (w->divert == NULL)
@@ -639,8 +642,7 @@ replay_batch(struct wal *w)
         return 0;
     if (left <= w->n_suspects)
         return is_alone(w) ? 1 : 0;
-    size_t clean = left - w->n_suspects;
-    return clean < OX_WAL_REPLAY_MAX ? clean : OX_WAL_REPLAY_MAX;
+    return w->round_left < OX_WAL_REPLAY_MAX ? w->round_left : OX_WAL_REPLAY_MAX;
 }
 
 static void
@@ -673,21 +675,18 @@ on_wal_replay(struct ox_actor *self, struct wal *w)
 }
 
 /* Entries that could not be read for a reason that may pass (memory, a disk that hiccups) go behind all others but the
- * suspects, and are read again; how many. Not for ever: a sector that is gone must not keep the node from being ready. */
+ * suspects, in the order of the log, and are read again; how many. */
 static size_t
 read_later(struct wal *w, const struct ox_wal_replay *job)
 {
     uint64_t *at = w->replay + w->replay_at;
-    size_t later = 0;
+    size_t later = 0, left = w->n_replay - w->replay_at;
     for (uint32_t i = 0; i < job->n; i++)
         later += job->parcels[i] == NULL && job->later[i];
-    w->replay_tries = later == job->n ? w->replay_tries + 1 : 0;
-    if (later == 0 || w->replay_tries > REPLAY_TRIES_MAX) {
-        w->replay_tries = 0;
+    size_t put = job->n - later, behind = left > w->n_suspects + job->n ? left - w->n_suspects - job->n : 0;
+    w->replay_at += put;
+    if (later == 0)
         return 0;
-    }
-    size_t left = w->n_replay - w->replay_at, put = job->n - later;
-    size_t behind = left > w->n_suspects + job->n ? left - w->n_suspects - job->n : 0;
     memmove(at + put, at + job->n, behind * sizeof(*at));
     put += behind;
     for (uint32_t i = 0; i < job->n; i++) {
@@ -697,14 +696,45 @@ read_later(struct wal *w, const struct ox_wal_replay *job)
     return later;
 }
 
+/* Not for ever: a sector that is gone must not keep the node from being ready. */
+static void
+leave_unread(struct wal *w, size_t n)
+{
+    OX_LOG_ERROR("wal", "entries of the log cannot be read; they stay there and the next start tries again",
+                 OX_F_U64("entries", n), OX_F_U64("first_wal_seq", w->replay[w->replay_at]));
+    w->replay_at += n;
+    w->replay_tries = 0;
+}
+
+/* After a job: true when everything was tried once more, and what is left shall rest before it is tried again. A suspect
+ * is a round of its own. */
+static bool
+round_is_over(struct wal *w, uint32_t tried, size_t later)
+{
+    size_t left = w->n_replay - w->replay_at, clean = left > w->n_suspects ? left - w->n_suspects : 0;
+    w->round_read |= later < tried;
+    w->round_left -= tried < w->round_left ? tried : w->round_left;
+    if (w->round_left > 0)
+        return false;
+    w->replay_tries = w->round_read ? 0 : w->replay_tries + 1;
+    w->round_read = false;
+    w->round_left = clean;
+    if (clean == 0 && later == 0)
+        return false;
+    if (w->replay_tries <= REPLAY_TRIES_MAX)
+        return true;
+    leave_unread(w, clean > 0 ? clean : 1);
+    w->round_left = 0;
+    return false;
+}
+
 static void
 on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_wal_replay *job = msg->data;
     uint64_t ref;
     w->replaying = false;
-    size_t later = read_later(w, job), all = job->n;
-    w->replay_at += job->n - later;
+    bool rest = round_is_over(w, job->n, read_later(w, job));
     while (job->next < job->n) {
         struct ox_parcel *parcel = job->parcels[job->next++];
         if (parcel == NULL) /* said in the log; its records stay owed, so the segment stays */
@@ -712,7 +742,7 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         mark_disposed(w, parcel->batch);
         deliver(self, w, parcel);
     }
-    if (later < all || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
+    if (!rest || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
         on_wal_replay(self, w);
 }
 
