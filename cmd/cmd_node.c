@@ -23,6 +23,7 @@
 #include "ox/gateway.h"
 #include "ox/log.h"
 #include "ox/outbox.h"
+#include "ox/prune.h"
 #include "ox/query.h"
 #include "ox/random.h"
 #include "ox/runtime.h"
@@ -344,6 +345,23 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     return err;
 }
 
+/* The node goes on without one that crashes again and again: at worst the disk fills up, and requests are refused. */
+static ox_err
+start_pruner(struct node_main *m, struct ox_diag *diag)
+{
+    struct ox_child_spec spec = {
+        .id = "pruner",
+        .class = &ox_pruner_class,
+        .arg = &m->node,
+        .name = "pruner",
+        .restart = OX_RESTART_PERMANENT,
+        .shutdown_ms = (uint32_t)m->config.supervisor_shutdown_ms,
+        .past_intensity = OX_SUP_QUARANTINE,
+    };
+    ox_pid pid;
+    return ox_sup_add_wait(m->root, &spec, &pid, diag);
+}
+
 static ox_err
 start_all(struct node_main *m, struct ox_diag *diag)
 {
@@ -359,6 +377,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
         err = node_api_start(m, diag);
     if (err == OX_OK)
         err = node_debug_start(m, diag);
+    if (err == OX_OK)
+        err = start_pruner(m, diag);
     if (err == OX_OK)
         err = node_reload_start(m, diag);
     return err;

@@ -5,6 +5,8 @@
  * Owns:    nothing.
  * Threads: not_ready on scheduler threads, status on dirty threads; both read atomics only.
  */
+#include <time.h>
+
 #include "cmd/node_internal.h"
 #include "ox/metric.h"
 #include "ox/net.h"
@@ -83,6 +85,20 @@ write_spill(struct node_main *m, struct ox_buf *json)
     ox_buf_append_cstr(json, "},");
 }
 
+/* What was removed to make room, since the start. */
+static void
+write_pruned(struct ox_node *node, struct ox_buf *json)
+{
+    char when[32] = "never";
+    struct tm tm;
+    time_t last = (time_t)(atomic_load_explicit(&node->pruned_ns, memory_order_relaxed) / 1000000000);
+    if (last != 0 && gmtime_r(&last, &tm) != NULL)
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    ox_buf_printf(json, "\"pruned\":{\"rows\":%llu,\"bytes\":%llu,\"last\":\"%s\"},",
+                  (unsigned long long)atomic_load_explicit(&node->pruned_rows, memory_order_relaxed),
+                  (unsigned long long)atomic_load_explicit(&node->pruned_bytes, memory_order_relaxed), when);
+}
+
 static void
 status(void *ctx, struct ox_buf *json)
 {
@@ -100,6 +116,7 @@ status(void *ctx, struct ox_buf *json)
                   ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false",
                   ox_breaker_state_name(ox_storage_breaker(node->storage)),
                   atomic_load_explicit(&node->read_only, memory_order_relaxed) != 0 ? "true" : "false");
+    write_pruned(node, json);
     ox_buf_printf(json, "\"replay\":{\"done\":%s},",
                   atomic_load_explicit(&node->replay_done, memory_order_acquire) ? "true" : "false");
     ox_buf_printf(json, "\"in_flight\":{\"records\":%llu,\"body_bytes\":%llu,\"tenants\":%u},",

@@ -80,6 +80,8 @@ struct ox_node {
     _Atomic bool disk_low;         /* SPACE of them: for those who would write more by themselves */
     _Atomic bool disk_nearly_full; /* a warning was given */
     _Atomic bool storage_migrated;
+    /* Removed to make room since the start, and when last (Unix time, 0 = never); by the pruner, for status. */
+    _Atomic uint64_t pruned_rows, pruned_bytes, pruned_ns;
     _Atomic bool replay_done;
     _Atomic uint64_t writer_records; /* in blocks that are not durable yet */
     _Atomic uint64_t outbox_blocks;  /* not yet stored */

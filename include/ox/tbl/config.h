@@ -96,6 +96,13 @@ OX_CONFIG(storage_connect_timeout_ms, "storage.connect_timeout",    duration, "5
 OX_CONFIG(storage_insert_timeout_ms,  "storage.insert_timeout",     duration, "2m", "1s", "1h", "ms", NULL, live,
           "how long one insert may take before it is tried again")
 
+OX_CONFIG(storage_prune_above,        "storage.prune_above",        int,      "0", "0", "95", "percent", NULL, live,
+          "when the data disk is fuller than this, the oldest hours and days of stored data are removed until it is five points below; 0 = never. Embedded engine only")
+OX_CONFIG(storage_prune_min_age_ms,   "storage.prune_min_age",      duration, "24h", "1h", "8760h", "ms", NULL, live,
+          "what is younger is never removed to make room")
+OX_CONFIG(storage_prune_system_above, "storage.prune_system_above", int,      "75", "0", "95", "percent", NULL, live,
+          "when the data disk is fuller than this, the logs that ClickHouse keeps of itself (system.*_log) are emptied; 0 = never. Embedded engine only")
+
 OX_CONFIG(storage_breaker_failures,   "storage.breaker_failures",   int,      "5", "1", "1000", "calls", NULL, restart,
           "calls in a row that storage does not answer before its circuit breaker opens: questions then get 503 at once, inserts wait")
 OX_CONFIG(storage_breaker_calls,      "storage.breaker_calls",      int,      "20", "2", "100000", "calls", NULL, restart,

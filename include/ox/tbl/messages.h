@@ -48,6 +48,9 @@ OX_MESSAGE(outbox_sent,   "struct ox_outbox_send",  "a dirty thread",           
 OX_MESSAGE(outbox_tick,   "num",                    "outbox (timer)",              "outbox",  "owed, never")
 OX_MESSAGE(outbox_checked, "struct ox_outbox_check", "a dirty thread",            "outbox",  "owed, never")
 OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",       "outbox",  "owed, never")
+/* pruner */
+OX_MESSAGE(prune_tick,    "-",                      "pruner (timer)",              "pruner",  "owed, never")
+OX_MESSAGE(pruned,        "struct ox__prune_job",   "a dirty thread",              "pruner",  "owed, never")
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
 /* a reload of the configuration */
 OX_MESSAGE(configure,     "num, the version",       "config (call)",               "gateway, wal, writer, outbox, api", "sent again by config")

@@ -49,6 +49,8 @@ OX_METRIC(storage_breaker_state, gauge,    none,    "endpoint",           "obser
 OX_METRIC(storage_breaker_changes, counter, none,   "endpoint,to",        "observex_storage_breaker_transitions_total", "Changes of the circuit breaker's state, by the state entered.")
 OX_METRIC(storage_breaker_refused, counter, none,   "endpoint",           "observex_storage_breaker_refused_total", "Calls to storage that were not made because its circuit breaker was open.")
 OX_METRIC(storage_read_only,    gauge,     none,    "reason",             "observex_storage_read_only",             "1 while new data is refused for this reason: space (wal.disk_reserve), io (the disk refuses writes), operator.")
+OX_METRIC(storage_pruned_rows,  counter,   none,    "table,reason",       "observex_storage_pruned_rows_total",     "Rows removed because the data disk was too full: space (storage.prune_above), system_log (ClickHouse's own logs).")
+OX_METRIC(storage_pruned_bytes, counter,   bytes,   "table,reason",       "observex_storage_pruned_bytes_total",    "Bytes on disk of those rows.")
 OX_METRIC(disk_free,            gauge,     bytes,   "",                   "observex_disk_free_bytes",               "Free bytes of the data disk.")
 OX_METRIC(disk_total,           gauge,     bytes,   "",                   "observex_disk_total_bytes",              "Size of the data disk.")
 /* the configuration */
