@@ -45,10 +45,11 @@ static ox_err
 wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 {
     struct wal_stub *w = ox_actor_state(self);
+    recent = ox_recent_new(2 * PARCELS, UINT64_MAX);
     w->returns = (struct ox__returns){
         .node = &node,
         .ledger = rec.ledger,
-        .recent = recent = ox_recent_new(2 * PARCELS, UINT64_MAX),
+        .recent = recent,
         .options = {fault_disk_seam(disk), rec.wal, "d/set-aside", NULL},
     };
     return OX_OK;
