@@ -80,6 +80,40 @@ strike_stop_node(struct chaos_run *run)
     return freeze(run, run->server.node);
 }
 
+/* ---- inside the node ---- */
+
+static bool
+strike_panic_actor(struct chaos_run *run)
+{
+    static const char *const kinds[] = {"tenant", "gateway", "api", "debug", "config", "warden"};
+    for (uint32_t i = 0; i < run->scenario.burst; i++) {
+        if (!chaos_arm(run, kinds[ox_random_below(&run->rnd, OX_COUNT(kinds))], "panic"))
+            return false;
+    }
+    return chaos_replay_set_aside(run);
+}
+
+static bool
+strike_panic_keeper(struct chaos_run *run)
+{
+    static const char *const kinds[] = {"wal", "outbox", "writer", "supervisor"};
+    pid_t node = run->server.node;
+    return chaos_arm(run, kinds[ox_random_below(&run->rnd, OX_COUNT(kinds))], "panic") &&
+           chaos_server_replaced(&run->server, &run->server.node, node) && chaos_replay_set_aside(run);
+}
+
+static bool
+strike_fault_actor(struct chaos_run *run)
+{
+    static const char *const kinds[] = {"tenant", "gateway", "api",    "debug",  "config",
+                                        "warden", "wal",     "outbox", "writer", "supervisor"};
+    static const char *const faults[] = {"segv", "abort", "hang", "stall"};
+    pid_t node = run->server.node;
+    return chaos_arm(run, kinds[ox_random_below(&run->rnd, OX_COUNT(kinds))],
+                     faults[ox_random_below(&run->rnd, OX_COUNT(faults))]) &&
+           chaos_server_replaced(&run->server, &run->server.node, node) && chaos_replay_set_aside(run);
+}
+
 /* ---- journals at rest ---- */
 
 /* Dead, and no client waits for an answer any more. */

@@ -46,6 +46,27 @@ put_faults(const struct chaos_run *run, FILE *f)
 }
 
 static void
+put_holds(const char *who, const struct chaos_holds *a, const struct chaos_holds *b, FILE *f)
+{
+    fprintf(f,
+            "%s: threads %u -> %u, descriptors %u -> %u, sockets %u -> %u, files of the data directory %u -> "
+            "%u\n",
+            who, a->threads, b->threads, a->descriptors, b->descriptors, a->sockets, b->sockets, a->files,
+            b->files);
+}
+
+static void
+put_leaks(const struct chaos_run *run, FILE *f)
+{
+    const struct chaos_census *a = &run->first_census, *b = &run->last_census;
+    fprintf(f, "held at rest, after the first of %u counts and after the last:\n", run->censuses);
+    put_holds("  heart", &a->heart, &b->heart, f);
+    put_holds("  node", &a->node, &b->node, f);
+    fprintf(f, "  node: bytes given out by malloc %llu -> %llu; set aside and replayed: %u requests\n",
+            (unsigned long long)a->node_bytes, (unsigned long long)b->node_bytes, run->n_aside);
+}
+
+static void
 put_text(const struct chaos_run *run, FILE *f)
 {
     const struct chaos_totals *t = &run->totals;
@@ -73,6 +94,8 @@ put_text(const struct chaos_run *run, FILE *f)
             "stored at "
             "most %llu ms after the load paused\n",
             r.p50, r.p99, r.max, N(t->answer_max_ms), N(t->settle_max_ms));
+    if (run->censuses > 0)
+        put_leaks(run, f);
 #undef N
     if (run->failure[0] != '\0')
         fprintf(f, "STOPPED: %s\n", run->failure);

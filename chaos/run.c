@@ -254,11 +254,14 @@ round_once(struct chaos_run *run)
     bool counted = chaos_counts_read(&v, before);
     bool ok = harm(run);
     chaos_load_pause(&run->load);
+    ok = ok && (!run->scenario.takes_faults || chaos_replay_set_aside(run));
     count_fates(run, &acked, &refused, &unknown);
     chaos_verify_round(&v, since, &verdict);
     chaos_server_refresh(&run->server);
     chaos_verify_counters(&v, counted && node == run->server.node ? before : NULL, &verdict);
     check_refusals(run, refused, &verdict);
+    if (ok && run->scenario.no_leaks)
+        chaos_leaks(run, &verdict);
     uint64_t answer_ms = atomic_load(&run->load.wait_max_ns) / 1000000;
     run->totals.answer_max_ms = answer_ms > run->totals.answer_max_ms ? answer_ms : run->totals.answer_max_ms;
     uint64_t ms = (chaos_now_ns() - began) / 1000000;

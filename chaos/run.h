@@ -27,6 +27,20 @@ struct chaos_totals {
     uint32_t struck[CHAOS_FAULT__COUNT];
 };
 
+#define CHAOS_ASIDE_MAX 4096
+
+/* What a process holds. */
+struct chaos_holds {
+    uint32_t threads;
+    uint32_t sockets;     /* connected or listening; connections come and go */
+    uint32_t files;       /* below the data directory; segments come and go */
+    uint32_t descriptors; /* all others */
+};
+struct chaos_census {
+    struct chaos_holds heart, node;
+    uint64_t node_bytes; /* that malloc has given out */
+};
+
 struct chaos_run {
     struct chaos_scenario scenario;
     uint64_t seed;
@@ -43,9 +57,23 @@ struct chaos_run {
     struct chaos_totals totals;
     uint32_t *recovery_ms; /* of each round */
     uint32_t n_recovery;
+    struct chaos_census first_census, last_census; /* leaks none */
+    uint32_t censuses;
+    uint64_t aside[CHAOS_ASIDE_MAX]; /* entries replayed already */
+    uint32_t n_aside;
     struct ox_buf findings;
     char failure[1400]; /* why the run could not go on; empty = it did */
 };
+
+/* Lets the next actor of the kind commit the fault (include/ox/fault.h) and returns when it has; gives kinds that have little to
+ * do a message. Defined in arm.c. */
+OX_MUST_USE bool chaos_arm(struct chaos_run *run, const char *kind, const char *fault);
+/* What crashed its actor twice was set aside: replays it, so that what was acknowledged is stored. Defined in arm.c. */
+OX_MUST_USE bool chaos_replay_set_aside(struct chaos_run *run);
+
+/* Counts heart and node, at rest, and holds it against the first count of this run; what has grown is a finding. Defined in
+ * leaks.c. */
+void chaos_leaks(struct chaos_run *run, struct chaos_verdict *v);
 
 /* Injects run->fault; returns when it is over and the server has been told to live. Defined in faults.c. */
 OX_MUST_USE bool chaos_strike(struct chaos_run *run);

@@ -103,6 +103,8 @@ take_choice(struct chaos_scenario *s, const char *word, const char *rest)
         {"retry", "no", "yes", &s->retry},
         {"refusals", "none", "some", &s->refusals_allowed},
         {"shim", "no", "yes", &s->shim},
+        {"faults", "none", "armed", &s->takes_faults},
+        {"leaks", "allowed", "none", &s->no_leaks},
         {"names", "ordered", "strict", &s->names_strict},
         {"rollups", "complete", "may-lack", &s->rollups_may_lack},
         {"survivors", "none", "some", &s->survivors},
@@ -128,6 +130,7 @@ take(struct chaos_scenario *s, const char *word, const char *rest)
         {"rounds", 1, 100000, &s->rounds},
         {"after", 0, 600000, &s->after_ms},
         {"down", 1, 3600000, &s->down_ms},
+        {"burst", 1, 1000, &s->burst},
         {"full-every", 1, 100000, &s->full_every},
     };
     for (size_t i = 0; i < OX_COUNT(numbers); i++) {
@@ -175,11 +178,14 @@ has_needs(const struct chaos_scenario *s, const char *path)
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct chaos_fault_text *t = &chaos_fault_texts[s->faults[i].fault];
         bool ok = t->needs[0] == '\0' || (strcmp(t->needs, "shim") == 0 && s->shim) ||
+                  (strcmp(t->needs, "faults") == 0 && s->takes_faults) ||
                   (strcmp(t->needs, "proxy client") == 0 && s->proxy == CHAOS_PROXY_CLIENT) ||
                   (strcmp(t->needs, "proxy storage") == 0 && s->proxy == CHAOS_PROXY_STORAGE);
         if (!ok) {
             fprintf(stderr, "chaos: %s: the fault %s needs the line `%s%s`\n", path, t->name, t->needs,
-                    strcmp(t->needs, "shim") == 0 ? " yes" : "");
+                    strcmp(t->needs, "shim") == 0     ? " yes"
+                    : strcmp(t->needs, "faults") == 0 ? " armed"
+                                                      : "");
             return false;
         }
     }
@@ -198,6 +204,7 @@ chaos_scenario_read(struct chaos_scenario *s, const char *dir, const char *name)
     s->strike_max_ms = 800;
     s->after_ms = 150;
     s->down_ms = 1000;
+    s->burst = 1;
     s->full_every = 25;
     s->refusals_allowed = true;
     snprintf(s->name, sizeof(s->name), "%s", name);

@@ -15,6 +15,9 @@
  *   config KEY VALUE          configuration of the server (observex config list)
  *   retry yes|no              a request without an answer is sent again, the same bytes
  *   refusals none|some        none: an answer that refuses a record fails the round
+ *   faults none|armed         the node takes faults on request (include/ox/fault.h)
+ *   burst N                   how often panic-actor strikes in a round
+ *   leaks allowed|none        none: descriptors, threads and bytes of heart and node are counted when all is quiet, and may not grow
  *   shim yes|no               heart, node and engine run with the shim preloaded
  *   proxy none|client|storage between the clients and the server, or between node and engine
  *   names ordered|strict      what a power loss does to names, see power.h
@@ -58,6 +61,8 @@ struct chaos_scenario {
     uint32_t n_config;
     bool retry, refusals_allowed;
     bool shim, names_strict, survivors;
+    bool takes_faults, no_leaks;
+    uint32_t burst;
     bool rollups_may_lack; /* that rollups have less than their tables is said, and is no failure */
     enum chaos_proxied { CHAOS_PROXY_NONE, CHAOS_PROXY_CLIENT, CHAOS_PROXY_STORAGE } proxy;
 };

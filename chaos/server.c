@@ -86,6 +86,7 @@ chaos_server_refresh(struct chaos_server *s)
     s->engine = (pid_t)json_integer_value(json_object_get(j, "engine_pid"));
     atomic_store(&s->real_port, port_of(j, "otlp_http"));
     s->api_port = port_of(j, "api");
+    s->debug_port = port_of(j, "debug");
     json_decref(j);
     return true;
 }
@@ -152,6 +153,8 @@ become(const struct chaos_server *s, struct args *a)
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
+    if (s->scenario->takes_faults)
+        setenv("OBSERVE_X_TEST_FAULTS", "armed", 1);
     if (s->shim != NULL) {
         char control[300];
         control_path(s, control, sizeof(control));

@@ -34,7 +34,7 @@ struct chaos_server {
     pid_t heart, node, engine;
     _Atomic uint16_t otlp_port; /* where the load goes */
     _Atomic uint16_t real_port; /* the server's own */
-    uint16_t api_port;
+    uint16_t api_port, debug_port;
     char keys[CHAOS_TENANTS_MAX][CHAOS_KEY_MAX];
     char why[1200];
 };

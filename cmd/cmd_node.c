@@ -209,26 +209,23 @@ on_obituary(void *arg, const struct ox_obituary *ob)
     }
 }
 
-/* Parcels in the mailbox of a tenant's actor that was put aside go back to the log's actor. */
+/* What stood in the mailbox of a tenant's actor that was put aside. */
 static void
 on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
 {
     struct node_main *m = arg;
-    struct ox_parcel *parcel = msg->data;
-    if ((msg->kind != OX_K_parcel && msg->kind != OX_K_suspect) || parcel == NULL ||
-        ox_node_phase(&m->node) == OX_NODE_STOPPING)
-        return;
-    struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
-    if (back != NULL) {
-        ox_parcel_taken(parcel);
-        parcel->next = NULL;
-        ((struct ox_returned *)back->data)->parcels = parcel;
-        msg->data = NULL;
-    }
-    if (back == NULL || ox_send(m->node.wal, &back) != OX_OK)
-        OX_LOG_ERROR("node", "an entry of a quarantined tenant waits in the log until the next start",
-                     OX_F_U64("wal_seq", msg->cause.wal_seq));
-    ox_msg_free(back);
+    ox_tenant_give_back(&m->node, msg, false);
+}
+
+/* What an actor had in hand before it took it out of its message: what it took it gives back itself. */
+static void
+on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
+{
+    struct node_main *m = arg;
+    ox_tenant_give_back(&m->node, msg, true);
+    ox_gateway_set_aside(msg);
+    if (ox_pid_eq(ob->pid, m->warden.pid))
+        ox_warden_set_aside(&m->warden, msg);
 }
 
 static void
@@ -265,8 +262,10 @@ start_runtime(struct node_main *m, struct ox_diag *diag)
         .hung_ends = true,
         .hooks = {.arg = m,
                   .obituary = on_obituary,
+                  .set_aside = on_set_aside,
                   .undelivered = on_undelivered,
                   .kind_name = ox_kind_name,
+                  .before = ox_fault_may_arm() ? ox_fault_before : NULL,
                   .quarantined = on_quarantined},
     };
     return ox_runtime_start(&ro, diag);

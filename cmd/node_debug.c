@@ -7,9 +7,11 @@
  * Bounds:  CHILDREN_SHOWN children per supervisor, ASK_MS per question.
  * Fails:   a supervisor that does not answer is shown as such.
  */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "cmd/node_internal.h"
+#include "ox/fault.h"
 #include "ox/http.h"
 #include "ox/log.h"
 #include "ox/metric.h"
@@ -40,6 +42,8 @@ static void
 tree_job_free(void *arg)
 {
     struct tree_job *job = arg;
+    if (job->req != NULL)
+        ox_http_request_abort(job->req);
     ox_buf_fini(&job->json);
     free(job);
 }
@@ -120,9 +124,49 @@ answer(struct ox_http_request *req, int status, const char *type, struct ox_buf 
     ox_buf_fini(body);
 }
 
+/* What malloc has given out. */
+static void
+show_memory(struct ox_http_request *req, struct ox_buf *body)
+{
+    struct mallinfo2 m = mallinfo2();
+    ox_buf_printf(body, "{\"malloc_bytes\":%llu}\n", (unsigned long long)(m.uordblks + m.hblkhd));
+    answer(req, 200, "application/json", body);
+}
+
+static bool
+starts_with(struct ox_str path, const char *head)
+{
+    size_t n = strlen(head);
+    return path.n > n && memcmp(path.p, head, n) == 0;
+}
+
+/* POST /debug/fault/KIND/FAULT arms it, GET /debug/fault/KIND tells whether it has struck; see ox/fault.h. */
+static void
+on_fault(struct ox_http_request *req, struct ox_str what)
+{
+    const char *slash = memchr(what.p, '/', what.n);
+    struct ox_str kind = {what.p, slash != NULL ? (size_t)(slash - what.p) : what.n};
+    if (req->method != OX_HTTP_POST || slash == NULL) {
+        ox_http_respond_text(req, 200, NULL, ox_fault_is_armed(kind) ? OX_STR("armed\n") : OX_STR("no\n"));
+        return;
+    }
+    ox_err err = ox_fault_arm(kind, (struct ox_str){slash + 1, what.n - kind.n - 1});
+    ox_http_respond_text(req, ox_err_info(err)->http_status, NULL,
+                         err == OX_OK ? OX_STR("armed\n")
+                                      : OX_STR("not armed: include/ox/fault.h says how\n"));
+}
+
+/* Its message was not handled: the actor crashed, or the node stops. */
+static void
+drop_request(void *arg)
+{
+    ox_http_request_abort(arg);
+}
+
 static void
 on_request(void *ctx, struct ox_http_request *req)
 {
+    static const char fault[] = "/debug/fault/";
     struct debug_port *port = ctx;
     struct ox_buf body;
     ox_buf_init(&body);
@@ -131,9 +175,15 @@ on_request(void *ctx, struct ox_http_request *req)
     } else if (ox_str_eq(req->path, OX_STR("/metrics"))) {
         ox_metric_text(&body);
         answer(req, 200, "text/plain; version=0.0.4", &body);
+    } else if (ox_str_eq(req->path, OX_STR("/debug/memory"))) {
+        show_memory(req, &body);
+    } else if (ox_fault_may_arm() && starts_with(req->path, fault)) {
+        on_fault(req, (struct ox_str){req->path.p + strlen(fault), req->path.n - strlen(fault)});
     } else if (ox_str_eq(req->path, OX_STR("/debug/actors"))) {
-        struct ox_msg *msg = ox_msg_new(KIND_TREE, req, 0, NULL);
+        struct ox_msg *msg = ox_msg_new(KIND_TREE, req, 0, drop_request);
         if (msg == NULL || ox_send(port->actor, &msg) != OX_OK) {
+            if (msg != NULL)
+                msg->data = NULL;
             ox_msg_free(msg);
             ox_http_respond_text(req, 503, NULL, OX_STR("the debug actor is not there; try again\n"));
         }
@@ -141,6 +191,7 @@ on_request(void *ctx, struct ox_http_request *req)
         ox_http_respond_text(
             req, 404, NULL,
             OX_STR("/debug/actors  the supervision tree with states, restarts and mailboxes (JSON)\n"
+                   "/debug/memory  bytes that malloc has given out (JSON)\n"
                    "/metrics       the same text as on the API port\n"));
     }
 }
@@ -166,6 +217,7 @@ on_tree(struct ox_actor *self, struct debug_port *port, struct ox_http_request *
         job->req = req;
         if (ox_dirty_submit(self, NULL, tree_run, job, KIND_TREE + 1, tree_job_free, NULL) == OX_OK)
             return;
+        job->req = NULL;
         tree_job_free(job);
     }
     ox_http_respond_text(req, 503, NULL, OX_STR("no thread is free; try again\n"));
@@ -176,10 +228,14 @@ debug_message(struct ox_actor *self, struct ox_msg *msg)
 {
     struct debug_port *port = *(struct debug_port **)ox_actor_state(self);
     if (msg->kind == KIND_TREE) {
-        on_tree(self, port, msg->data);
+        struct ox_http_request *req = msg->data;
+        msg->data = NULL;
+        on_tree(self, port, req);
     } else if (msg->kind == KIND_TREE + 1) {
         struct tree_job *job = msg->data;
-        answer(job->req, 200, "application/json", &job->json);
+        struct ox_http_request *req = job->req;
+        job->req = NULL;
+        answer(req, 200, "application/json", &job->json);
     }
 }
 

@@ -422,6 +422,7 @@ on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
 {
     struct ox_append *append = msg->data;
     struct ox_intake *in = append->ticket;
+    append->ticket = NULL;
     gw->hand = in;
     in->logged = append->err == OX_OK;
     if (append->err == OX_OK)
@@ -429,6 +430,25 @@ on_appended(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
     else
         refuse(gw->port->node, in, append->err, NULL);
     gw->hand = NULL;
+}
+
+/* Nobody has looked at it, so nobody says yes or no: the client asks again and is recognised. */
+void
+ox_gateway_set_aside(struct ox_msg *msg)
+{
+    struct ox_intake *in = NULL;
+    if (msg->kind == OX_K_appended && msg->data != NULL) {
+        struct ox_append *append = msg->data;
+        in = append->ticket;
+        append->ticket = NULL;
+    } else if (msg->kind == OX_K_prepared) {
+        in = msg->data;
+        msg->data = NULL;
+    }
+    if (in == NULL)
+        return;
+    ox_http_request_abort(in->req);
+    ox__intake_free(in);
 }
 
 static void

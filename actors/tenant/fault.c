@@ -27,7 +27,15 @@ struct rule {
 
 static struct rule rules[OX_FAULT_RULES_MAX];
 static uint32_t n_rules;
-static bool marked;
+static bool marked, may_arm;
+
+/* Filled by one thread, emptied by whoever commits the fault. */
+static struct armed {
+    /* release when kind and fault are set, acquire before they are read; who takes it back to false commits the fault */
+    _Atomic bool is;
+    char kind[32];
+    enum ox_fault fault;
+} armed[OX_FAULT_ARMED_MAX];
 
 static const char *const names[OX_FAULT__COUNT] = {
     "none",
@@ -58,7 +66,7 @@ bad_rule(const char *text, struct ox_diag *diag)
     return ox_diag_set(
         diag, OX_E_INVALID, "OBSERVE_X_TEST_FAULTS", -1,
         "'%.80s' is no fault rule: write marked, FAULT@tenant:NAME or FAULT@tenant:NAME/N with "
-        "FAULT one of panic, leak, segv, abort, slow, hang",
+        "FAULT one of panic, leak, segv, abort, slow, hang, stall; or armed",
         text);
 }
 
@@ -69,6 +77,10 @@ add_rule(const char *text, struct ox_diag *diag)
     static const char point[] = "@tenant:";
     if (strcmp(text, "marked") == 0) {
         marked = true;
+        return OX_OK;
+    }
+    if (strcmp(text, "armed") == 0) {
+        may_arm = true;
         return OX_OK;
     }
     const char *at = strstr(text, point);
@@ -93,7 +105,9 @@ ox_fault_load(const char *spec, struct ox_diag *diag)
 {
     char text[256];
     n_rules = 0;
-    marked = false;
+    marked = may_arm = false;
+    for (size_t i = 0; i < OX_FAULT_ARMED_MAX; i++)
+        atomic_store_explicit(&armed[i].is, false, memory_order_relaxed);
     while (spec != NULL && *spec != '\0') {
         size_t n = strcspn(spec, ",");
         if (n >= sizeof(text))
@@ -133,6 +147,66 @@ ox_fault_of(const char *tenant, struct ox_str bytes)
             return rule->fault;
     }
     return marked ? mark_in(bytes) : OX_FAULT_none;
+}
+
+bool
+ox_fault_may_arm(void)
+{
+    return may_arm;
+}
+
+bool
+ox_fault_is_armed(struct ox_str kind)
+{
+    for (size_t i = 0; i < OX_FAULT_ARMED_MAX; i++) {
+        if (atomic_load_explicit(&armed[i].is, memory_order_acquire) &&
+            ox_str_eq(kind, ox_str_of(armed[i].kind)))
+            return true;
+    }
+    return false;
+}
+
+static struct armed *
+free_place(void)
+{
+    for (size_t i = 0; i < OX_FAULT_ARMED_MAX; i++) {
+        if (!atomic_load_explicit(&armed[i].is, memory_order_acquire))
+            return &armed[i];
+    }
+    return NULL;
+}
+
+ox_err
+ox_fault_arm(struct ox_str kind, struct ox_str fault)
+{
+    enum ox_fault which = fault_named(fault);
+    struct armed *a = free_place();
+    if (!may_arm)
+        return OX_E_STATE;
+    if (which == OX_FAULT_none || kind.n == 0 || kind.n >= sizeof(a->kind))
+        return OX_E_INVALID;
+    if (a == NULL)
+        return OX_E_OVERLOAD;
+    memcpy(a->kind, kind.p, kind.n);
+    a->kind[kind.n] = '\0';
+    a->fault = which;
+    atomic_store_explicit(&a->is, true, memory_order_release);
+    return OX_OK;
+}
+
+void
+ox_fault_before(void *arg, struct ox_actor *self, const char *class_name)
+{
+    for (size_t i = 0; i < OX_FAULT_ARMED_MAX; i++) {
+        bool is = true;
+        if (!atomic_load_explicit(&armed[i].is, memory_order_acquire) ||
+            strcmp(armed[i].kind, class_name) != 0)
+            continue;
+        enum ox_fault fault = armed[i].fault; /* before the place is given back */
+        if (atomic_compare_exchange_strong_explicit(&armed[i].is, &is, false, memory_order_acq_rel,
+                                                    memory_order_relaxed))
+            ox_fault_commit(self, fault);
+    }
 }
 
 OX_NORETURN static void

@@ -81,6 +81,29 @@ ox_returned_new(struct ox_tenant *tenant, enum ox_returned_why why)
 
 /* ---- giving back ---- */
 
+void
+ox_tenant_give_back(struct ox_node *node, struct ox_msg *msg, bool in_hand)
+{
+    bool is_parcel = msg->kind == OX_K_parcel || msg->kind == OX_K_suspect;
+    struct ox_parcel *parcel = is_parcel ? msg->data : NULL;
+    if (parcel == NULL || ox_node_phase(node) == OX_NODE_STOPPING)
+        return;
+    struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
+    if (back != NULL) {
+        struct ox_returned *r = back->data;
+        ox_parcel_taken(parcel);
+        parcel->next = NULL;
+        r->parcels = parcel;
+        r->in_hand = in_hand ? parcel->batch->wal_seq : 0;
+        msg->data = NULL;
+    }
+    if (back == NULL || ox_send(node->wal, &back) != OX_OK)
+        OX_LOG_ERROR("tenant",
+                     "an entry of a crashed or quarantined actor waits in the log until the next start",
+                     OX_F_U64("wal_seq", msg->cause.wal_seq));
+    ox_msg_free(back);
+}
+
 /* However it ends: what is still here goes back to the log's actor, or, when the node stops, only the permits do. */
 static void
 release_state(void *arg)

@@ -32,7 +32,13 @@ struct quarantine_job {
 static ox_err
 warden_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 {
-    ((struct warden_state *)ox_actor_state(self))->w = arg;
+    struct ox_warden *w = arg;
+    ((struct warden_state *)ox_actor_state(self))->w = w;
+    /* The incarnation before may have crashed with the word that obituaries are to be saved in its hands. */
+    if (ox_actor_restarts(self) > 0) {
+        atomic_store_explicit(&w->saving, false, memory_order_release);
+        ox_warden_crashed(w);
+    }
     return OX_OK;
 }
 
@@ -49,6 +55,22 @@ ox_warden_crashed(struct ox_warden *w)
     if (msg == NULL || ox_send(w->pid, &msg) != OX_OK)
         atomic_store_explicit(&w->saving, false, memory_order_release); /* with the next one */
     ox_msg_free(msg);
+}
+
+/* Behind its restart the warden finds it in its mailbox again. */
+void
+ox_warden_set_aside(struct ox_warden *w, struct ox_msg *msg)
+{
+    struct ox_msg *again = msg->kind == OX_K_quarantined && msg->data != NULL
+                               ? ox_msg_new(OX_K_quarantined, msg->data, 0, free)
+                               : NULL;
+    if (again == NULL)
+        return;
+    msg->data = NULL;
+    again->flags |= OX_MSG_F_CONTROL;
+    if (ox_send(w->pid, &again) != OX_OK)
+        OX_LOG_ERROR("warden", "a quarantine is not written down: it ends with this node");
+    ox_msg_free(again);
 }
 
 static void

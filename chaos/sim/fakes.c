@@ -16,12 +16,14 @@
 #include "actors/storage/storage.h"
 #include "chaos/sim/sim.h"
 #include "ox/crashes.h"
+#include "ox/gateway.h"
 #include "ox/http.h"
 #include "ox/log.h"
 #include "runtime/core/internal.h"
 #include "runtime/core/sup.h"
 
-#define GATEWAY_RARER 10u /* its restarts count against the whole node */
+#define GATEWAY_RARER 10u    /* its restarts count against the whole node */
+#define BEFORE_PPM    100000 /* of messages: what happens to a handler happens before it has seen its message */
 
 /* ---- randomness ---- */
 
@@ -179,10 +181,11 @@ tempt(void)
     if (sim_chance(sim_now->plan.slow_ppm))
         ox_clock_virtual_advance(&sim_now->clock, sim_between(1, 400) * SIM_MS);
     const char *name = self->class->name;
-    uint32_t ppm = is_bookkeeper(name)            ? sim_now->plan.bookkeeper_ppm
-                   : strcmp(name, "tenant") == 0  ? sim_now->plan.panic_ppm
-                   : strcmp(name, "gateway") == 0 ? sim_now->plan.panic_ppm / GATEWAY_RARER
-                                                  : 0;
+    uint32_t ppm = is_bookkeeper(name)           ? sim_now->plan.bookkeeper_ppm
+                   : strcmp(name, "tenant") == 0 ? sim_now->plan.panic_ppm
+                   : strcmp(name, "gateway") == 0 || strcmp(name, "warden") == 0
+                       ? sim_now->plan.panic_ppm / GATEWAY_RARER
+                       : 0;
     if (strcmp(name, "tenant") == 0 &&
         ox_actor_name(self)[sizeof("tenant/tenant") - 1] == '0' + (char)sim_now->plan.cursed)
         ppm = 950000;
@@ -457,24 +460,33 @@ on_obituary(void *arg, const struct ox_obituary *ob)
     s->fell = s->ghost = true;
 }
 
-/* As cmd_node.c: parcels in the mailbox of a tenant's actor that was put aside go back to the log's actor. */
 static void
 on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
 {
     struct sim *s = arg;
-    struct ox_parcel *parcel = msg->data;
-    if (s->ghost || (msg->kind != OX_K_parcel && msg->kind != OX_K_suspect) || parcel == NULL ||
-        ox_node_phase(&s->n.node) == OX_NODE_STOPPING)
+    if (!s->ghost)
+        ox_tenant_give_back(&s->n.node, msg, false);
+}
+
+/* As cmd_node.c. */
+static void
+on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
+{
+    struct sim *s = arg;
+    if (s->ghost)
         return;
-    struct ox_msg *back = ox_returned_new(parcel->permit.tenant, OX_RETURNED_CRASHED);
-    if (back == NULL)
-        return;
-    ox_parcel_taken(parcel);
-    parcel->next = NULL;
-    ((struct ox_returned *)back->data)->parcels = parcel;
-    msg->data = NULL;
-    if (ox_send(s->n.node.wal, &back) != OX_OK)
-        ox_msg_free(back);
+    ox_tenant_give_back(&s->n.node, msg, true);
+    ox_gateway_set_aside(msg);
+    if (ox_pid_eq(ob->pid, s->n.warden.pid))
+        ox_warden_set_aside(&s->n.warden, msg);
+}
+
+/* Before the handler has seen its message. */
+static void
+on_before(void *arg, struct ox_actor *self, const char *class_name)
+{
+    if (sim_chance(BEFORE_PPM))
+        tempt();
 }
 
 static void
@@ -524,6 +536,8 @@ sim_hooks(struct ox_runtime_hooks *hooks)
 {
     *hooks = (struct ox_runtime_hooks){.arg = sim_now,
                                        .obituary = on_obituary,
+                                       .before = on_before,
+                                       .set_aside = on_set_aside,
                                        .undelivered = on_undelivered,
                                        .quarantined = on_quarantined,
                                        .root_failed = on_root_failed,

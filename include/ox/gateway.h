@@ -17,6 +17,9 @@ OX_MUST_USE ox_err ox_gateway_start(struct ox_node *node, ox_pid sup, int fd_otl
  * mailbox is full does not hear. One thread. */
 void ox_gateway_drain(struct ox_gateway *gw);
 bool ox_gateway_drained(struct ox_gateway *gw);
+/* What a gateway had in hand when it crashed and had not taken out of its message: its request is answered by the end of its
+ * connection. msg: lend, steals what hangs on it; any kind. The gateway's loop. */
+void ox_gateway_set_aside(struct ox_msg *msg);
 /* After ox_runtime_stop. */
 void ox_gateway_free(struct ox_gateway *gw);
 

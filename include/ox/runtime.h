@@ -50,6 +50,9 @@ struct ox_runtime_hooks {
     void (*obituary)(void *arg, const struct ox_obituary *ob);
     /* The message in hand when it crashed; lend, to steal data set msg->data = NULL. Dropped afterwards. */
     void (*set_aside)(void *arg, const struct ox_obituary *ob, struct ox_msg *msg);
+    /* A message is about to be handled, on the actor's own thread and as part of its turn: what fails here fails in the
+     * actor. For faults on request; costs a call per message. */
+    void (*before)(void *arg, struct ox_actor *self, const char *class_name);
     /* A message whose mailbox ended before it was read; lend as above. Calls are answered GONE by the
      * runtime. */
     void (*undelivered)(void *arg, ox_pid to, struct ox_msg *msg);

@@ -150,6 +150,10 @@ struct ox_returned {
 /* A message that carries one, or NULL. */
 struct ox_msg *ox_returned_new(struct ox_tenant *tenant, enum ox_returned_why why);
 void ox_returned_free(void *returned);
+/* A message that a tenant's actor did not come to: gives its parcel back to the log's actor as the tenant's actor would, and
+ * steals it from the message. Other kinds of message are left alone. in_hand: it crashed with this one, which is charged.
+ * For the runtime's hooks. */
+void ox_tenant_give_back(struct ox_node *node, struct ox_msg *msg, bool in_hand);
 
 /* One request on its way into the log and back. The gateway makes it, the wal fills seq and err. */
 struct ox_append {

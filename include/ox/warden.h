@@ -41,6 +41,8 @@ void ox_warden_faulted(struct ox_warden *w, const char *tenant, uint32_t max_res
 
 /* An obituary was noted: it is saved soon. Any thread; does not block. */
 void ox_warden_crashed(struct ox_warden *w);
+/* What the warden had in hand when it crashed: comes again. msg: lend, steals its data. The warden's thread. */
+void ox_warden_set_aside(struct ox_warden *w, struct ox_msg *msg);
 /* A tenant's actor passed its intensity: this becomes durable, then is in force. Any thread; does not block. */
 void ox_warden_quarantined(struct ox_warden *w, const char *tenant, uint32_t crashes);
 

@@ -13,7 +13,7 @@
  */
 #include <stdio.h>
 
-#include "runtime/core/internal.h"
+#include "runtime/core/sup.h"
 
 #define SLICE_NS         (2 * NS_PER_MS)
 #define SLICE_REDUCTIONS 4000u
@@ -22,6 +22,14 @@
 __thread struct ox__turn *ox__turn_now;
 
 enum outcome { GO_ON, ENDED, CRASHED };
+
+/* The actor's code is about to run. What fails in a supervisor ends the process: without it its children would run on
+ * unsupervised, or end with it. */
+static void
+arm(struct ox__turn *turn)
+{
+    turn->armed = turn->actor->class != &ox__sup_class;
+}
 
 /* The actor's code has returned. With a lock in hand it would hold it for ever: whose lock, its line can no longer say. */
 static void
@@ -39,7 +47,7 @@ run_start(struct ox__turn *turn, struct ox_actor *actor)
     ox_diag_clear(&actor->diag);
     ox_err err = OX_OK;
     if (actor->class->on_start != NULL) {
-        turn->armed = true;
+        arm(turn);
         err = actor->class->on_start(actor, actor->arg, &actor->diag);
         disarm(turn);
     }
@@ -63,7 +71,7 @@ run_stop(struct ox__turn *turn, struct ox_actor *actor, enum ox_exit reason)
     actor->stopping = true;
     actor->exit_reason = reason;
     if (actor->class->on_stop != NULL) {
-        turn->armed = true;
+        arm(turn);
         actor->class->on_stop(actor, reason);
         disarm(turn);
     }
@@ -104,7 +112,9 @@ run_message(struct ox__turn *turn, struct ox_actor *actor, struct ox_msg *msg)
     turn->messages++;
     if (ox__loop_now != NULL) /* relaxed: a hint for the watchdog's report */
         atomic_store_explicit(&ox__loop_now->turn_kind, msg->kind, memory_order_relaxed);
-    turn->armed = true;
+    arm(turn);
+    if (ox__rt->opt.hooks.before != NULL)
+        ox__rt->opt.hooks.before(ox__rt->opt.hooks.arg, actor, actor->class->name);
     actor->class->on_message(actor, msg);
     disarm(turn);
     turn->msg = NULL;

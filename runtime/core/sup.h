@@ -12,7 +12,7 @@
 #include "runtime/core/internal.h"
 
 #define SHUTDOWN_MS_DEFAULT 5000u
-#define SUP_INTENSITY_MAX   64u /* restarts that one window may allow */
+#define SUP_INTENSITY_MAX   64u /* restarts that one window may allow; supervisor.max_restarts ends here, too */
 
 /* When a child was restarted lately: a ring of max + 1 times. */
 struct ox__intensity {

@@ -5,7 +5,7 @@
  * Owns:    its children (sup_child.c).
  * Threads: own.
  * Bounds:  children_max; one timer per child.
- * Fails:   a failed check here ends the process: nobody supervises the supervision.
+ * Fails:   a failed check here ends the process (dispatch.c): nobody supervises the supervision.
  *
  * A child's life:   STARTING -> RUNNING -> (ends) -> BACKOFF -> STARTING ...
  *                                       -> STOPPED       ended and not to be restarted
@@ -457,9 +457,7 @@ handle(struct ox_actor *self, struct ox__sup *sup, struct ox_msg *msg)
 static void
 on_message(struct ox_actor *self, struct ox_msg *msg)
 {
-    ox_nopanic_begin();
     handle(self, ox_actor_state(self), msg);
-    ox_nopanic_end();
 }
 
 const struct ox_actor_class ox__sup_class = {

@@ -53,7 +53,7 @@ OX_CONFIG(runtime_turn_fault_ms,      "runtime.turn_fault",         duration, "1
 OX_CONFIG(runtime_turn_hung_ms,       "runtime.turn_hung",          duration, "10s", "0", "1h", "ms", NULL, restart,
           "a turn of an actor longer than this never ends, whatever it waits for: the node writes its crash record and restarts; 0 = it may wait for ever")
 
-OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "0", "1000", "restarts", NULL, restart,
+OX_CONFIG(supervisor_max_restarts,    "supervisor.max_restarts",    int,      "5", "1", "64", "restarts", NULL, restart,
           "restarts of one child within the window before it is quarantined")
 OX_CONFIG(supervisor_restart_window_ms, "supervisor.restart_window", duration, "60s", "1s", "24h", "ms", NULL, restart,
           "the window in which restarts are counted")

@@ -6,8 +6,8 @@
  *   id       strike_<id> in chaos/faults.c injects it
  *   name     in scenario files, reports and docs
  *   hits     whose trouble it is: node, engine, heart, disk, network, storage, clock
- *   needs    what the scenario must switch on: "" nothing, "shim" the preloaded shim, "proxy client",
- *            "proxy storage"
+ *   needs    what the scenario must switch on: "" nothing, "shim" the preloaded shim, "faults" faults on request inside the
+ *            node, "proxy client", "proxy storage"
  *   does     what happens
  *   promise  what must hold all the same
  *
@@ -35,6 +35,15 @@ OX_FAULT(stop_engine,  "stop-engine",  "engine",  "",
 OX_FAULT(stop_node,    "stop-node",    "node",    "",
          "SIGSTOP of the node for `down` milliseconds, then SIGCONT",
          "acknowledged = stored once")
+OX_FAULT(panic_actor,  "panic-actor",  "node",    "faults",
+         "`burst` times, one after the other, an actor of a kind that is drawn (tenant, gateway, api, debug, config, warden) fails a check of our own",
+         "that actor is restarted, the node goes on; acknowledged = stored once")
+OX_FAULT(panic_keeper, "panic-keeper", "node",    "faults",
+         "the same in wal, outbox, a writer or a supervisor",
+         "the node ends and its successor replays; acknowledged = stored once")
+OX_FAULT(fault_actor,  "fault-actor",  "node",    "faults",
+         "an actor of any kind writes to address 0, calls abort(), spins, or waits for ever",
+         "the node ends, by the watchdog if need be; acknowledged = stored once")
 OX_FAULT(torn_tail,    "torn-tail",    "disk",    "",
          "node and engine are killed; the end of the log that nobody was told of, and what follows the last entry of the outbox, is cut off, zeroed or overwritten with rubbish",
          "acknowledged = stored once; a torn end is normal")

@@ -38,6 +38,37 @@ Test(fault, tenants_and_every_nth)
     cr_assert_eq(of("c", "observex.fault=panic"), OX_FAULT_none);
 }
 
+static void
+armed_is_disarmed(void)
+{
+    cr_assert_eq(ox_fault_load(NULL, NULL), OX_OK);
+}
+
+Test(fault, armed_it_strikes_once_and_only_its_kind, .fini = armed_is_disarmed)
+{
+    struct ox_str gateway = OX_STR("gateway"), slow = OX_STR("slow"); /* the one that returns */
+    cr_assert_eq(ox_fault_load("marked", NULL), OX_OK);
+    cr_assert_eq(ox_fault_arm(gateway, slow), OX_E_STATE);
+    cr_assert_eq(ox_fault_load("armed", NULL), OX_OK);
+    cr_assert(ox_fault_may_arm());
+    cr_assert_eq(ox_fault_arm(gateway, OX_STR("boom")), OX_E_INVALID);
+    cr_assert_eq(ox_fault_arm(gateway, slow), OX_OK);
+    cr_assert_eq(ox_fault_arm(OX_STR("wal"), slow), OX_OK);
+    ox_fault_before(NULL, NULL, "tenant");
+    cr_assert(ox_fault_is_armed(gateway));
+    ox_fault_before(NULL, NULL, "gateway");
+    cr_assert_not(ox_fault_is_armed(gateway));
+    cr_assert(ox_fault_is_armed(OX_STR("wal")), "another kind's waits on");
+}
+
+Test(fault, so_many_are_armed_at_a_time, .fini = armed_is_disarmed)
+{
+    cr_assert_eq(ox_fault_load("armed", NULL), OX_OK);
+    for (int i = 0; i < OX_FAULT_ARMED_MAX; i++)
+        cr_assert_eq(ox_fault_arm(OX_STR("api"), OX_STR("panic")), OX_OK);
+    cr_assert_eq(ox_fault_arm(OX_STR("api"), OX_STR("panic")), OX_E_OVERLOAD);
+}
+
 Test(fault, a_rule_that_is_none_is_refused)
 {
     static const char *const bad[] = {"panic",          "panic@tenant:",    "boom@tenant:a",

@@ -26,7 +26,8 @@
  * handlers hold no locks                                             rules, a_handler_that_keeps_a_lock_ends_the_process
  * beneath a library's callback: ends the process                     rules, in_a_callback_of_the_loop_it_ends_the_process;
  *                                                                    panic, where_it_may_not_unwind_it_ends_the_process
- * outside any turn, in a supervisor: ends the process                panic, outside_a_handler_it_ends_the_process
+ * outside any turn: ends the process                                 panic, outside_a_handler_it_ends_the_process
+ * in a supervisor: ends the process                                  rules, in_a_supervisor_it_ends_the_process
  * SIGSEGV and its like end the process, and leave a record           crash
  */
 #define NDEBUG /* of the C library's assert; ours do not care */
@@ -38,6 +39,7 @@
 #include <uv.h>
 
 #include "ox/lock.h"
+#include "ox/supervisor.h"
 
 #define OBJECT_MAGIC 0x0b7ec7u
 
@@ -210,6 +212,22 @@ Test(rules, a_lock_that_was_given_back_is_none)
 {
     try(KIND_GIVES_LOCK_BACK);
     expect_end("msg->num == 0");
+}
+
+static void
+fail_in_supervisors(void *arg, struct ox_actor *self, const char *class_name)
+{
+    if (strcmp(class_name, "supervisor") == 0)
+        ox_panic("in a supervisor");
+}
+
+Test(rules, in_a_supervisor_it_ends_the_process, .signal = SIGABRT)
+{
+    struct ox_msg *reply;
+    ox_pid sup;
+    kit_start_with((struct ox_runtime_options){.hooks = {.before = fail_in_supervisors}});
+    cr_assert_eq(ox_sup_start(&(struct ox_sup_spec){.name = "s"}, &sup, NULL), OX_OK);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_WHICH, NULL, 0, 1000, &reply), OX_OK);
 }
 
 /* ---- beneath a library ---- */

@@ -3,6 +3,23 @@
  * Goal:    children are started in order, restarted with backoff within their intensity, quarantined past
  *          it, and stopped in reverse order; a restarted child keeps pid and mailbox.
  * Method:  children that write down what happens to them, in single-thread mode on a virtual clock.
+ *
+ * what OTP says                                   test
+ * ----------------------------------------------  ----------------------------------------------------------------------
+ * id, unique among the children                   an_id_is_taken_once
+ * start: on_start, its outcome told               a_failed_start_is_told_..., a_fixed_child_that_does_not_start_...
+ * permanent, transient, temporary                 permanent_transient_temporary, asked_to_leave_by_others_...
+ * shutdown in ms; brutal                          a_child_that_does_not_stop_is_killed_..., brutal_is_without_a_word
+ * worker, supervisor                              children_are_listed_as_their_specs_say
+ * fixed children, and dynamic ones                starts_in_order_..., stop_start_remove_..., hundreds_of_children_...
+ * intensity in a sliding window                   intensity_is_a_sliding_window, ..._the_sixth_crash_..., a_slow_trickle_...
+ * backoff: doubles, has an end, starts anew       backoff_doubles_..., backoff_ends_at_its_bound_and_starts_anew_when_...
+ * ordered start, reverse shutdown                 starts_in_order_and_stops_in_reverse
+ * time-outs of a shutdown, each child's own       each_child_has_its_own_time_to_stop_and_the_next_waits_for_it
+ * a supervisor's supervisor; giving up            escalation_ends_the_supervisor_..., giving_up_climbs_to_the_root
+ * which_children, count_children                  children_are_listed_as_their_specs_say
+ * terminate_, restart_, delete_child              stop_start_remove_..., what_does_not_run_is_stopped_at_once
+ * nothing blocks a loop                           waiting_blocks_nobody
  */
 #include "kit.h"
 
@@ -462,6 +479,220 @@ Test(supervisor, hundreds_of_children_end_with_it)
     ox_stop(sup);
     kit_settle();
     cr_assert_eq(ox_runtime_actors(), 0);
+    ox_runtime_stop();
+}
+
+Test(supervisor, backoff_ends_at_its_bound_and_starts_anew_when_the_window_was_quiet)
+{
+    kit_start(14);
+    ox_pid sup, pid;
+    struct ox_sup_spec spec = {.name = "root", .max_restarts = 10, .window_ms = 60000, .backoff_max_ms = 300};
+    cr_assert_eq(ox_sup_start(&spec, &sup, NULL), OX_OK);
+    pid = add(sup, "x", OX_RESTART_PERMANENT);
+    static const uint64_t backoff[] = {100, 200, 300, 300};
+    for (uint32_t i = 0; i < OX_COUNT(backoff); i++) {
+        crash(pid);
+        kit_advance_ms(backoff[i] - 1);
+        cr_assert_eq(info(sup, "x").state, OX_CHILD_BACKOFF, "backoff %u is too short", i);
+        kit_advance_ms(1);
+        cr_assert_eq(info(sup, "x").state, OX_CHILD_RUNNING, "backoff %u is too long", i);
+    }
+    kit_advance_ms(60000);
+    crash(pid);
+    kit_advance_ms(100);
+    cr_assert_eq(info(sup, "x").state, OX_CHILD_RUNNING,
+                 "after a quiet window the first wait is the shortest");
+    ox_runtime_stop();
+}
+
+Test(supervisor, asked_to_leave_by_others_only_a_permanent_child_returns)
+{
+    kit_start(15);
+    ox_pid sup = start_sup("root");
+    ox_pid permanent = add(sup, "p", OX_RESTART_PERMANENT), transient = add(sup, "t", OX_RESTART_TRANSIENT);
+    ox_stop(permanent);
+    ox_stop(transient);
+    kit_settle();
+    kit_advance_ms(100);
+    cr_assert_eq(info(sup, "p").state, OX_CHILD_RUNNING);
+    cr_assert_eq(info(sup, "p").crashes, 0, "an end in good order is no crash");
+    cr_assert_eq(info(sup, "t").state, OX_CHILD_STOPPED);
+    ox_runtime_stop();
+}
+
+Test(supervisor, brutal_is_without_a_word)
+{
+    kit_start(16);
+    ox_pid sup = start_sup("root"), pid;
+    struct ox_child_spec spec = {
+        .id = "b", .class = &child_class, .arg = ARG("b"), .shutdown_ms = OX_SHUTDOWN_BRUTAL};
+    cr_assert_eq(ox_sup_add(sup, &spec, true, &pid, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_STOP, "b", 0, 1000, NULL), OX_OK);
+    cr_assert_not(ox_alive(pid));
+    cr_assert_str_eq(journal, "+b", "on_stop does not run");
+    ox_runtime_stop();
+}
+
+Test(supervisor, what_does_not_run_is_stopped_at_once)
+{
+    kit_start(17);
+    ox_pid sup = start_sup("root");
+    crash(add(sup, "backoff", OX_RESTART_PERMANENT));
+    cr_assert_eq(info(sup, "backoff").state, OX_CHILD_BACKOFF);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_STOP, "backoff", 0, 1, NULL), OX_OK);
+    ox_pid pid = add(sup, "quarantined", OX_RESTART_PERMANENT);
+    for (int i = 0; i < 6; i++) {
+        crash(pid);
+        kit_advance_ms(2000);
+    }
+    cr_assert_eq(info(sup, "quarantined").state, OX_CHILD_QUARANTINED);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_STOP, "quarantined", 0, 1, NULL), OX_OK);
+    cr_assert_eq(info(sup, "backoff").state, OX_CHILD_STOPPED, "its restart was taken back");
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_START, "backoff", 0, 1000, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(info(sup, "backoff").state, OX_CHILD_RUNNING);
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_REMOVE, "quarantined", 0, 1000, NULL), OX_OK);
+    ox_runtime_stop();
+}
+
+Test(supervisor, a_fixed_child_that_does_not_start_holds_those_behind_it)
+{
+    kit_start(18);
+    struct ox_child_spec specs[] = {{.id = "a", .class = &child_class, .arg = ARG("a")},
+                                    {.id = "b", .class = &child_class, .arg = ARG("b")}};
+    ox_pid sup;
+    struct ox_sup_spec spec = {.name = "root", .children = specs, .children_n = 2};
+    fail_start = true;
+    cr_assert_eq(ox_sup_start(&spec, &sup, NULL), OX_OK);
+    kit_settle();
+    kit_advance_ms(100);
+    cr_assert_eq(starts, 2, "the first was tried again, the second not once");
+    fail_start = false;
+    kit_advance_ms(200);
+    cr_assert_str_eq(journal, "+a +b");
+    ox_runtime_stop();
+}
+
+/* Three that hold their end: the last one is asked first, and no one before the one behind it has ended. */
+Test(supervisor, each_child_has_its_own_time_to_stop_and_the_next_waits_for_it)
+{
+    kit_start(19);
+    struct ox_child_spec specs[] = {
+        {.id = "a", .class = &stubborn_class, .arg = ARG("a"), .name = "a", .shutdown_ms = 300},
+        {.id = "b", .class = &child_class, .arg = ARG("b"), .name = "b", .shutdown_ms = 1},
+        {.id = "c", .class = &stubborn_class, .arg = ARG("c"), .name = "c", .shutdown_ms = 700}};
+    ox_pid sup;
+    struct ox_sup_spec spec = {.name = "root", .children = specs, .children_n = 3};
+    cr_assert_eq(ox_sup_start(&spec, &sup, NULL), OX_OK);
+    kit_settle();
+    ox_stop(sup);
+    kit_settle();
+    kit_advance_ms(699);
+    cr_assert_not(ox_pid_is_none(ox_whereis("c")));
+    cr_assert_str_eq(journal, "+a +b +c", "b is not asked before c has ended");
+    kit_advance_ms(1);
+    cr_assert(ox_pid_is_none(ox_whereis("c")));
+    cr_assert_str_eq(journal, "+a +b +c -b");
+    kit_advance_ms(299);
+    cr_assert(ox_alive(sup));
+    kit_advance_ms(1);
+    cr_assert_eq(ox_runtime_actors(), 0);
+    ox_runtime_stop();
+}
+
+Test(supervisor, giving_up_climbs_to_the_root)
+{
+    kit_start_with((struct ox_runtime_options){.hooks = {.root_failed = root_failed}});
+    static const struct ox_child_spec fixed[] = {
+        {.id = "e", .class = &child_class, .arg = ARG("e"), .name = "e", .past_intensity = OX_SUP_ESCALATE}};
+    ox_pid root, sub;
+    struct ox_sup_spec top = {.name = "root", .max_restarts = 1};
+    cr_assert_eq(ox_sup_start(&top, &root, NULL), OX_OK);
+    struct ox_sup_spec spec = {.name = "sub",
+                               .parent = root,
+                               .max_restarts = 1,
+                               .past_intensity = OX_SUP_ESCALATE,
+                               .children = fixed,
+                               .children_n = 1};
+    cr_assert_eq(ox_sup_start(&spec, &sub, NULL), OX_OK);
+    kit_settle();
+    for (int i = 0; i < 3;
+         i++) { /* intensities multiply: two crashes for each end of `sub`, of which one is allowed */
+        cr_assert_str_empty(failed_root, "after %d crashes", i);
+        crash(ox_whereis("e"));
+        kit_advance_ms(1000);
+    }
+    cr_assert_str_empty(failed_root);
+    crash(ox_whereis("e"));
+    kit_settle();
+    cr_assert_str_eq(failed_root, "root");
+    cr_assert_eq(ox_runtime_actors(), 0, "nothing runs on without its supervisor");
+    ox_runtime_stop();
+}
+
+Test(supervisor, children_are_listed_as_their_specs_say)
+{
+    struct ox_msg *reply;
+    kit_start(20);
+    ox_pid sup = start_sup("root"), sub, pid;
+    cr_assert_eq(ox_sup_start(&(struct ox_sup_spec){.name = "sub", .parent = sup}, &sub, NULL), OX_OK);
+    struct ox_child_spec spec = {.id = "w",
+                                 .class = &child_class,
+                                 .arg = ARG("w"),
+                                 .restart = OX_RESTART_TRANSIENT,
+                                 .shutdown_ms = 1234,
+                                 .cause = {.wal_seq = 7}};
+    cr_assert_eq(ox_sup_add(sup, &spec, true, &pid, NULL), OX_OK);
+    spec =
+        (struct ox_child_spec){.id = "q", .class = &child_class, .arg = ARG("q"), .quarantined_crashes = 3};
+    cr_assert_eq(ox_sup_add(sup, &spec, true, NULL, NULL), OX_OK);
+    kit_settle();
+    struct ox_child_info w = info(sup, "w"), s = info(sup, "sub");
+    cr_assert_eq(w.type, OX_CHILD_WORKER);
+    cr_assert_eq(w.restart, OX_RESTART_TRANSIENT);
+    cr_assert_eq(w.shutdown_ms, 1234);
+    cr_assert_eq(w.cause.wal_seq, 7);
+    cr_assert_str_eq(w.class_name, "child");
+    cr_assert(ox_pid_eq(w.pid, pid));
+    cr_assert_eq(s.type, OX_CHILD_SUPERVISOR);
+    cr_assert_eq(s.shutdown_ms, 60000, "its own children need time first");
+    cr_assert(ox_pid_eq(s.pid, sub));
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_COUNT, NULL, 0, 1000, &reply), OX_OK);
+    const struct ox_children *list = reply->data;
+    cr_assert_eq(list->n, 0);
+    cr_assert_eq(list->counts.specs, 3);
+    cr_assert_eq(list->counts.active, 2);
+    cr_assert_eq(list->counts.supervisors, 1);
+    cr_assert_eq(list->counts.workers, 2);
+    cr_assert_eq(list->counts.quarantined, 1);
+    ox_msg_free(reply);
+    ox_runtime_stop();
+}
+
+/* One child in its backoff, one that does not end, one that does not start: the supervisor answers, and adds more. */
+Test(supervisor, waiting_blocks_nobody)
+{
+    kit_start(21);
+    ox_pid sup = start_sup("root"), stubborn;
+    crash(add(sup, "backoff", OX_RESTART_PERMANENT));
+    struct ox_child_spec spec = {
+        .id = "stubborn", .class = &stubborn_class, .arg = ARG("s"), .shutdown_ms = 60000};
+    cr_assert_eq(ox_sup_add(sup, &spec, false, &stubborn, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(ox_sup_ask(sup, OX_SUP_STOP, "stubborn", 0, 1, NULL), OX_E_TIMEOUT);
+    fail_start = true;
+    spec = (struct ox_child_spec){.id = "f", .class = &child_class, .arg = ARG("f")};
+    cr_assert_eq(ox_sup_add(sup, &spec, false, NULL, NULL), OX_OK);
+    kit_settle();
+    fail_start = false;
+    spec.id = "new";
+    cr_assert_eq(ox_sup_add(sup, &spec, false, NULL, NULL), OX_OK);
+    kit_settle();
+    cr_assert_eq(info(sup, "backoff").state, OX_CHILD_BACKOFF);
+    cr_assert_eq(info(sup, "stubborn").state, OX_CHILD_STOPPING);
+    cr_assert_eq(info(sup, "f").state, OX_CHILD_BACKOFF);
+    cr_assert_eq(info(sup, "new").state, OX_CHILD_RUNNING);
     ox_runtime_stop();
 }
 
