@@ -84,12 +84,13 @@ node_crash_note_record(struct node_main *m, const json_t *record, const char *ba
     COPY(crash.reason,
          hung ? "hung" : signal_name((int)json_integer_value(json_object_get(record, "signal"))));
     COPY(crash.message, kind != 0 ? ox_kind_name(kind) : "");
+    const long long turn_ms = json_integer_value(json_object_get(record, "turn_ms"));
+    const long long cpu_ms = json_integer_value(json_object_get(record, "cpu_ms"));
     if (hung)
         snprintf(
             crash.text, sizeof(crash.text),
             "a turn did not end: after %lld ms, %lld of them on its processor, the watchdog ended the node",
-            (long long)json_integer_value(json_object_get(record, "turn_ms")),
-            (long long)json_integer_value(json_object_get(record, "cpu_ms")));
+            turn_ms, cpu_ms);
     else
         COPY(crash.text, "a fault ended the node");
     COPY(crash.backtrace, backtrace);

@@ -195,21 +195,29 @@ key_header(const char *tenant, char *out, size_t size)
     snprintf(out, size, "x-api-key: %s\r\n", key);
 }
 
+/* A request of `n` records, the first of which has the id `first`. */
+static void
+put_records(struct ox_buf *body, uint32_t first, uint32_t n, const char *words)
+{
+    cr_assert(first + n <= NODE_RECORDS_MAX);
+    ox_buf_reset(body);
+    ox_buf_append_cstr(body, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[");
+    for (uint32_t i = 0; i < n; i++)
+        ox_buf_printf(body,
+                      "%s{\"timeUnixNano\":\"%lld000000000\",\"body\":{\"stringValue\":\"uid=%07u; %s\"}}",
+                      i > 0 ? "," : "", (long long)began_s, first + i, words);
+    ox_buf_append_cstr(body, "]}]}]}");
+}
+
 int
 node_send(const char *tenant, uint32_t n, const char *words, uint32_t *first)
 {
     struct ox_buf body;
     struct ox_client_response r;
     char headers[256] = "Content-Type: application/json\r\n";
-    cr_assert(n_records + n <= NODE_RECORDS_MAX);
     key_header(tenant, headers + strlen(headers), sizeof(headers) - strlen(headers));
     ox_buf_init(&body);
-    ox_buf_printf(&body, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[");
-    for (uint32_t i = 0; i < n; i++)
-        ox_buf_printf(&body,
-                      "%s{\"timeUnixNano\":\"%lld000000000\",\"body\":{\"stringValue\":\"uid=%07u; %s\"}}",
-                      i > 0 ? "," : "", (long long)began_s, n_records + i, words);
-    ox_buf_append_cstr(&body, "]}]}]}");
+    put_records(&body, n_records, n, words);
     ox_client_response_init(&r);
     bool ok = ox_client1_request(node_f.http_port, "POST", "/v1/logs", headers, body.data, body.len, &r);
     int status = ok ? r.status : 0;
@@ -220,6 +228,47 @@ node_send(const char *tenant, uint32_t n, const char *words, uint32_t *first)
     ox_client_response_fini(&r);
     ox_buf_fini(&body);
     return status;
+}
+
+/* The request's bytes leave; its answer is read later. */
+static void
+send_one_of_many(struct ox_client1 *c, const char *tenant, uint32_t first, uint32_t n, const char *words)
+{
+    struct ox_buf body;
+    char key[192] = "", head[384];
+    key_header(tenant, key, sizeof(key));
+    ox_buf_init(&body);
+    put_records(&body, first, n, words);
+    int len = snprintf(head, sizeof(head),
+                       "POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s"
+                       "Content-Length: %zu\r\n\r\n",
+                       key, body.len);
+    ox_client1_init(c, ox_client_connect(node_f.http_port));
+    cr_assert(ox_client_send(c->fd, head, (size_t)len) && ox_client_send(c->fd, body.data, body.len));
+    ox_buf_fini(&body);
+}
+
+uint32_t
+node_send_at_once(const char *tenant, uint32_t requests, uint32_t n, const char *words)
+{
+    struct ox_client1 *clients = calloc(requests, sizeof(*clients));
+    uint32_t taken = 0;
+    cr_assert_not_null(clients);
+    for (uint32_t k = 0; k < requests; k++)
+        send_one_of_many(&clients[k], tenant, n_records + k * n, n, words);
+    for (uint32_t k = 0; k < requests; k++) {
+        struct ox_client_response r;
+        ox_client_response_init(&r);
+        cr_assert(ox_client1_read(&clients[k], false, &r), "request %u of %u", k, requests);
+        cr_assert(r.status == 200 || r.status == 429, "%d", r.status);
+        taken += r.status == 200;
+        for (uint32_t i = 0; i < n; i++)
+            acked[n_records++] = r.status == 200;
+        ox_client_response_fini(&r);
+        ox_client1_fini(&clients[k]);
+    }
+    free(clients);
+    return taken;
 }
 
 bool

@@ -54,6 +54,10 @@ void node_kill(void);
 /* `n` fresh log records of `tenant` in one request, each with `words` in its body. The HTTP status, 0 = no answer; *first
  * (may be NULL) is the id of the first. What was acknowledged is remembered. */
 int node_send(const char *tenant, uint32_t n, const char *words, uint32_t *first);
+/* `requests` of `n` records each, on a connection of its own each, all on their way before the first answer is read: a sender
+ * that waits for each answer is as slow as a loop that it shares with a slow actor. Each is acknowledged or gets 429; how
+ * many were acknowledged. */
+uint32_t node_send_at_once(const char *tenant, uint32_t requests, uint32_t n, const char *words);
 /* Whether all acknowledged records but [from, to) are stored; the test fails when one is stored twice. */
 bool node_all_stored_but(uint32_t from, uint32_t to);
 /* Acknowledged records that are not stored; the test fails when one is stored twice. */

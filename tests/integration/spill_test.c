@@ -110,22 +110,10 @@ Test(spill, beyond_its_bound_a_quarantined_tenant_is_refused_with_the_reason)
     cr_assert_eq(node_stop(), 0);
 }
 
-/* As fast as it may; a tenth of a second per request is what the actor needs. */
-static void
-flood(int requests)
-{
-    for (int i = 0; i < requests; i++) {
-        int status = node_send("bad", 10, "fine", NULL);
-        cr_assert(status == 200 || status == 429 || status == 0, "%d", status);
-        if (status == 429)
-            poll(NULL, 0, 20);
-    }
-}
-
 Test(spill, a_slow_tenants_data_waits_and_comes_back)
 {
     node_start("slow@tenant:bad", small_queue);
-    flood(150);
+    node_send_at_once("bad", 150, 10, "fine");
     eventually(or_zero(node_metric(BAD("records_moved_total"))) > 0);
     cr_assert_eq(node_send("good", 5, "fine", NULL), 200);
     eventually(node_missing() == 0);
@@ -139,7 +127,7 @@ Test(spill, killed_while_entries_go_and_come_back)
     double moved = 0, again = 0;
     node_start("slow@tenant:bad", small_queue);
     for (int round = 0; round < 6; round++) {
-        flood(90);
+        node_send_at_once("bad", 90, 10, "fine");
         moved += or_zero(node_metric(BAD("records_moved_total")));
         for (int i = 0; i < round; i++) {
             (void)node_send("good", 5, "fine", NULL);
