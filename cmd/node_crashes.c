@@ -92,7 +92,7 @@ node_crash_note_record(struct node_main *m, const json_t *record, const char *ba
             "a turn did not end: after %lld ms, %lld of them on its processor, the watchdog ended the node",
             turn_ms, cpu_ms);
     else
-        COPY(crash.text, "a fault ended the node");
+        snprintf(crash.text, sizeof(crash.text), "a fault ended the node");
     COPY(crash.backtrace, backtrace);
     crash.charge = charge_of(crash.wal_seq, crash.tenant, kind);
     ox_crashes_note(m->node.crashes, &crash);
