@@ -373,7 +373,7 @@ report(const struct scenario *s, struct figures *f)
            p99[NOISE] / p99[ELSEWHERE]);
 }
 
-/* As an operator gets them: `observex key TENANT`. */
+/* As an operator gets them: `observex key dev TENANT`. */
 static void
 key_make(const char *tenant, char *key)
 {

@@ -185,14 +185,14 @@ static bool
 read_key(struct chaos_server *s, uint32_t tenant)
 {
     char cmd[1024];
-    snprintf(cmd, sizeof(cmd), "'%s' key %s --data '%s'", s->exe, chaos_tenant(tenant), s->data);
+    snprintf(cmd, sizeof(cmd), "'%s' key dev %s --data '%s'", s->exe, chaos_tenant(tenant), s->data);
     FILE *p = popen(cmd, "re");
     bool ok = p != NULL && fgets(s->keys[tenant], CHAOS_KEY_MAX, p) != NULL;
     if (p != NULL)
         pclose(p);
     s->keys[tenant][strcspn(s->keys[tenant], "\n")] = '\0';
     if (!ok)
-        snprintf(s->why, sizeof(s->why), "`observex key %s` gives no key", chaos_tenant(tenant));
+        snprintf(s->why, sizeof(s->why), "`observex key dev %s` gives no key", chaos_tenant(tenant));
     return ok;
 }
 

@@ -125,7 +125,7 @@ OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [-
     "  show --data DIR  the values in force where `observex serve` runs on DIR\n"
     "  reload           the running ObserveX reads its file again, as on SIGHUP; says what changed and what needs a\n"
     "                   restart. Exit code 64 when the file has mistakes: then nothing has changed\n")
-OX_COMMAND(key,    0, "key [--data DIR] TENANT",
+OX_COMMAND(key,    0, "key dev TENANT [--data DIR]",
     "Print the development key of a tenant.\n"
     "\n"
     "In development mode each tenant's key derives from one secret in DIR. Send it as `x-api-key: KEY` or\n"

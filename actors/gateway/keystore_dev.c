@@ -42,7 +42,7 @@ unknown_key(struct ox_diag *diag)
 {
     return ox_diag_set(diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
                        "unknown API key; send it as 'x-api-key: KEY' or 'Authorization: Bearer KEY' "
-                       "(development keys: observex key TENANT)");
+                       "(development keys: observex key dev TENANT)");
 }
 
 static ox_err
@@ -54,8 +54,8 @@ dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct 
         if (!cred->from_loopback)
             return ox_diag_set(diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
                                "an API key is required from other machines; only loopback may go without one "
-                               "in development mode (observex key TENANT prints a key)");
-        out->role = OX_ROLE_OPERATOR;
+                               "in development mode (observex key dev TENANT prints a key)");
+        *out = (struct ox_identity){.role = OX_ROLE_LOCAL, .scopes = OX_SCOPE_ALL};
         return ox_tenant_id_parse(OX_STR("default"), &out->tenant, diag);
     }
     struct ox_str key = cred->key;
@@ -69,8 +69,8 @@ dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct 
     ox_keystore_dev_key((struct ox_str){store->secret, store->secret_len}, &tenant, want);
     if (strlen(want) != key.n || CRYPTO_memcmp(want, key.p, key.n) != 0)
         return unknown_key(diag);
-    out->tenant = tenant;
-    out->role = OX_ROLE_TENANT;
+    *out = (struct ox_identity){
+        .tenant = tenant, .role = OX_ROLE_EDITOR, .scopes = OX_SCOPE_INGEST | OX_SCOPE_QUERY};
     return OX_OK;
 }
 

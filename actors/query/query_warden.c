@@ -141,7 +141,7 @@ ox__handle_revoke(struct ox__call *c, struct ox__json *j)
     if (err == OX_OK)
         err = ox_tenant_id_parse(c->path_arg, &tenant, &c->diag);
     /* Who may not is refused, and written down, whatever the body says. */
-    if (err == OX_OK && c->req->role >= OX_ROLE_OPERATOR)
+    if (err == OX_OK && ox_role_is_operator(c->req->role))
         err = read_count(c, &crashes);
     if (err == OX_OK && c->q->warden == NULL)
         err = OX_E_UNAVAILABLE;

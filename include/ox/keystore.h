@@ -9,11 +9,13 @@
 #define OX_KEYSTORE_H
 
 #include "ox/base.h"
+#include "ox/control.h"
 #include "ox/permission.h"
 
 struct ox_credential {
     struct ox_str key;  /* from x-api-key or Authorization: Bearer; empty = none was sent */
     bool from_loopback; /* the peer's address is 127.0.0.0/8, ::1 or a Unix socket */
+    const char *peer;   /* its address; lend. NULL = unknown */
 };
 
 struct ox_http_request;
@@ -26,6 +28,8 @@ struct ox_credential ox_credential_of(const struct ox_http_request *req);
 struct ox_identity {
     struct ox_tenant_id tenant;
     enum ox_role role;
+    uint32_t scopes;                /* OX_SCOPE_* */
+    char key_id[OX_KEY_ID_MAX + 1]; /* "" = no key, or a development key */
 };
 
 struct ox_keystore {
@@ -37,9 +41,9 @@ struct ox_keystore {
 };
 
 /*
- * Development only: a request without a key from loopback is tenant `default` and role operator; keys are derived from one
- * secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`, and are of role tenant. Whoever learns the secret can
- * speak for every tenant, which is why production refuses this store.
+ * Development only: a request without a key from loopback is tenant `default` and role local operator; keys are derived from
+ * one secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`, and are of role editor with the scopes ingest
+ * and query. Whoever learns the secret can speak for every tenant, which is why production refuses this store.
  *
  * secret: lend; copied. At least 16 bytes. NULL on lack of memory.
  */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * include/ox/schema.h - the ClickHouse schema that the binary brings: migrations and the list of tables.
+ * include/ox/schema.h - the schemas that the binary brings: migrations, and the list of ClickHouse tables.
  *
- * Owns:    nothing at run time; constant tables generated from schema/clickhouse/NNN_*.sql.
+ * Owns:    nothing at run time; constant tables generated from schema/STORE/NNN_name.sql.
  * Threads: any.
  * Flow:    the storage room applies ox_schema_clickhouse[] in order at start, the engine room writes a row
- *          policy for each ox_schema_tables[] entry, actors/writer asks for partitions and columns.
+ *          policy for each ox_schema_tables[] entry, actors/writer asks for partitions and columns. actors/control
+ *          applies the other two.
  */
 #ifndef OX_SCHEMA_H
 #define OX_SCHEMA_H
@@ -21,6 +22,12 @@ struct ox_migration {
 
 extern const struct ox_migration ox_schema_clickhouse[];
 extern const size_t ox_schema_clickhouse_count;
+
+/* Those of the control plane's two stores; each is executed as a whole, in one transaction. */
+extern const struct ox_migration ox_schema_postgres[];
+extern const size_t ox_schema_postgres_count;
+extern const struct ox_migration ox_schema_sqlite[];
+extern const size_t ox_schema_sqlite_count;
 
 /*
  * Walks the statements of a migration. cursor: lend, starts as migration->sql and moves behind the statement.

@@ -45,7 +45,7 @@ describe('dead letters', () => {
   before(async () => {
     server = await Server.start();
     data = path.join(server.dir, 'data');
-    key = (await cli('key', '--data', data, 'team-a')).stdout.trim();
+    key = (await cli('key', 'dev', '--data', data, 'team-a')).stdout.trim();
   });
   after(async () => {
     await server?.stop();

@@ -25,7 +25,7 @@ describe('quarantine on the console', { skip, timeout: 240000 }, () => {
     process.env.OBSERVE_X_TEST_FAULTS = 'panic@tenant:noisy';
     server = await Server.start();
     delete process.env.OBSERVE_X_TEST_FAULTS;
-    key = (await run(binary, ['key', '--data', path.join(server.dir, 'data'), 'noisy'])).stdout.trim();
+    key = (await run(binary, ['key', 'dev', '--data', path.join(server.dir, 'data'), 'noisy'])).stdout.trim();
     for (let i = 0; i < 12; i++)
       await run(binary, ['send', '--generate', '1', '--seed', String(i + 1), '--otlp-http', server.http, '--key', key]);
     browser = await chromium.launch({ executablePath: browserFile, args: flags });

@@ -26,7 +26,7 @@ describe('tenants, repeats and side doors', { timeout: 120000 }, () => {
   before(async () => {
     server = await Server.start();
     for (const tenant of ['team-a', 'team-b']) {
-      const { stdout } = await run(binary, ['key', '--data', path.join(server.dir, 'data'), tenant]);
+      const { stdout } = await run(binary, ['key', 'dev', '--data', path.join(server.dir, 'data'), tenant]);
       keys[tenant] = stdout.trim();
     }
   });

@@ -203,7 +203,7 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     contains(&out, "no tenant is quarantined");
 
     read_text("audit.jsonl", &out);
-    contains(&out, "\"who\":\"key of tenant bad\",\"peer\":\"127.0.0.1\",\"role\":\"tenant\"");
+    contains(&out, "\"who\":\"key of tenant bad\",\"peer\":\"127.0.0.1\",\"role\":\"editor\"");
     contains(&out, "\"outcome\":\"granted\"");
     contains(&out, "\"outcome\":\"refused\"");
     ox_buf_fini(&out);
