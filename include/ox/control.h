@@ -126,4 +126,30 @@ struct ox_control_store {
 OX_MUST_USE ox_err ox_control_open_sqlite(const char *path, struct ox_control_store **out,
                                           struct ox_diag *diag);
 
+/* Lends; copied. */
+struct ox_control_postgres {
+    const char *url;      /* postgresql://user@host/database, or what else libpq takes */
+    const char *password; /* NULL or "": what the url or libpq's own environment says */
+    uint32_t connect_timeout_ms;
+    uint32_t statement_timeout_ms; /* of one statement, as it is felt here */
+    uint32_t connections;          /* at one time, beside the one that listens */
+};
+
+/*
+ * A store in PostgreSQL. *out is set when it can be used, now or later: with OK, or with UNAVAILABLE when the server does not
+ * answer yet (each call tries again). STATE (no schema yet, or that of another release) and CONFIG (a role that
+ * row-level security does not hold back, an unusable url) leave *out NULL: each with the sentence that says what to do.
+ */
+OX_MUST_USE ox_err ox_control_open_postgres(const struct ox_control_postgres *options,
+                                            struct ox_control_store **out, struct ox_diag *diag);
+
+/*
+ * What `observex control init` does, as the owner of the database: migrations under a lock, then `role` may do what a node
+ * needs and no more; it is made when there is none. role_password: NULL = none is set. *applied: migrations; may be
+ * NULL. Repeating it is harmless.
+ */
+OX_MUST_USE ox_err ox_control_init_postgres(const struct ox_control_postgres *owner, const char *role,
+                                            const char *role_password, unsigned *applied,
+                                            struct ox_diag *diag);
+
 #endif

@@ -1,0 +1,838 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/control/store_postgres.c - the control plane in PostgreSQL, for any number of nodes.
+ *
+ * Owns:    a few connections, and one that listens.
+ * Threads: any that may block; a connection is one caller's at a time, `lock` guards who has which. wait(): one thread.
+ * Bounds:  options.connections; a caller waits for one of them as long as a statement may take. Time-outs: pg_conn.c.
+ * Fails:   see include/ox/control.h. A call on a connection that broke is tried once more on a new one, unless it would do
+ *          something twice.
+ * Flow:    each call: connection -> BEGIN, on whose behalf -> its statements -> COMMIT.
+ *
+ * Every transaction says on whose behalf it runs before it does anything (set_config(..., true) ends with it), and the
+ * policies of schema/postgres decide which rows exist for it. The predicates below are for the planner and for people.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "actors/control/control_record.h"
+#include "actors/control/pg_schema.h"
+#include "ox/buf.h"
+#include "ox/control.h"
+
+#define CHANNEL "observex_control"
+
+struct pooled {
+    struct pg_conn conn;
+    bool busy;
+};
+
+struct pg_store {
+    struct ox_control_store base;
+    struct pg_target target;
+    pthread_mutex_t lock;
+    pthread_cond_t returned;
+    struct pooled *pool;
+    uint32_t n_pool;
+    struct pg_conn listener; /* of the thread in wait() */
+};
+
+/* ---- statements ---- */
+
+#define TENANT_COLUMNS "tenant_id, name, state, created_at, changed_at"
+#define KEY_COLUMNS                                                                                          \
+    "key_id, tenant_id, name, encode(digest, 'hex'), fingerprint, scopes, role, created_at, expires_at, "    \
+    "revoked_at, last_used_at, rotated_from"
+
+enum statement {
+    ON_BEHALF,
+    TENANT_INSERT,
+    TENANT_GET,
+    TENANT_LIST,
+    TENANT_SET,
+    KEY_INSERT,
+    KEY_GET,
+    KEY_GET_ANY,
+    KEY_LIST,
+    KEY_LIST_ALL,
+    KEY_REVOKE,
+    KEY_EXPIRE,
+    KEY_BY_DIGEST,
+    KEYS_USED,
+    CHANGE_NOTE,
+    CHANGE_TRIM,
+    CHANGE_NEWEST,
+    CHANGE_LIST,
+    STATEMENT__COUNT
+};
+
+static const char *const statements[STATEMENT__COUNT] = {
+    [ON_BEHALF] = "SELECT set_config($1, $2, true)",
+    [TENANT_INSERT] = "INSERT INTO observex.tenants (" TENANT_COLUMNS ")"
+                      " VALUES ($1, $2, $3, $4::bigint, $5::bigint)",
+    [TENANT_GET] = "SELECT " TENANT_COLUMNS " FROM observex.tenants WHERE tenant_id = $1",
+    [TENANT_LIST] = "SELECT " TENANT_COLUMNS " FROM observex.tenants WHERE tenant_id COLLATE \"C\" > $1"
+                    " ORDER BY tenant_id COLLATE \"C\" LIMIT $2::bigint",
+    [TENANT_SET] = "UPDATE observex.tenants SET state = $2, changed_at = $3::bigint WHERE tenant_id = $1"
+                   " RETURNING " TENANT_COLUMNS,
+    [KEY_INSERT] =
+        "INSERT INTO observex.api_keys (key_id, tenant_id, name, digest, fingerprint, scopes, role,"
+        " created_at, expires_at, rotated_from) VALUES"
+        " ($1, $2, $3, decode($4, 'hex'), $5, $6::bigint, $7, $8::bigint, $9::bigint, $10)",
+    [KEY_GET] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id = $1 AND tenant_id = $2",
+    [KEY_GET_ANY] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id = $1",
+    [KEY_LIST] =
+        "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id COLLATE \"C\" > $1 AND tenant_id = $3"
+        " ORDER BY key_id COLLATE \"C\" LIMIT $2::bigint",
+    [KEY_LIST_ALL] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id COLLATE \"C\" > $1"
+                     " ORDER BY key_id COLLATE \"C\" LIMIT $2::bigint",
+    [KEY_REVOKE] = "UPDATE observex.api_keys SET revoked_at ="
+                   " CASE WHEN revoked_at = 0 THEN $3::bigint ELSE revoked_at END"
+                   " WHERE key_id = $1 AND tenant_id = $2 RETURNING " KEY_COLUMNS,
+    [KEY_EXPIRE] = "UPDATE observex.api_keys SET expires_at = $3::bigint WHERE key_id = $1 AND tenant_id = $2"
+                   " AND (expires_at = 0 OR expires_at > $3::bigint)",
+    [KEY_BY_DIGEST] =
+        "SELECT k.key_id, k.tenant_id, k.name, encode(k.digest, 'hex'), k.fingerprint, k.scopes, k.role,"
+        " k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.rotated_from, t.state"
+        " FROM observex.api_keys k JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
+        " WHERE k.digest = decode($1, 'hex')",
+    [KEYS_USED] = "UPDATE observex.api_keys k SET last_used_at = u.used FROM"
+                  " unnest($2::text[], $3::bigint[]) AS u (id, used)"
+                  " WHERE k.key_id = u.id AND k.tenant_id = $1 AND k.last_used_at < u.used",
+    [CHANGE_NOTE] = "WITH c AS (UPDATE observex.control_clock SET seq = seq + 1 RETURNING seq),"
+                    " n AS (INSERT INTO observex.control_changes (seq, tenant_id, digest)"
+                    "  SELECT c.seq, $1, decode($2, 'hex') FROM c)"
+                    " SELECT pg_notify('" CHANNEL "', '')",
+    [CHANGE_TRIM] = "DELETE FROM observex.control_changes WHERE tenant_id = $1"
+                    " AND seq <= (SELECT seq FROM observex.control_clock) - $2::bigint",
+    [CHANGE_NEWEST] = "SELECT seq FROM observex.control_clock",
+    [CHANGE_LIST] = "SELECT seq, tenant_id, encode(digest, 'hex') FROM observex.control_changes"
+                    " WHERE seq > $1::bigint ORDER BY seq LIMIT $2::bigint",
+};
+_Static_assert(STATEMENT__COUNT <= PG_STATEMENTS_MAX, "a bit for each");
+
+static ox_err
+run(struct pg_conn *c, enum statement s, int n, const char *const *params, PGresult **out,
+    struct ox_diag *diag)
+{
+    return pg_conn_run(c, s, statements[s], n, params, out, diag);
+}
+
+struct number {
+    char text[24];
+};
+
+static const char *
+print(struct number *n, int64_t value)
+{
+    snprintf(n->text, sizeof(n->text), "%lld", (long long)value);
+    return n->text;
+}
+
+/* ---- connections ---- */
+
+static void
+until_after(struct timespec *until, uint32_t ms)
+{
+    clock_gettime(CLOCK_MONOTONIC, until);
+    uint64_t ns = (uint64_t)until->tv_nsec + (uint64_t)ms * 1000000;
+    until->tv_sec += (time_t)(ns / 1000000000);
+    until->tv_nsec = (long)(ns % 1000000000);
+}
+
+/* One that is connected rather than one that is not. Under the lock. */
+static struct pooled *
+idle(struct pg_store *st)
+{
+    struct pooled *found = NULL;
+    for (uint32_t i = 0; i < st->n_pool; i++) {
+        struct pooled *p = &st->pool[i];
+        if (!p->busy && (found == NULL || (found->conn.pg == NULL && p->conn.pg != NULL)))
+            found = p;
+    }
+    return found;
+}
+
+/* A connection for this caller. *fresh: made for him. */
+static ox_err
+take(struct pg_store *st, struct pooled **out, bool *fresh, struct ox_diag *diag)
+{
+    struct timespec until;
+    struct pooled *p;
+    until_after(&until, st->target.statement_timeout_ms);
+    pthread_mutex_lock(&st->lock);
+    while ((p = idle(st)) == NULL && pthread_cond_timedwait(&st->returned, &st->lock, &until) == 0) {
+    }
+    if (p != NULL)
+        p->busy = true;
+    pthread_mutex_unlock(&st->lock);
+    if (p == NULL)
+        return ox_diag_set(diag, OX_E_UNAVAILABLE, "control.connections", -1,
+                           "all connections to PostgreSQL are in use; retry later");
+    *out = p;
+    *fresh = p->conn.pg == NULL;
+    if (!*fresh)
+        return OX_OK;
+    ox_err err = pg_conn_open(&p->conn, &st->target, diag);
+    if (err == OX_OK)
+        err = pg_schema_check(&p->conn, diag);
+    return err;
+}
+
+/* broken: the server has gone away, and what idles here has lost it, too. */
+static void
+give(struct pg_store *st, struct pooled *p, bool broken)
+{
+    if (broken)
+        pg_conn_close(&p->conn);
+    pthread_mutex_lock(&st->lock);
+    p->busy = false;
+    for (uint32_t i = 0; broken && i < st->n_pool; i++) {
+        if (!st->pool[i].busy)
+            pg_conn_close(&st->pool[i].conn);
+    }
+    pthread_cond_signal(&st->returned);
+    pthread_mutex_unlock(&st->lock);
+}
+
+/* ---- transactions ---- */
+
+/* On whose behalf: one setting of schema/postgres. */
+struct behalf {
+    const char *setting;
+    const char *value;
+};
+
+/* What a call was given, and where its answer goes; each uses its own part. */
+struct call {
+    struct pg_store *st;
+    const struct ox_control_tenant *tenant;
+    const struct ox_tenant_id *id;
+    const struct ox_control_key *key;
+    const char *key_id; /* or the one behind which a list goes on */
+    const char *digest; /* hex */
+    int64_t time_s;
+    int64_t now_s;
+    enum ox_tenant_state state;
+    enum ox_tenant_state *state_out;
+    struct ox_control_tenant *tenants;
+    struct ox_control_key *keys;
+    size_t room;
+    size_t *n;
+    const struct ox_control_use *uses;
+    struct ox_control_change *changes;
+    uint64_t *cursor;
+    bool *lost;
+};
+typedef ox_err (*op_fn)(struct pg_conn *c, const struct call *call, struct ox_diag *diag);
+
+static ox_err
+begin(struct pg_conn *c, struct behalf whose, struct ox_diag *diag)
+{
+    const char *params[] = {whose.setting, whose.value};
+    ox_err err = pg_conn_exec(c, "BEGIN", NULL, diag);
+    return err == OX_OK ? run(c, ON_BEHALF, 2, params, NULL, diag) : err;
+}
+
+static ox_err
+attempt(struct pg_conn *c, struct behalf whose, op_fn op, const struct call *call, struct ox_diag *diag)
+{
+    ox_err err = begin(c, whose, diag);
+    if (err == OX_OK)
+        err = op(c, call, diag);
+    if (err == OX_OK)
+        err = pg_conn_exec(c, "COMMIT", NULL, diag);
+    else if (!c->broken && pg_conn_exec(c, "ROLLBACK", NULL, NULL) != OX_OK)
+        c->broken = true; /* a transaction of somebody else's behalf must not stay open */
+    return err;
+}
+
+/* again: doing it twice is the same as once. */
+static ox_err
+transact(const struct call *call, struct behalf whose, bool again, op_fn op, struct ox_diag *diag)
+{
+    for (int tries = again ? 2 : 1;; tries--) {
+        struct pooled *p = NULL;
+        bool fresh = false;
+        ox_err err = take(call->st, &p, &fresh, diag);
+        if (p == NULL)
+            return err;
+        bool connected = err == OX_OK;
+        if (connected)
+            err = attempt(&p->conn, whose, op, call, diag);
+        bool broken = p->conn.broken;
+        give(call->st, p, broken || !connected);
+        if (!broken || fresh || tries <= 1)
+            return err;
+    }
+}
+
+static struct behalf
+of_tenant(const struct ox_tenant_id *id)
+{
+    return (struct behalf){"app.tenant_id", id->name};
+}
+
+static struct behalf
+of_operator(void)
+{
+    return (struct behalf){"app.operator", "on"};
+}
+
+/* digest NULL: the tenant as a whole. */
+static ox_err
+note_change(struct pg_conn *c, const struct ox_tenant_id *tenant, const uint8_t *digest, struct ox_diag *diag)
+{
+    char hex[2 * OX_KEY_DIGEST_BYTES + 1];
+    struct number kept;
+    if (digest != NULL)
+        ox_hex_encode(digest, OX_KEY_DIGEST_BYTES, hex);
+    const char *params[] = {tenant->name, digest != NULL ? hex : NULL};
+    ox_err err = run(c, CHANGE_NOTE, 2, params, NULL, diag);
+    params[1] = print(&kept, OX__CHANGES_KEPT);
+    return err == OX_OK ? run(c, CHANGE_TRIM, 2, params, NULL, diag) : err;
+}
+
+/* ---- rows ---- */
+
+static bool
+copy(const PGresult *r, int row, int column, char *to, size_t size)
+{
+    return ox__control_copy(to, size, pg_text(r, row, column), (size_t)PQgetlength(r, row, column));
+}
+
+static ox_err
+read_tenant(const PGresult *r, int row, struct ox_control_tenant *out, struct ox_diag *diag)
+{
+    bool ok = copy(r, row, 0, out->id.name, sizeof(out->id.name)) &&
+              copy(r, row, 1, out->name, sizeof(out->name)) &&
+              ox__control_state(ox_str_of(pg_text(r, row, 2)), &out->state);
+    out->created_s = pg_int(r, row, 3);
+    out->changed_s = pg_int(r, row, 4);
+    return ok ? OX_OK : ox__control_damaged("tenants", diag);
+}
+
+static bool
+read_digest(const PGresult *r, int row, int column, uint8_t digest[OX_KEY_DIGEST_BYTES])
+{
+    return ox_hex_decode(ox_str_of(pg_text(r, row, column)), digest, OX_KEY_DIGEST_BYTES) == OX_OK;
+}
+
+static ox_err
+read_key(const PGresult *r, int row, struct ox_control_key *out, struct ox_diag *diag)
+{
+    bool ok = copy(r, row, 0, out->id, sizeof(out->id)) &&
+              copy(r, row, 1, out->tenant.name, sizeof(out->tenant.name)) &&
+              copy(r, row, 2, out->name, sizeof(out->name)) && read_digest(r, row, 3, out->digest) &&
+              copy(r, row, 4, out->fingerprint, sizeof(out->fingerprint)) &&
+              ox_role_parse(ox_str_of(pg_text(r, row, 6)), &out->role, NULL) == OX_OK &&
+              copy(r, row, 11, out->rotated_from, sizeof(out->rotated_from));
+    out->scopes = (uint32_t)pg_int(r, row, 5) & OX_SCOPE_ALL;
+    out->created_s = pg_int(r, row, 7);
+    out->expires_s = pg_int(r, row, 8);
+    out->revoked_s = pg_int(r, row, 9);
+    out->last_used_s = pg_int(r, row, 10);
+    return ok ? OX_OK : ox__control_damaged("api_keys", diag);
+}
+
+/* ---- tenants ---- */
+
+static ox_err
+op_tenant_create(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    const struct ox_control_tenant *t = call->tenant;
+    struct number created, changed;
+    const char *params[] = {t->id.name, t->name, ox_tenant_state_name(t->state),
+                            print(&created, t->created_s), print(&changed, t->changed_s)};
+    ox_err err = run(c, TENANT_INSERT, 5, params, NULL, diag);
+    if (err == OX_E_EXISTS)
+        return ox_diag_set(diag, err, "tenant", -1, "there is a tenant %s already", t->id.name);
+    return err == OX_OK ? note_change(c, &t->id, NULL, diag) : err;
+}
+
+static ox_err
+tenant_create(struct ox_control_store *self, const struct ox_control_tenant *tenant, struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .tenant = tenant};
+    return transact(&call, of_tenant(&tenant->id), false, op_tenant_create, diag);
+}
+
+static ox_err
+find_tenant(struct pg_conn *c, const struct ox_tenant_id *id, struct ox_control_tenant *out,
+            struct ox_diag *diag)
+{
+    const char *params[] = {id->name};
+    PGresult *r = NULL;
+    ox_err err = run(c, TENANT_GET, 1, params, &r, diag);
+    if (err == OX_OK)
+        err = PQntuples(r) == 1 ? read_tenant(r, 0, out, diag) : ox__control_no_tenant(id, diag);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+op_tenant_get(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    return find_tenant(c, call->id, call->tenants, diag);
+}
+
+static ox_err
+tenant_get(struct ox_control_store *self, const struct ox_tenant_id *id, struct ox_control_tenant *out,
+           struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .id = id, .tenants = out};
+    return transact(&call, of_tenant(id), true, op_tenant_get, diag);
+}
+
+static ox_err
+op_tenant_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number limit;
+    const char *params[] = {call->key_id, print(&limit, (int64_t)call->room)};
+    PGresult *r = NULL;
+    ox_err err = run(c, TENANT_LIST, 2, params, &r, diag);
+    *call->n = 0;
+    for (int i = 0; err == OX_OK && i < PQntuples(r); i++)
+        err = read_tenant(r, i, &call->tenants[(*call->n)++], diag);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+tenant_list(struct ox_control_store *self, const char *after, struct ox_control_tenant *out, size_t *n,
+            struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .key_id = after, .tenants = out, .room = *n, .n = n};
+    return transact(&call, of_operator(), true, op_tenant_list, diag);
+}
+
+static ox_err
+op_tenant_set(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number now;
+    const char *params[] = {call->id->name, ox_tenant_state_name(call->state), print(&now, call->now_s)};
+    PGresult *r = NULL;
+    ox_err err = run(c, TENANT_SET, 3, params, &r, diag);
+    if (err == OX_OK)
+        err = PQntuples(r) == 1 ? read_tenant(r, 0, call->tenants, diag)
+                                : ox__control_no_tenant(call->id, diag);
+    PQclear(r);
+    return err == OX_OK ? note_change(c, call->id, NULL, diag) : err;
+}
+
+static ox_err
+tenant_set(struct ox_control_store *self, const struct ox_tenant_id *id, enum ox_tenant_state state,
+           int64_t now_s, struct ox_control_tenant *out, struct ox_diag *diag)
+{
+    struct call call = {
+        .st = (struct pg_store *)self, .id = id, .state = state, .now_s = now_s, .tenants = out};
+    return transact(&call, of_tenant(id), true, op_tenant_set, diag);
+}
+
+/* ---- keys ---- */
+
+static ox_err
+insert_key(struct pg_conn *c, const struct ox_control_key *key, struct ox_diag *diag)
+{
+    struct ox_control_tenant tenant;
+    struct number scopes, created, expires;
+    char hex[2 * OX_KEY_DIGEST_BYTES + 1];
+    ox_err err = find_tenant(c, &key->tenant, &tenant, diag);
+    if (err == OX_OK)
+        err = ox__control_may_have_key(&tenant, diag);
+    if (err != OX_OK)
+        return err;
+    ox_hex_encode(key->digest, OX_KEY_DIGEST_BYTES, hex);
+    const char *params[] = {key->id,
+                            key->tenant.name,
+                            key->name,
+                            hex,
+                            key->fingerprint,
+                            print(&scopes, key->scopes),
+                            ox_role_name(key->role),
+                            print(&created, key->created_s),
+                            print(&expires, key->expires_s),
+                            key->rotated_from};
+    err = run(c, KEY_INSERT, 10, params, NULL, diag);
+    return err == OX_E_EXISTS ? ox_diag_set(diag, err, "key", -1, "there is a key %s already", key->id) : err;
+}
+
+static ox_err
+op_key_create(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    ox_err err = insert_key(c, call->key, diag);
+    return err == OX_OK ? note_change(c, &call->key->tenant, call->key->digest, diag) : err;
+}
+
+static ox_err
+key_create(struct ox_control_store *self, const struct ox_control_key *key, struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .key = key};
+    return transact(&call, of_tenant(&key->tenant), false, op_key_create, diag);
+}
+
+/* tenant NULL: any, as far as the policies let it be seen. */
+static ox_err
+find_key(struct pg_conn *c, const struct ox_tenant_id *tenant, const char *key_id, struct ox_control_key *out,
+         struct ox_diag *diag)
+{
+    const char *params[] = {key_id, tenant != NULL ? tenant->name : NULL};
+    PGresult *r = NULL;
+    ox_err err =
+        tenant != NULL ? run(c, KEY_GET, 2, params, &r, diag) : run(c, KEY_GET_ANY, 1, params, &r, diag);
+    if (err == OX_OK)
+        err = PQntuples(r) == 1 ? read_key(r, 0, out, diag) : ox__control_no_key(key_id, diag);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+op_key_get(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    return find_key(c, call->id, call->key_id, call->keys, diag);
+}
+
+static ox_err
+key_get(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
+        struct ox_control_key *out, struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .id = tenant, .key_id = key_id, .keys = out};
+    return transact(&call, tenant != NULL ? of_tenant(tenant) : of_operator(), true, op_key_get, diag);
+}
+
+static ox_err
+op_key_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number limit;
+    const char *params[] = {call->key_id, print(&limit, (int64_t)call->room),
+                            call->id != NULL ? call->id->name : NULL};
+    PGresult *r = NULL;
+    ox_err err =
+        call->id != NULL ? run(c, KEY_LIST, 3, params, &r, diag) : run(c, KEY_LIST_ALL, 2, params, &r, diag);
+    *call->n = 0;
+    for (int i = 0; err == OX_OK && i < PQntuples(r); i++)
+        err = read_key(r, i, &call->keys[(*call->n)++], diag);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+key_list(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *after,
+         struct ox_control_key *out, size_t *n, struct ox_diag *diag)
+{
+    struct call call = {
+        .st = (struct pg_store *)self, .id = tenant, .key_id = after, .keys = out, .room = *n, .n = n};
+    return transact(&call, tenant != NULL ? of_tenant(tenant) : of_operator(), true, op_key_list, diag);
+}
+
+static ox_err
+op_key_revoke(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number now;
+    const char *params[] = {call->key_id, call->id->name, print(&now, call->now_s)};
+    PGresult *r = NULL;
+    ox_err err = run(c, KEY_REVOKE, 3, params, &r, diag);
+    if (err == OX_OK)
+        err = PQntuples(r) == 1 ? read_key(r, 0, call->keys, diag) : ox__control_no_key(call->key_id, diag);
+    PQclear(r);
+    return err == OX_OK ? note_change(c, call->id, call->keys->digest, diag) : err;
+}
+
+static ox_err
+key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
+           int64_t now_s, struct ox_control_key *out, struct ox_diag *diag)
+{
+    struct call call = {
+        .st = (struct pg_store *)self, .id = tenant, .key_id = key_id, .now_s = now_s, .keys = out};
+    return transact(&call, of_tenant(tenant), true, op_key_revoke, diag);
+}
+
+static ox_err
+op_key_rotate(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct ox_control_key old;
+    struct number expires;
+    const struct ox_control_key *fresh = call->key;
+    const char *params[] = {fresh->rotated_from, fresh->tenant.name, print(&expires, call->time_s)};
+    ox_err err = find_key(c, &fresh->tenant, fresh->rotated_from, &old, diag);
+    if (err == OX_OK)
+        err = ox__control_may_rotate(&old, call->now_s, diag);
+    if (err == OX_OK)
+        err = insert_key(c, fresh, diag);
+    if (err == OX_OK)
+        err = run(c, KEY_EXPIRE, 3, params, NULL, diag);
+    if (err == OX_OK)
+        err = note_change(c, &fresh->tenant, old.digest, diag);
+    return err == OX_OK ? note_change(c, &fresh->tenant, fresh->digest, diag) : err;
+}
+
+static ox_err
+key_rotate(struct ox_control_store *self, const struct ox_control_key *fresh, int64_t now_s,
+           int64_t old_expires_s, struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .key = fresh, .now_s = now_s, .time_s = old_expires_s};
+    return transact(&call, of_tenant(&fresh->tenant), false, op_key_rotate, diag);
+}
+
+static ox_err
+op_key_by_digest(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    const char *params[] = {call->digest};
+    PGresult *r = NULL;
+    ox_err err = run(c, KEY_BY_DIGEST, 1, params, &r, diag);
+    if (err == OX_OK && PQntuples(r) != 1)
+        err = ox_diag_set(diag, OX_E_NOT_FOUND, "key", -1, "there is no such key");
+    if (err == OX_OK)
+        err = read_key(r, 0, call->keys, diag);
+    if (err == OX_OK && !ox__control_state(ox_str_of(pg_text(r, 0, 12)), call->state_out))
+        err = ox__control_damaged("tenants", diag);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTES],
+              struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag)
+{
+    char hex[2 * OX_KEY_DIGEST_BYTES + 1];
+    struct call call = {.st = (struct pg_store *)self, .digest = hex, .keys = out, .state_out = state};
+    ox_hex_encode(digest, OX_KEY_DIGEST_BYTES, hex);
+    return transact(&call, (struct behalf){"app.key_digest", hex}, true, op_key_by_digest, diag);
+}
+
+/* Ids are of [A-Za-z0-9_], so that an array needs no quotes. */
+static ox_err
+op_keys_used(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct ox_buf ids = {0}, times = {0};
+    for (size_t i = 0; i < call->room; i++) {
+        ox_buf_printf(&ids, "%c%s", i == 0 ? '{' : ',', call->uses[i].key_id);
+        ox_buf_printf(&times, "%c%lld", i == 0 ? '{' : ',', (long long)call->uses[i].used_s);
+    }
+    ox_buf_append(&ids, "}", 2);
+    ox_buf_append(&times, "}", 2);
+    const char *params[] = {call->id->name, (const char *)ids.data, (const char *)times.data};
+    ox_err err = ids.failed || times.failed ? OX_E_NOMEM : run(c, KEYS_USED, 3, params, NULL, diag);
+    ox_buf_fini(&ids);
+    ox_buf_fini(&times);
+    return err;
+}
+
+/* A transaction per tenant: each runs on behalf of one. */
+static ox_err
+keys_used(struct ox_control_store *self, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
+{
+    ox_err err = OX_OK;
+    for (size_t i = 0; err == OX_OK && i < n;) {
+        size_t end = i;
+        while (end < n && strcmp(uses[end].tenant.name, uses[i].tenant.name) == 0)
+            end++;
+        struct call call = {
+            .st = (struct pg_store *)self, .id = &uses[i].tenant, .uses = uses + i, .room = end - i};
+        err = transact(&call, of_tenant(&uses[i].tenant), true, op_keys_used, diag);
+        i = end;
+    }
+    return err;
+}
+
+/* ---- changes ---- */
+
+static ox_err
+newest_change(struct pg_conn *c, uint64_t *seq, struct ox_diag *diag)
+{
+    PGresult *r = NULL;
+    ox_err err = run(c, CHANGE_NEWEST, 0, NULL, &r, diag);
+    if (err == OX_OK && PQntuples(r) != 1)
+        err = ox__control_damaged("control_clock", diag);
+    if (err == OX_OK)
+        *seq = (uint64_t)pg_int(r, 0, 0);
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+list_changes(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number after, limit;
+    const char *params[] = {print(&after, (int64_t)*call->cursor), print(&limit, (int64_t)call->room)};
+    PGresult *r = NULL;
+    ox_err err = run(c, CHANGE_LIST, 2, params, &r, diag);
+    for (int i = 0; err == OX_OK && i < PQntuples(r); i++) {
+        struct ox_control_change *change = &call->changes[i];
+        change->whole_tenant = PQgetisnull(r, i, 2);
+        if (!copy(r, i, 1, change->tenant.name, sizeof(change->tenant.name)) ||
+            (!change->whole_tenant && !read_digest(r, i, 2, change->digest)))
+            err = ox__control_damaged("control_changes", diag);
+    }
+    if (err == OX_OK && PQntuples(r) > 0) {
+        *call->n = (size_t)PQntuples(r);
+        *call->cursor = (uint64_t)pg_int(r, PQntuples(r) - 1, 0);
+    }
+    PQclear(r);
+    return err;
+}
+
+static ox_err
+op_changes(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    uint64_t newest = 0, cursor = *call->cursor;
+    *call->n = 0;
+    ox_err err = newest_change(c, &newest, diag);
+    if (err != OX_OK)
+        return err;
+    /* A database that was put back to an earlier state has fewer than we have seen. */
+    *call->lost = cursor != OX_CONTROL_FROM_NOW && (cursor > newest || newest - cursor > OX__CHANGES_KEPT);
+    if (*call->lost || cursor == OX_CONTROL_FROM_NOW) {
+        *call->cursor = newest;
+        return OX_OK;
+    }
+    return list_changes(c, call, diag);
+}
+
+static ox_err
+changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_change *out, size_t *n, bool *lost,
+        struct ox_diag *diag)
+{
+    uint64_t before = *cursor;
+    struct call call = {
+        .st = (struct pg_store *)self, .changes = out, .room = *n, .n = n, .cursor = cursor, .lost = lost};
+    *lost = false;
+    ox_err err = transact(&call, (struct behalf){"app.watch", "on"}, true, op_changes, diag);
+    if (err != OX_OK) { /* a commit that failed: what it read is read again */
+        *cursor = before;
+        *n = 0;
+    }
+    return err;
+}
+
+/* A notice that came before we listened is not heard: who has just begun to listen looks at once. */
+static ox_err
+begin_listening(struct pg_store *st, struct ox_diag *diag)
+{
+    ox_err err = pg_conn_open(&st->listener, &st->target, diag);
+    if (err == OX_OK)
+        err = pg_conn_exec(&st->listener, "LISTEN " CHANNEL, NULL, diag);
+    if (err != OX_OK)
+        pg_conn_close(&st->listener);
+    return err;
+}
+
+static ox_err
+wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *diag)
+{
+    struct pg_store *st = (struct pg_store *)self;
+    PGconn *pg = st->listener.pg;
+    if (pg == NULL)
+        return begin_listening(st, diag);
+    struct pollfd fd = {.fd = PQsocket(pg), .events = POLLIN};
+    int ready = poll(&fd, 1, (int)timeout_ms);
+    if (ready == 0 || (ready < 0 && errno == EINTR))
+        return OX_OK;
+    if (ready < 0 || PQconsumeInput(pg) == 0 || PQstatus(pg) == CONNECTION_BAD) {
+        pg_conn_close(&st->listener);
+        return ox_diag_set(diag, OX_E_UNAVAILABLE, "control.url", -1, "PostgreSQL ended the connection");
+    }
+    for (PGnotify *note = PQnotifies(pg); note != NULL; note = PQnotifies(pg))
+        PQfreemem(note);
+    return OX_OK;
+}
+
+/* ---- opening and closing ---- */
+
+static void
+close_store(struct ox_control_store *self)
+{
+    struct pg_store *st = (struct pg_store *)self;
+    for (uint32_t i = 0; i < st->n_pool; i++)
+        pg_conn_close(&st->pool[i].conn);
+    pg_conn_close(&st->listener);
+    pthread_cond_destroy(&st->returned);
+    pthread_mutex_destroy(&st->lock);
+    free(st->target.url);
+    if (st->target.password != NULL)
+        explicit_bzero(st->target.password, strlen(st->target.password));
+    free(st->target.password);
+    free(st->pool);
+    free(st);
+}
+
+static const struct ox_control_store postgres_calls = {
+    .kind = "postgresql",
+    .tenant_create = tenant_create,
+    .tenant_get = tenant_get,
+    .tenant_list = tenant_list,
+    .tenant_set = tenant_set,
+    .key_create = key_create,
+    .key_get = key_get,
+    .key_list = key_list,
+    .key_revoke = key_revoke,
+    .key_rotate = key_rotate,
+    .key_by_digest = key_by_digest,
+    .keys_used = keys_used,
+    .changes = changes,
+    .wait = wait_news,
+    .close = close_store,
+};
+
+static bool
+store_init(struct pg_store *st, const struct ox_control_postgres *o)
+{
+    pthread_condattr_t monotonic;
+    st->base = postgres_calls;
+    pthread_mutex_init(&st->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&st->returned, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    bool has_password = o->password != NULL && o->password[0] != '\0';
+    st->n_pool = o->connections;
+    st->pool = calloc(st->n_pool, sizeof(*st->pool));
+    st->target = (struct pg_target){strdup(o->url), has_password ? strdup(o->password) : NULL,
+                                    o->connect_timeout_ms, o->statement_timeout_ms};
+    if (st->pool == NULL)
+        st->n_pool = 0;
+    return st->pool != NULL && st->target.url != NULL && (!has_password || st->target.password != NULL);
+}
+
+/* An unusable url is found here, not at each call. */
+static ox_err
+check_url(const char *url, struct ox_diag *diag)
+{
+    char *text = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &text);
+    ox_err err = OX_OK;
+    if (parsed == NULL) /* libpq's sentence may repeat a part of the url, and with it a password */
+        err = ox_diag_set(diag, OX_E_CONFIG, "control.url", -1,
+                          "is no address of PostgreSQL; right is postgresql://user@host:5432/database");
+    PQfreemem(text);
+    PQconninfoFree(parsed);
+    return err;
+}
+
+ox_err
+ox_control_open_postgres(const struct ox_control_postgres *options, struct ox_control_store **out,
+                         struct ox_diag *diag)
+{
+    *out = NULL;
+    OX_ASSERT(options->connections > 0);
+    ox_err err = check_url(options->url, diag);
+    if (err != OX_OK)
+        return err;
+    struct pg_store *st = calloc(1, sizeof(*st));
+    if (st == NULL)
+        return OX_E_NOMEM;
+    struct pooled *p = NULL;
+    bool fresh;
+    err = store_init(st, options) ? take(st, &p, &fresh, diag) : OX_E_NOMEM;
+    if (p != NULL)
+        give(st, p, err != OX_OK);
+    if (err == OX_OK || err == OX_E_UNAVAILABLE)
+        *out = &st->base;
+    else
+        close_store(&st->base);
+    return err;
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Goal:    the store in PostgreSQL does what every store must; row-level security holds back a program that forgets to;
+ *          a server that goes away, stands still or is not what it should be is an error with a sentence, in time.
+ * Method:  a real server per test, reached by a Unix socket. The stories of harness/control_suite.c as the node's role;
+ *          bare SQL as the same role, without the predicates; the server halted, stopped in its tracks, changed by hand.
+ */
+#include <criterion/criterion.h>
+#include <libpq-fe.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../harness/control_suite.h"
+#include "../harness/postgres_server.h"
+#include "ox/clock.h"
+#include "ox/schema.h"
+
+static struct postgres_server server;
+static struct ox_diag diag;
+
+static void
+start(void)
+{
+    if (!postgres_start(&server))
+        cr_skip_test("this machine has no PostgreSQL in /usr/lib/postgresql: left out");
+}
+
+static void
+stop(void)
+{
+    postgres_stop(&server);
+}
+
+TestSuite(control_postgres, .init = start, .fini = stop, .timeout = 120);
+
+static struct ox_control_postgres
+options(const char *url)
+{
+    return (struct ox_control_postgres){
+        .url = url, .connect_timeout_ms = 5000, .statement_timeout_ms = 2000, .connections = 3};
+}
+
+static void
+init(void)
+{
+    struct ox_control_postgres owner = options(server.owner_url);
+    unsigned applied;
+    ox_err err = ox_control_init_postgres(&owner, "observex_node", NULL, &applied, &diag);
+    cr_assert_eq(err, OX_OK, "%s", diag.text);
+}
+
+static struct ox_control_store *
+open_store(void)
+{
+    struct ox_control_postgres node = options(server.node_url);
+    struct ox_control_store *st;
+    init();
+    ox_err err = ox_control_open_postgres(&node, &st, &diag);
+    cr_assert_eq(err, OX_OK, "%s", diag.text);
+    return st;
+}
+
+#define S(name)                                                                                              \
+    Test(control_postgres, name)                                                                             \
+    {                                                                                                        \
+        struct ox_control_store *st = open_store();                                                          \
+        control_story_##name(st);                                                                            \
+        st->close(st);                                                                                       \
+    }
+CONTROL_STORIES(S)
+#undef S
+
+/* ---- row-level security, asked without the program in between ---- */
+
+static PGconn *
+connect_as(const char *url)
+{
+    PGconn *pg = PQconnectdb(url);
+    cr_assert_eq(PQstatus(pg), CONNECTION_OK, "%s", PQerrorMessage(pg));
+    return pg;
+}
+
+static void
+execute(PGconn *pg, const char *sql)
+{
+    PGresult *r = PQexec(pg, sql);
+    cr_assert(PQresultStatus(r) == PGRES_COMMAND_OK || PQresultStatus(r) == PGRES_TUPLES_OK, "%s: %s", sql,
+              PQerrorMessage(pg));
+    PQclear(r);
+}
+
+/* Rows that a statement finds in a transaction that has made these settings. */
+static int
+rows(PGconn *pg, const char *settings, const char *sql)
+{
+    execute(pg, "BEGIN");
+    if (settings[0] != '\0')
+        execute(pg, settings);
+    PGresult *r = PQexec(pg, sql);
+    cr_assert_eq(PQresultStatus(r), PGRES_TUPLES_OK, "%s: %s", sql, PQerrorMessage(pg));
+    int n = PQntuples(r);
+    PQclear(r);
+    execute(pg, "ROLLBACK");
+    return n;
+}
+
+/* The SQLSTATE of a statement that must be refused; "" when it was not. */
+static const char *
+refusal(PGconn *pg, const char *settings, const char *sql)
+{
+    static char state[8];
+    execute(pg, "BEGIN");
+    if (settings[0] != '\0')
+        execute(pg, settings);
+    PGresult *r = PQexec(pg, sql);
+    const char *found = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    snprintf(state, sizeof(state), "%s", found != NULL ? found : "");
+    PQclear(r);
+    execute(pg, "ROLLBACK");
+    return state;
+}
+
+static void
+two_tenants(struct ox_control_store *st)
+{
+    control_add_tenant(st, "acme");
+    control_add_tenant(st, "other");
+    struct ox_control_key a = control_key_of("acme", "k_acme"), b = control_key_of("other", "k_other");
+    cr_assert_eq(st->key_create(st, &a, &diag), OX_OK);
+    cr_assert_eq(st->key_create(st, &b, &diag), OX_OK);
+}
+
+static const char *const tables[] = {"observex.tenants", "observex.api_keys", "observex.control_changes"};
+
+Test(control_postgres, who_forgets_the_tenant_gets_no_rows)
+{
+    struct ox_control_store *st = open_store();
+    char sql[128];
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    for (size_t i = 0; i < OX_COUNT(tables); i++) {
+        snprintf(sql, sizeof(sql), "SELECT * FROM %s", tables[i]);
+        cr_assert_eq(rows(pg, "", sql), 0, "%s", sql);
+        cr_assert_eq(rows(pg, "SET LOCAL app.tenant_id = ''", sql), 0, "%s", sql);
+        cr_assert_eq(rows(pg, "SET LOCAL app.operator = 'off'", sql), 0, "%s", sql);
+        cr_assert_eq(rows(pg, "SET LOCAL app.key_digest = ''", sql), 0, "%s", sql);
+    }
+    cr_assert_eq(rows(pg, "", "UPDATE observex.api_keys SET revoked_at = 1 RETURNING key_id"), 0);
+    cr_assert_eq(rows(pg, "", "UPDATE observex.tenants SET state = 'disabled' RETURNING tenant_id"), 0);
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, a_tenant_sees_and_changes_its_own_rows_only)
+{
+    struct ox_control_store *st = open_store();
+    const char *acme = "SET LOCAL app.tenant_id = 'acme'";
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.tenants"), 1);
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.api_keys"), 1);
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.control_changes"), 2, "the tenant, its key");
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.api_keys WHERE tenant_id = 'other'"), 0);
+    cr_assert_eq(rows(pg, acme, "UPDATE observex.api_keys SET revoked_at = 1 RETURNING key_id"), 1);
+    cr_assert_str_eq(refusal(pg, acme, "INSERT INTO observex.tenants VALUES ('third', '', 'active', 0, 0)"),
+                     "42501");
+    cr_assert_str_eq(refusal(pg, acme,
+                             "INSERT INTO observex.api_keys VALUES ('k_forged', 'other', '', "
+                             "sha256('x'), '', 31, 'admin', 0)"),
+                     "42501", "row-level security refuses a row of another tenant");
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, no_setting_outlives_its_transaction)
+{
+    struct ox_control_store *st = open_store();
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    execute(pg, "BEGIN");
+    execute(pg, "SELECT set_config('app.tenant_id', 'acme', true)");
+    execute(pg, "SELECT set_config('app.operator', 'on', true)");
+    execute(pg, "COMMIT");
+    cr_assert_eq(rows(pg, "", "SELECT * FROM observex.api_keys"), 0);
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, a_digest_opens_one_key_and_its_tenant_to_read)
+{
+    struct ox_control_store *st = open_store();
+    struct ox_control_key key = control_key_of("acme", "k_acme");
+    char hex[2 * OX_KEY_DIGEST_BYTES + 1], by_digest[160];
+    two_tenants(st);
+    ox_hex_encode(key.digest, sizeof(key.digest), hex);
+    snprintf(by_digest, sizeof(by_digest), "SET LOCAL app.key_digest = '%s'", hex);
+    PGconn *pg = connect_as(server.node_url);
+    cr_assert_eq(rows(pg, by_digest, "SELECT * FROM observex.api_keys"), 1);
+    cr_assert_eq(rows(pg, by_digest, "SELECT * FROM observex.tenants"), 1);
+    cr_assert_eq(rows(pg, by_digest, "SELECT * FROM observex.control_changes"), 0);
+    cr_assert_eq(rows(pg, by_digest, "UPDATE observex.api_keys SET revoked_at = 1 RETURNING key_id"), 0);
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, an_operator_reads_all_and_writes_none)
+{
+    struct ox_control_store *st = open_store();
+    const char *operator= "SET LOCAL app.operator = 'on'";
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    cr_assert_eq(rows(pg, operator, "SELECT * FROM observex.api_keys"), 2);
+    cr_assert_eq(rows(pg, operator, "SELECT * FROM observex.tenants"), 2);
+    cr_assert_eq(rows(pg, operator, "UPDATE observex.api_keys SET revoked_at = 1 RETURNING key_id"), 0);
+    cr_assert_str_eq(refusal(pg, operator, "INSERT INTO observex.tenants VALUES ('x', '', 'active', 0, 0)"),
+                     "42501");
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, the_nodes_role_can_do_no_more_than_it_needs)
+{
+    struct ox_control_store *st = open_store();
+    static const char *const forbidden[] = {
+        "DELETE FROM observex.api_keys",
+        "DELETE FROM observex.tenants",
+        "TRUNCATE observex.api_keys",
+        "UPDATE observex.api_keys SET tenant_id = 'acme'",
+        "UPDATE observex.api_keys SET role = 'operator'",
+        "UPDATE observex.api_keys SET scopes = 31",
+        "UPDATE observex.api_keys SET digest = sha256('x')",
+        "UPDATE observex.tenants SET tenant_id = 'acme2'",
+        "ALTER TABLE observex.api_keys DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE observex.api_keys NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY tenant_isolation ON observex.api_keys",
+        "CREATE TABLE observex.mine (x int)",
+        "DELETE FROM observex.schema_migrations",
+        "SET ROLE owner",
+        "ALTER ROLE observex_node BYPASSRLS",
+    };
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    for (size_t i = 0; i < OX_COUNT(forbidden); i++)
+        cr_assert_str_eq(refusal(pg, "SET LOCAL app.tenant_id = 'acme'", forbidden[i]), "42501", "%s",
+                         forbidden[i]);
+    PQfinish(pg);
+    st->close(st);
+}
+
+/* What a later migration might forget. */
+Test(control_postgres, every_table_with_a_tenant_has_forced_row_level_security_and_a_policy)
+{
+    init();
+    PGconn *pg = connect_as(server.owner_url);
+    const char *with_tenant = "FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
+                              " JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'tenant_id'"
+                              " WHERE n.nspname = 'observex' AND t.relkind IN ('r', 'p')";
+    char sql[600];
+    snprintf(sql, sizeof(sql), "SELECT t.relname %s", with_tenant);
+    cr_assert_eq(rows(pg, "", sql), 3);
+    snprintf(sql, sizeof(sql), "SELECT t.relname %s AND NOT (t.relrowsecurity AND t.relforcerowsecurity)",
+             with_tenant);
+    cr_assert_eq(rows(pg, "", sql), 0);
+    snprintf(sql, sizeof(sql),
+             "SELECT t.relname %s AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = t.oid AND"
+             " p.polname = 'tenant_isolation' AND p.polcmd = '*' AND p.polwithcheck IS NOT NULL)",
+             with_tenant);
+    cr_assert_eq(rows(pg, "", sql), 0);
+    PQfinish(pg);
+}
+
+/* ---- what is refused at the start ---- */
+
+static void
+expect_refusal(const char *url, ox_err expected, const char *sentence)
+{
+    struct ox_control_postgres node = options(url);
+    struct ox_control_store *st = NULL;
+    ox_err err = ox_control_open_postgres(&node, &st, &diag);
+    cr_assert_eq(err, expected, "%s: %s", ox_err_info(err)->symbol, diag.text);
+    cr_assert_null(st);
+    cr_assert_not_null(strstr(diag.text, sentence), "%s", diag.text);
+}
+
+static void
+as_owner(const char *sql)
+{
+    PGconn *pg = connect_as(server.owner_url);
+    execute(pg, sql);
+    PQfinish(pg);
+}
+
+Test(control_postgres, a_role_that_row_level_security_does_not_hold_is_refused)
+{
+    init();
+    expect_refusal(server.owner_url, OX_E_CONFIG, "is a superuser or has BYPASSRLS");
+    as_owner("ALTER ROLE observex_node BYPASSRLS");
+    expect_refusal(server.node_url, OX_E_CONFIG, "is a superuser or has BYPASSRLS");
+    as_owner(
+        "ALTER ROLE observex_node NOBYPASSRLS; CREATE ROLE strong BYPASSRLS; GRANT strong TO observex_node");
+    expect_refusal(server.node_url, OX_E_CONFIG, "is a superuser or has BYPASSRLS");
+    as_owner("REVOKE strong FROM observex_node; ALTER TABLE observex.api_keys OWNER TO observex_node");
+    expect_refusal(server.node_url, OX_E_CONFIG, "owns the tables");
+    as_owner("ALTER TABLE observex.api_keys OWNER TO owner; ALTER TABLE observex.tenants NO FORCE ROW LEVEL "
+             "SECURITY");
+    expect_refusal(server.node_url, OX_E_CONFIG, "no forced row-level security");
+}
+
+Test(control_postgres, a_schema_of_another_release_is_refused)
+{
+    as_owner("CREATE ROLE observex_node LOGIN");
+    expect_refusal(server.node_url, OX_E_STATE, "has no control plane yet: run `observex control init");
+    init();
+    as_owner("INSERT INTO observex.schema_migrations VALUES (999, 'from_the_future', '00')");
+    expect_refusal(server.node_url, OX_E_STATE,
+                   "migration 999 \"from_the_future\", which this release does not know");
+    as_owner("DELETE FROM observex.schema_migrations");
+    expect_refusal(server.node_url, OX_E_STATE, "lacks migration 1 \"tenants_and_keys\"");
+}
+
+Test(control_postgres, init_may_be_repeated_and_done_by_two_at_once)
+{
+    struct ox_control_postgres owner = options(server.owner_url);
+    unsigned applied;
+    pid_t other = fork();
+    ox_err err = ox_control_init_postgres(&owner, "observex_node", NULL, &applied, &diag);
+    if (other == 0)
+        _exit(err == OX_OK ? 0 : 1);
+    int status;
+    waitpid(other, &status, 0);
+    bool both = err == OX_OK && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!both) /* who makes the role second may lose that race; the schema he does not */
+        err = ox_control_init_postgres(&owner, "observex_node", NULL, &applied, &diag);
+    cr_assert_eq(err, OX_OK, "%s", diag.text);
+    cr_assert_eq(ox_control_init_postgres(&owner, "observex_node", NULL, &applied, &diag), OX_OK, "%s",
+                 diag.text);
+    cr_assert_eq(applied, 0);
+}
+
+Test(control_postgres, a_password_for_the_role_is_kept_as_a_verifier)
+{
+    struct ox_control_postgres owner = options(server.owner_url);
+    ox_err err = ox_control_init_postgres(&owner, "observex_node", "s3cret'; --", NULL, &diag);
+    cr_assert_eq(err, OX_OK, "%s", diag.text);
+    PGconn *pg = connect_as(server.owner_url);
+    cr_assert_eq(
+        rows(
+            pg, "",
+            "SELECT 1 FROM pg_authid WHERE rolname = 'observex_node' AND rolpassword LIKE 'SCRAM-SHA-256$%'"),
+        1);
+    PQfinish(pg);
+}
+
+Test(control_postgres, an_unusable_url_is_named_and_not_repeated)
+{
+    struct ox_control_postgres node = options("postgresql://ox:hunter2@host:notaport:x/db?bad");
+    struct ox_control_store *st = NULL;
+    cr_assert_eq(ox_control_open_postgres(&node, &st, &diag), OX_E_CONFIG);
+    cr_assert_null(strstr(diag.text, "hunter2"), "%s", diag.text);
+}
+
+/* ---- outages ---- */
+
+Test(control_postgres, a_server_that_is_not_there_yet_leaves_a_store_that_works_later)
+{
+    struct ox_control_postgres node = options(server.node_url);
+    struct ox_control_store *st = NULL;
+    struct ox_control_tenant t;
+    struct ox_tenant_id acme = {"acme"};
+    init();
+    postgres_halt(&server);
+    cr_assert_eq(ox_control_open_postgres(&node, &st, &diag), OX_E_UNAVAILABLE);
+    cr_assert_not_null(st);
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_E_UNAVAILABLE);
+    cr_assert_eq(st->wait(st, 10, &diag), OX_E_UNAVAILABLE);
+    postgres_resume(&server);
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_E_NOT_FOUND, "%s", diag.text);
+    cr_assert_eq(st->wait(st, 10, &diag), OX_OK);
+    st->close(st);
+}
+
+Test(control_postgres, a_call_on_a_connection_that_broke_is_made_again)
+{
+    struct ox_control_store *st = open_store();
+    struct ox_control_tenant t;
+    struct ox_tenant_id acme = {"acme"};
+    control_add_tenant(st, "acme");
+    as_owner("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'observex_node'");
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_OK, "%s", diag.text);
+    as_owner("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'observex_node'");
+    struct ox_control_key key = control_key_of("acme", "k_one");
+    cr_assert_eq(st->key_create(st, &key, &diag), OX_E_UNAVAILABLE, "it might be made twice");
+    cr_assert_eq(st->key_create(st, &key, &diag), OX_OK, "%s", diag.text);
+    st->close(st);
+}
+
+/* Its processes are stopped, so that the sockets stay open and nobody answers. */
+Test(control_postgres, a_server_that_stands_still_is_given_up_in_time)
+{
+    struct ox_control_store *st = open_store();
+    struct ox_control_tenant t;
+    struct ox_tenant_id acme = {"acme"};
+    control_add_tenant(st, "acme");
+    PGconn *pg = connect_as(server.owner_url);
+    PGresult *r = PQexec(pg, "SELECT pid FROM pg_stat_activity WHERE usename = 'observex_node'");
+    cr_assert_geq(PQntuples(r), 1);
+    pid_t backend = (pid_t)atoi(PQgetvalue(r, 0, 0));
+    PQclear(r);
+    cr_assert_eq(kill(backend, SIGSTOP), 0);
+    cr_assert_eq(kill(server.pid, SIGSTOP), 0);
+    ox_err err =
+        st->tenant_get(st, &acme, &t, &diag); /* hangs for ever without a deadline: the test's own ends it */
+    kill(server.pid, SIGCONT);
+    kill(backend, SIGCONT);
+    cr_assert_eq(err, OX_E_UNAVAILABLE, "%s", diag.text);
+    PQfinish(pg);
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_OK, "%s", diag.text);
+    st->close(st);
+}
+
+/* Two nodes: what one commits, the other hears of while it waits. */
+Test(control_postgres, a_waiting_node_hears_of_a_change_at_once)
+{
+    struct ox_control_store *a = open_store(), *b = open_store();
+    struct ox_control_change c[4];
+    uint64_t cursor = OX_CONTROL_FROM_NOW;
+    bool lost;
+    size_t n = 4;
+    cr_assert_eq(b->wait(b, 0, &diag), OX_OK, "begins to listen");
+    cr_assert_eq(b->changes(b, &cursor, c, &n, &lost, &diag), OX_OK, "%s", diag.text);
+    control_add_tenant(a, "acme");
+    uint64_t before = ox_clock_monotonic_ns(ox_clock_real());
+    cr_assert_eq(b->wait(b, 60000, &diag), OX_OK);
+    uint64_t took_ms = (ox_clock_monotonic_ns(ox_clock_real()) - before) / 1000000;
+    cr_assert_lt(took_ms, 60000, "the notice ended the wait");
+    n = 4;
+    cr_assert_eq(b->changes(b, &cursor, c, &n, &lost, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(n, 1);
+    cr_assert_str_eq(c[0].tenant.name, "acme");
+    a->close(a);
+    b->close(b);
+}
