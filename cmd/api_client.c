@@ -91,8 +91,8 @@ key_header(const char *key)
 }
 
 static ox_err
-ask(const char *base, const char *path, const char *key, const char *post, long *status, struct ox_buf *body,
-    struct ox_diag *diag)
+ask(const char *base, const char *method, const char *path, const char *key, const char *post, long *status,
+    struct ox_buf *body, struct ox_diag *diag)
 {
     char detail[CURL_ERROR_SIZE] = "";
     struct ox_buf url;
@@ -115,6 +115,8 @@ ask(const char *base, const char *path, const char *key, const char *post, long 
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)OX_API_TIMEOUT_S);
         if (post != NULL)
             curl_easy_setopt(curl, CURLOPT_POSTFIELDS, post);
+        if (method != NULL)
+            curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
         CURLcode code = curl_easy_perform(curl);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
         err = explain(code, base, detail, diag);
@@ -129,12 +131,19 @@ ox_err
 ox_api_get(const char *base, const char *path, const char *key, long *status, struct ox_buf *body,
            struct ox_diag *diag)
 {
-    return ask(base, path, key, NULL, status, body, diag);
+    return ask(base, NULL, path, key, NULL, status, body, diag);
 }
 
 ox_err
 ox_api_post(const char *base, const char *path, const char *key, const char *json, long *status,
             struct ox_buf *body, struct ox_diag *diag)
 {
-    return ask(base, path, key, json, status, body, diag);
+    return ask(base, NULL, path, key, json, status, body, diag);
+}
+
+ox_err
+ox_api_patch(const char *base, const char *path, const char *key, const char *json, long *status,
+             struct ox_buf *body, struct ox_diag *diag)
+{
+    return ask(base, "PATCH", path, key, json, status, body, diag);
 }

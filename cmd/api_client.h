@@ -30,5 +30,8 @@ OX_MUST_USE ox_err ox_api_get(const char *base, const char *path, const char *ke
 /* The same as a POST with a body of JSON. */
 OX_MUST_USE ox_err ox_api_post(const char *base, const char *path, const char *key, const char *json,
                                long *status, struct ox_buf *body, struct ox_diag *diag);
+/* The same as a PATCH. */
+OX_MUST_USE ox_err ox_api_patch(const char *base, const char *path, const char *key, const char *json,
+                                long *status, struct ox_buf *body, struct ox_diag *diag);
 
 #endif

@@ -117,6 +117,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     node->clock = ox_clock_real();
     node->disk = ox_disk_real();
     node->bodies.limit_bytes = cfg->gateway_memory_bytes;
+    node->strangers.whole = &node->bodies;
     node_read_only_load(m);
     struct ox_tenants_limits tl;
     node_tenants_limits(cfg, &tl);
@@ -125,7 +126,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     node->tenants = ox_tenants_new(&tl);
     if (node->tenants == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the directory of tenants");
-    ox_err err = node_keystore(cfg, &node->keys, diag);
+    ox_err err = node_keystore(m, diag);
     if (err == OX_OK)
         err = open_storage(m, diag);
     if (err == OX_OK)
@@ -310,6 +311,7 @@ static ox_err
 start_spine(struct node_main *m, struct ox_diag *diag)
 {
     struct ox_node *node = &m->node;
+    ox_pid control;
     ox_err err = ox_lane_new("wal", 4, &m->wal_arg.lane);
     if (err == OX_OK)
         err = ox_lane_new("outbox", 4, &m->outbox_arg.lane);
@@ -321,6 +323,12 @@ start_spine(struct node_main *m, struct ox_diag *diag)
         err = ox_lane_new("warden", 4096, &m->warden.lane);
     if (err == OX_OK)
         err = add(m, "warden", &ox_warden_class, &m->warden, &m->warden.pid, diag);
+    if (err == OX_OK)
+        err = ox_lane_new("keys", 1024, &node->keys_lane);
+    if (err == OX_OK)
+        err = ox_lane_new("control", 4, &m->control_arg.lane);
+    if (err == OX_OK)
+        err = add(m, "control", &ox_control_class, &m->control_arg, &control, diag);
     if (err == OX_OK)
         err = start_sup(m, "tenants", OX_SUP_QUARANTINE, m->root, &node->tenants_sup, diag);
     if (err == OX_OK)

@@ -18,8 +18,8 @@ static const char *wanted; /* of `show` */
 static bool found;
 
 int
-cmd_api_show(const struct cmd_api_where *where, const char *path, const char *post, bool json,
-             void (*print)(const json_t *answer))
+cmd_api_order(const struct cmd_api_where *where, enum cmd_api_method method, const char *path,
+              const char *body_json, bool json, void (*print)(const json_t *answer))
 {
     struct ox_diag diag;
     char base[1024];
@@ -29,8 +29,7 @@ cmd_api_show(const struct cmd_api_where *where, const char *path, const char *po
     ox_buf_init(&body);
     ox_err err = ox_api_find(where->api, where->data, base, sizeof(base), &diag);
     if (err == OX_OK)
-        err = post == NULL ? cmd_api_json(base, path, where->key, &body, &answer, &diag)
-                           : cmd_api_post_json(base, path, where->key, post, &body, &answer, &diag);
+        err = cmd_api_ask(base, method, path, where->key, body_json, &body, &answer, &diag);
     if (err == OX_OK && json)
         printf("%.*s\n", (int)body.len, (const char *)body.data);
     else if (err == OX_OK)
@@ -38,6 +37,13 @@ cmd_api_show(const struct cmd_api_where *where, const char *path, const char *po
     json_decref(answer);
     ox_buf_fini(&body);
     return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
+}
+
+int
+cmd_api_show(const struct cmd_api_where *where, const char *path, const char *post, bool json,
+             void (*print)(const json_t *answer))
+{
+    return cmd_api_order(where, post != NULL ? CMD_API_POST : CMD_API_GET, path, post, json, print);
 }
 
 static const char *

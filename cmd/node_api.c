@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cmd/node_internal.h"
+#include "ox/control_api.h"
 #include "ox/metric.h"
 #include "ox/net.h"
 #include "ox/read_only.h"
@@ -33,6 +34,33 @@ not_ready(void *ctx, struct ox_buf *reasons)
     if (atomic_load_explicit(&node->outbox_fill, memory_order_relaxed) >= 950)
         ox_buf_append_cstr(
             reasons, "the outbox has reached 95 % of outbox.total_bytes: storage takes less than arrives\n");
+}
+
+/* What does not keep traffic away and should be known all the same. */
+static void
+notes(void *ctx, struct ox_buf *lines)
+{
+    struct node_main *m = ctx;
+    struct ox_key_cache_status keys;
+    ox_key_cache_status(m->node.keys, &keys);
+    if (!keys.up)
+        ox_buf_printf(lines,
+                      "the control plane (%s) has not answered for %llu s: the %llu API keys that are known "
+                      "here go on, "
+                      "others are refused with 503\n",
+                      m->control->kind, (unsigned long long)(keys.stale_ms / 1000),
+                      (unsigned long long)keys.keys);
+}
+
+static void
+write_control(struct node_main *m, struct ox_buf *json)
+{
+    struct ox_key_cache_status keys;
+    ox_key_cache_status(m->node.keys, &keys);
+    ox_buf_printf(json,
+                  "\"control\":{\"store\":\"%s\",\"up\":%s,\"stale_seconds\":%llu,\"keys_cached\":%llu},",
+                  m->control->kind, keys.up ? "true" : "false", (unsigned long long)(keys.stale_ms / 1000),
+                  (unsigned long long)keys.keys);
 }
 
 /* Where senders can reach this node; the console shows it. */
@@ -111,6 +139,7 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"phase\":\"%s\",\"mode\":\"%s\",", phases[ox_node_phase(node)],
                   m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
     write_listeners(&m->fds, json);
+    write_control(m, json);
     ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\",\"read_only\":%s},",
                   atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
                   ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false",
@@ -162,6 +191,9 @@ static bool
 operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
 {
     struct node_main *m = ctx;
+    const struct ox_control_api control = {m->control, m->warden.audit, m->node.clock};
+    if (ox_control_answer(&control, req, res))
+        return true;
     if (ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
         node_read_only_answer(m, req, res);
     else if (ox_str_eq(req->path, OX_STR("/api/v1/config/reload")) ||
@@ -206,6 +238,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .listen_fd = m->fds.fd_api,
         .concurrency = (uint32_t)cfg->query_concurrency,
         .not_ready = not_ready,
+        .notes = notes,
         .limits = limits_now,
         .operate = operate,
         .ctx = m,

@@ -13,6 +13,7 @@
 #include "cmd/heart.h"
 #include "ox/dead_letter.h"
 #include "ox/gateway.h"
+#include "ox/key_cache.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
 #include "ox/runtime.h"
@@ -33,6 +34,8 @@ struct node_main {
     char password[OX_CONFIG_STRING_MAX];
     ox_pid root;
     struct ox_warden warden;
+    struct ox_control_store *control; /* the key store owns it */
+    struct ox_control_arg control_arg;
     struct ox_wal_arg wal_arg;
     struct ox_outbox_arg outbox_arg;
     struct ox_writer_arg writer_args[OX_SIGNAL__COUNT];
@@ -49,8 +52,11 @@ void node_block_signals(void);
  * runtime. arg: struct node_main. */
 void *node_control(void *arg);
 
-/* The key store of the configured mode. */
-OX_MUST_USE ox_err node_keystore(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *diag);
+/* node_keys.c. Opens the control plane and the key store before it: m->control, m->node.keys. */
+OX_MUST_USE ox_err node_keystore(struct node_main *m, struct ox_diag *diag);
+/* The first line of `path`, or "" without a path; key: of the configuration, for the sentence. */
+OX_MUST_USE ox_err node_password_of(const char *path, const char *key, char *out, size_t size,
+                                    struct ox_diag *diag);
 /* The secret behind development keys, DIR/dev.secret, made on first use. hex: OX_DEV_SECRET_HEX digits and a zero. */
 #define OX_DEV_SECRET_HEX 64
 OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *diag);

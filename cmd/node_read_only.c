@@ -132,7 +132,7 @@ node_read_only_answer(struct node_main *m, const struct ox_query_request *req, s
     bool on = ox_str_eq(req->query, OX_STR("enable=true"));
     bool off = ox_str_eq(req->query, OX_STR("disable=true"));
     struct ox_diag diag;
-    if (ox_role_may(req->role, OX_ACTION_STORAGE_READ_ONLY, &diag) != OX_OK) {
+    if (ox_may(req->role, req->scopes, OX_ACTION_STORAGE_READ_ONLY, &diag) != OX_OK) {
         if (on || off)
             (void)!audit(m, req, on, false); /* refused all the same */
         ox_query_respond_error(res, OX_E_FORBIDDEN, diag.text,

@@ -521,7 +521,7 @@ node_reload_answer(struct node_main *m, const struct ox_query_request *req, stru
 {
     struct ox_diag diag;
     ox_diag_clear(&diag);
-    if (ox_role_may(req->role, OX_ACTION_CONFIG_RELOAD, &diag) != OX_OK) {
+    if (ox_may(req->role, req->scopes, OX_ACTION_CONFIG_RELOAD, &diag) != OX_OK) {
         (void)!audit(m, req, false); /* refused all the same */
         ox_query_respond_error(res, OX_E_FORBIDDEN, diag.text,
                                "in development mode a request from this machine without a key has it");

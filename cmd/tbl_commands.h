@@ -125,11 +125,43 @@ OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [-
     "  show --data DIR  the values in force where `observex serve` runs on DIR\n"
     "  reload           the running ObserveX reads its file again, as on SIGHUP; says what changed and what needs a\n"
     "                   restart. Exit code 64 when the file has mistakes: then nothing has changed\n")
-OX_COMMAND(key,    0, "key dev TENANT [--data DIR]",
-    "Print the development key of a tenant.\n"
+OX_COMMAND(tenant, 0, "tenant list | create ID [--name NAME] | show ID | disable ID | enable ID  [--api URL | --data DIR] [--key KEY] [--json]",
+    "See, create, disable and enable tenants.\n"
     "\n"
-    "In development mode each tenant's key derives from one secret in DIR. Send it as `x-api-key: KEY` or\n"
-    "`Authorization: Bearer KEY`; without a key, requests from this machine belong to tenant `default`.\n")
+    "  list                 all of them\n"
+    "  create ID            ID is 1 to 63 of a-z, 0-9, '_' and '-'; --name is for people\n"
+    "  disable ID           its keys are refused on every node within a second; what it sent stays\n"
+    "  enable ID            the same keys are good again\n"
+    "\n"
+    "Needs a key of role operator; in development mode a request from this machine without a key is one.\n"
+    "Each change is written to DIR/audit.jsonl of the node that makes it.\n")
+OX_COMMAND(key,    0, "key list [--tenant T] | create [--tenant T] [--name N] [--role R] [--scopes S,...] [--expires-in 90d] | show ID | revoke ID | rotate ID [--overlap 1h] | verify KEY | dev TENANT  [--api URL | --data DIR] [--key KEY] [--json]",
+    "See, create, rotate and revoke API keys; print the development key of a tenant.\n"
+    "\n"
+    "  create            shows the key once, and nobody can show it again\n"
+    "    --role R        viewer, editor (the default) or admin; operator for tenant `platform`\n"
+    "    --scopes S,...  what the key is for: ingest (or ingest.traces, ingest.logs, ingest.metrics), query, admin;\n"
+    "                    without it what the role may\n"
+    "    --expires-in T  after 90s, 15m, 1h, 7d; without it never\n"
+    "  revoke ID         refused on every node within a second, for ever\n"
+    "  rotate ID         a new key like the old one, which ends after --overlap (1h)\n"
+    "  verify KEY        whose it is, whether it is good, and whether its fingerprint is right; `-` reads it from\n"
+    "                    standard input, where no list of processes and no history of a shell shows it\n"
+    "  dev TENANT        the key that derives from one secret in DIR, in development mode only. Without a key, requests\n"
+    "                    from this machine belong to tenant `default`\n"
+    "\n"
+    "An admin's key acts for its own tenant; an operator's for any. Send a key as `x-api-key: KEY` or\n"
+    "`Authorization: Bearer KEY`.\n")
+OX_COMMAND(control, 0, "control init --url URL [--password-file FILE] [--role NAME] [--role-password-file FILE] [--json]",
+    "Prepare a PostgreSQL database for tenants and API keys.\n"
+    "\n"
+    "  --url URL                  postgresql://owner@host/database: a role that may create there\n"
+    "  --password-file FILE       its password; or PGPASSWORD, or ~/.pgpass, as for psql\n"
+    "  --role NAME                as which the nodes will connect (observex_node); made when there is none\n"
+    "  --role-password-file FILE  and its password\n"
+    "\n"
+    "Applies what is missing of the schema, and may be repeated. The role may do what a node needs and is held by\n"
+    "row-level security. The first time it also makes a key of role operator and shows it once.\n")
 OX_COMMAND(send,   0, "send [--otlp-http URL] [--key KEY] [--signal traces|logs|metrics] FILE... | send --generate N [--seed N]",
     "Send OTLP requests from files, or made-up ones.\n"
     "\n"

@@ -84,23 +84,33 @@ refused(long status, const json_t *answer, struct ox_diag *diag)
                        hint != NULL ? hint : "", status);
 }
 
-static ox_err
-ask_json(const char *base, const char *path, const char *key, const char *post, struct ox_buf *body,
-         json_t **answer, struct ox_diag *diag)
+ox_err
+cmd_api_ask(const char *base, enum cmd_api_method method, const char *path, const char *key, const char *json,
+            struct ox_buf *body, json_t **answer, struct ox_diag *diag)
 {
     long status = 0;
     json_error_t why;
     size_t from = body->len;
+    ox_err err = OX_OK;
     *answer = NULL;
-    ox_err err = post == NULL ? ox_api_get(base, path, key, &status, body, diag)
-                              : ox_api_post(base, path, key, post, &status, body, diag);
+    switch (method) {
+    case CMD_API_GET:
+        err = ox_api_get(base, path, key, &status, body, diag);
+        break;
+    case CMD_API_POST:
+        err = ox_api_post(base, path, key, json, &status, body, diag);
+        break;
+    case CMD_API_PATCH:
+        err = ox_api_patch(base, path, key, json, &status, body, diag);
+        break;
+    }
     if (err != OX_OK)
         return err;
     *answer = json_loadb((const char *)body->data + from, body->len - from, JSON_ALLOW_NUL, &why);
     if (*answer == NULL)
         return ox_diag_set(diag, OX_E_DECODE, NULL, -1,
                            "%s answered status %ld without JSON: is it ObserveX?", base, status);
-    if (status == 200)
+    if (status == 200 || status == 201)
         return OX_OK;
     err = refused(status, *answer, diag);
     json_decref(*answer);
@@ -112,12 +122,5 @@ ox_err
 cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf *body, json_t **answer,
              struct ox_diag *diag)
 {
-    return ask_json(base, path, key, NULL, body, answer, diag);
-}
-
-ox_err
-cmd_api_post_json(const char *base, const char *path, const char *key, const char *post, struct ox_buf *body,
-                  json_t **answer, struct ox_diag *diag)
-{
-    return ask_json(base, path, key, post, body, answer, diag);
+    return cmd_api_ask(base, CMD_API_GET, path, key, NULL, body, answer, diag);
 }

@@ -28,8 +28,10 @@ void cmd_text_duration(int64_t ns, char *out, size_t size);
 OX_MUST_USE ox_err cmd_api_json(const char *base, const char *path, const char *key, struct ox_buf *body,
                                 json_t **answer, struct ox_diag *diag);
 
-/* The same for an order: POSTs the JSON `post`. */
-OX_MUST_USE ox_err cmd_api_post_json(const char *base, const char *path, const char *key, const char *post,
-                                     struct ox_buf *body, json_t **answer, struct ox_diag *diag);
+/* The same with a method; json: the body of what is no GET. An answer that is 201 is as good as 200. */
+enum cmd_api_method { CMD_API_GET, CMD_API_POST, CMD_API_PATCH };
+OX_MUST_USE ox_err cmd_api_ask(const char *base, enum cmd_api_method method, const char *path,
+                               const char *key, const char *json, struct ox_buf *body, json_t **answer,
+                               struct ox_diag *diag);
 
 #endif

@@ -69,16 +69,34 @@ check_storage(const struct ox_config *c, struct ox_config_report *report)
     }
 }
 
+static bool
+is_postgres(const char *url)
+{
+    return strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0;
+}
+
+static void
+check_control(const struct ox_config *c, struct ox_config_report *report)
+{
+    if (c->control_url[0] != '\0' && !is_postgres(c->control_url))
+        broken_rule(report, "control.url", "is neither empty nor postgresql://user@host/database");
+    else if (strstr(c->control_url, "password=") !=
+             NULL) /* lists of the configuration hide user:PASSWORD@ only */
+        broken_rule(report, "control.url",
+                    "has a password among its parameters; put it into control.password_file");
+    else if (c->mode == OX_MODE_PRODUCTION && c->control_url[0] == '\0')
+        broken_rule(report, "control.url",
+                    "production mode keeps tenants, keys and roles in PostgreSQL: set control.url "
+                    "(OBSERVE_X_CONTROL_URL or OBSERVE_X_POSTGRES_URL, --control-url) to "
+                    "postgresql://user@host/database, or use mode: development");
+}
+
 /* What one row's bounds cannot say. */
 static void
 check_rules(const struct ox_config *c, struct ox_config_report *report)
 {
     check_storage(c, report);
-    if (c->mode == OX_MODE_PRODUCTION && c->postgres_url[0] == '\0')
-        broken_rule(report, "postgres.url",
-                    "production mode keeps tenants, keys and roles in PostgreSQL: set postgres.url "
-                    "(OBSERVE_X_POSTGRES_URL, --postgres-url) to postgresql://user@host/database, or use "
-                    "mode: development");
+    check_control(c, report);
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
     if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)

@@ -93,6 +93,13 @@ ox_role_may(enum ox_role role, enum ox_action action, struct ox_diag *diag)
                        ox_role_name(role), actions[action].what, actions[action].needs);
 }
 
+ox_err
+ox_may(enum ox_role role, uint32_t scopes, enum ox_action action, struct ox_diag *diag)
+{
+    ox_err err = ox_role_may(role, action, diag);
+    return err == OX_OK ? ox_scope_may(scopes, ox_action_scope(action), diag) : err;
+}
+
 bool
 ox_role_is_operator(enum ox_role role)
 {

@@ -77,7 +77,7 @@ check_role(struct pg_conn *c, struct ox_diag *diag)
 }
 
 ox_err
-pg_schema_check(struct pg_conn *c, struct ox_diag *diag)
+pg_schema_check(struct pg_conn *c, bool as_owner, struct ox_diag *diag)
 {
     bool done[OX__MIGRATIONS_MAX] = {false};
     ox_err err = read_applied(c, done, diag);
@@ -97,7 +97,7 @@ pg_schema_check(struct pg_conn *c, struct ox_diag *diag)
                 "its owner",
                 ox_schema_postgres[i].number, ox_schema_postgres[i].name);
     }
-    return err == OX_OK ? check_role(c, diag) : err;
+    return err == OX_OK && !as_owner ? check_role(c, diag) : err;
 }
 
 /* ---- as the owner ---- */

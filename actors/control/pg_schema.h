@@ -11,7 +11,7 @@
 #include "actors/control/pg_conn.h"
 
 /* What a new connection of a node is asked before it is used. STATE: no schema, or that of another release. CONFIG: the
- * role goes past row-level security. */
-OX_MUST_USE ox_err pg_schema_check(struct pg_conn *c, struct ox_diag *diag);
+ * role goes past row-level security, which an owner may. */
+OX_MUST_USE ox_err pg_schema_check(struct pg_conn *c, bool as_owner, struct ox_diag *diag);
 
 #endif

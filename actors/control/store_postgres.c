@@ -17,7 +17,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "actors/control/control_record.h"
 #include "actors/control/pg_schema.h"
@@ -34,11 +36,13 @@ struct pooled {
 struct pg_store {
     struct ox_control_store base;
     struct pg_target target;
+    bool as_owner;
     pthread_mutex_t lock;
     pthread_cond_t returned;
     struct pooled *pool;
     uint32_t n_pool;
     struct pg_conn listener; /* of the thread in wait() */
+    int wake_fd;             /* eventfd: wait() ends */
 };
 
 /* ---- statements ---- */
@@ -179,7 +183,7 @@ take(struct pg_store *st, struct pooled **out, bool *fresh, struct ox_diag *diag
         return OX_OK;
     ox_err err = pg_conn_open(&p->conn, &st->target, diag);
     if (err == OX_OK)
-        err = pg_schema_check(&p->conn, diag);
+        err = pg_schema_check(&p->conn, st->as_owner, diag);
     return err;
 }
 
@@ -728,9 +732,12 @@ wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *di
     PGconn *pg = st->listener.pg;
     if (pg == NULL)
         return begin_listening(st, diag);
-    struct pollfd fd = {.fd = PQsocket(pg), .events = POLLIN};
-    int ready = poll(&fd, 1, (int)timeout_ms);
-    if (ready == 0 || (ready < 0 && errno == EINTR))
+    struct pollfd fds[] = {{.fd = PQsocket(pg), .events = POLLIN}, {.fd = st->wake_fd, .events = POLLIN}};
+    uint64_t count;
+    int ready = poll(fds, 2, (int)timeout_ms);
+    if (ready > 0 && fds[1].revents != 0)
+        (void)!read(st->wake_fd, &count, sizeof(count)); /* only empties it */
+    if (ready == 0 || (ready < 0 && errno == EINTR) || (ready > 0 && fds[0].revents == 0))
         return OX_OK;
     if (ready < 0 || PQconsumeInput(pg) == 0 || PQstatus(pg) == CONNECTION_BAD) {
         pg_conn_close(&st->listener);
@@ -739,6 +746,13 @@ wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *di
     for (PGnotify *note = PQnotifies(pg); note != NULL; note = PQnotifies(pg))
         PQfreemem(note);
     return OX_OK;
+}
+
+static void
+wake(struct ox_control_store *self)
+{
+    uint64_t one = 1;
+    (void)!write(((struct pg_store *)self)->wake_fd, &one, sizeof(one)); /* full: it is awake */
 }
 
 /* ---- opening and closing ---- */
@@ -750,6 +764,8 @@ close_store(struct ox_control_store *self)
     for (uint32_t i = 0; i < st->n_pool; i++)
         pg_conn_close(&st->pool[i].conn);
     pg_conn_close(&st->listener);
+    if (st->wake_fd >= 0)
+        close(st->wake_fd);
     pthread_cond_destroy(&st->returned);
     pthread_mutex_destroy(&st->lock);
     free(st->target.url);
@@ -775,6 +791,7 @@ static const struct ox_control_store postgres_calls = {
     .keys_used = keys_used,
     .changes = changes,
     .wait = wait_news,
+    .wake = wake,
     .close = close_store,
 };
 
@@ -783,6 +800,7 @@ store_init(struct pg_store *st, const struct ox_control_postgres *o)
 {
     pthread_condattr_t monotonic;
     st->base = postgres_calls;
+    st->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&st->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -790,12 +808,14 @@ store_init(struct pg_store *st, const struct ox_control_postgres *o)
     pthread_condattr_destroy(&monotonic);
     bool has_password = o->password != NULL && o->password[0] != '\0';
     st->n_pool = o->connections;
+    st->as_owner = o->as_owner;
     st->pool = calloc(st->n_pool, sizeof(*st->pool));
     st->target = (struct pg_target){strdup(o->url), has_password ? strdup(o->password) : NULL,
                                     o->connect_timeout_ms, o->statement_timeout_ms};
     if (st->pool == NULL)
         st->n_pool = 0;
-    return st->pool != NULL && st->target.url != NULL && (!has_password || st->target.password != NULL);
+    return st->wake_fd >= 0 && st->pool != NULL && st->target.url != NULL &&
+           (!has_password || st->target.password != NULL);
 }
 
 /* An unusable url is found here, not at each call. */

@@ -637,6 +637,16 @@ wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *di
     return OX_OK;
 }
 
+static void
+wake(struct ox_control_store *self)
+{
+    struct sqlite_store *st = (struct sqlite_store *)self;
+    pthread_mutex_lock(&st->lock);
+    st->news = true;
+    pthread_cond_signal(&st->written);
+    pthread_mutex_unlock(&st->lock);
+}
+
 /* ---- opening and closing ---- */
 
 static void
@@ -756,6 +766,7 @@ static const struct ox_control_store sqlite_calls = {
     .keys_used = keys_used,
     .changes = changes,
     .wait = wait_news,
+    .wake = wake,
     .close = close_store,
 };
 

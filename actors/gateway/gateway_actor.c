@@ -77,22 +77,43 @@ check_part(struct ox_node *node, struct ox_tenant *tenant, struct ox_diag *diag)
     return err;
 }
 
+/* Who sends is known: may he send this? Then the request is his. */
+static ox_err
+admit_sender(struct ox_node *node, struct ox_http_request *req, const struct ox_identity *who,
+             struct ox_diag *diag)
+{
+    enum ox_signal signal = OX_SIGNAL_TRACES;
+    struct ox_tenant *tenant;
+    bool grpc;
+    bool routed = ox__gateway_route(req->path, &signal, &grpc);
+    OX_ASSERT(routed); /* check_headers has seen it */
+    ox_err err = ox_scope_may(who->scopes, ox_scope_of_signal(signal), diag);
+    if (err != OX_OK)
+        return err;
+    err = ox_tenants_get(node->tenants, &who->tenant, &tenant);
+    if (err != OX_OK)
+        return ox_diag_set(diag, err, "tenant.max", -1,
+                           "the node serves as many tenants as it may; retry later");
+    req->user = tenant;
+    return OX_OK;
+}
+
+/* A key that is not known yet leaves req->user empty: the body is read meanwhile, and then the key store is asked. */
 static ox_err
 identify(struct ox_node *node, struct ox_http_request *req, struct ox_diag *diag)
 {
     struct ox_credential cred = ox_credential_of(req);
     struct ox_identity who;
     ox_err err = node->keys->identify(node->keys, &cred, &who, diag);
-    if (err != OX_OK)
-        return err;
-    struct ox_tenant *tenant;
-    err = ox_tenants_get(node->tenants, &who.tenant, &tenant);
-    if (err != OX_OK)
-        return ox_diag_set(diag, err, "tenant.max", -1,
-                           "the node serves as many tenants as it may; retry later");
-    req->user = tenant;
-    ox_http_request_account(req, &tenant->bodies);
-    return OX_OK;
+    if (err == OX_E_AGAIN) {
+        ox_http_request_account(req, &node->strangers);
+        return OX_OK;
+    }
+    if (err == OX_OK)
+        err = admit_sender(node, req, &who, diag);
+    if (err == OX_OK)
+        ox_http_request_account(req, &((struct ox_tenant *)req->user)->bodies);
+    return err;
 }
 
 static bool
@@ -144,7 +165,7 @@ check_headers(struct ox_gateway_port *port, struct ox_http_request *req, struct 
         err = identify(port->node, req, diag);
     if (err == OX_OK)
         err = check_room(port->node, diag);
-    if (err == OX_OK)
+    if (err == OX_OK && req->user != NULL)
         err = check_part(port->node, req->user, diag);
     return err;
 }
@@ -183,7 +204,8 @@ on_request(void *ctx, struct ox_http_request *req)
     ox_err err = OX_E_NOMEM;
     if (msg != NULL) {
         const struct ox_tenant *tenant = req->user;
-        msg->cause.tenant = ox_tenant_index(&tenant->id);
+        if (tenant != NULL)
+            msg->cause.tenant = ox_tenant_index(&tenant->id);
         err = ox_send(port->actor, &msg);
         if (err == OX_OK)
             return;
@@ -389,12 +411,34 @@ intake_new(struct ox_gateway_port *port, struct ox_http_request *req)
     return in;
 }
 
+/* The request begins anew, under its tenant. */
+static void
+on_identified(struct gateway *gw, struct ox_msg *msg)
+{
+    struct ox_node *node = gw->port->node;
+    struct ox_http_request *req;
+    struct ox_identity who;
+    struct ox_diag diag;
+    ox_err err = ox__stranger_found(msg->data, &req, &who, &diag);
+    msg->data = NULL;
+    if (err == OX_OK)
+        err = admit_sender(node, req, &who, &diag);
+    if (err == OX_OK)
+        on_request(gw->port, req);
+    else
+        ox__gateway_reply_error(node, req, err, &diag);
+}
+
 static void
 on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg)
 {
     struct ox_http_request *req = msg->data;
-    struct ox_intake *in = intake_new(gw->port, req);
     msg->data = NULL;
+    if (req->user == NULL) {
+        ox__stranger_ask(self, gw->port->node, req);
+        return;
+    }
+    struct ox_intake *in = intake_new(gw->port, req);
     if (in == NULL) {
         ox__gateway_reply_error(gw->port->node, req, OX_E_NOMEM, NULL);
         return;
@@ -520,6 +564,9 @@ gateway_message(struct ox_actor *self, struct ox_msg *msg)
     switch (msg->kind) {
     case OX_K_request:
         on_request_message(self, gw, msg);
+        break;
+    case OX_K_identified:
+        on_identified(gw, msg);
         break;
     case OX_K_prepared:
         in = msg->data;

@@ -67,6 +67,14 @@ void ox__gateway_reply_ok(struct ox_intake *intake);
 void ox__gateway_reply_error(struct ox_node *node, struct ox_http_request *req, ox_err err,
                              const struct ox_diag *diag);
 
+/* ---- keys that are not known yet, stranger.c ---- */
+
+/* Has the request's key looked up; afterwards `identified` comes. req: take; it is answered when that is refused. Own. */
+void ox__stranger_ask(struct ox_actor *self, struct ox_node *node, struct ox_http_request *req);
+/* The message `identified`: what was found, and the request; nothing is left of `stranger`. */
+ox_err ox__stranger_found(void *stranger, struct ox_http_request **req, struct ox_identity *who,
+                          struct ox_diag *diag);
+
 /* ---- dead letters, letters.c ---- */
 
 /* Bytes of lines that one request may cause, and that may wait for the disk: all of it is memory. */

@@ -89,7 +89,7 @@ ox_keystore_dev_new(struct ox_str secret)
     struct dev_store *store = calloc(1, sizeof(*store) + secret.n);
     if (store == NULL)
         return NULL;
-    store->base = (struct ox_keystore){"development", dev_identify, dev_free};
+    store->base = (struct ox_keystore){.name = "development", .identify = dev_identify, .free = dev_free};
     store->secret_len = secret.n;
     memcpy(store->secret, secret.p, secret.n);
     return &store->base;

@@ -41,11 +41,52 @@ job_free(struct api_job *job)
     free(job);
 }
 
+/* In words, for the audit log. */
+static void
+describe(struct api_job *job, const struct ox_identity *who)
+{
+    if (who->key_id[0] != '\0')
+        snprintf(job->credential, sizeof(job->credential), "key %s of tenant %s", who->key_id,
+                 who->tenant.name);
+    else if (ox_credential_of(job->req).key.n > 0)
+        snprintf(job->credential, sizeof(job->credential), "key of tenant %s", who->tenant.name);
+    else
+        snprintf(job->credential, sizeof(job->credential), "no key, from this machine");
+}
+
+static void
+take_asker(struct api_job *job, const struct ox_identity *who)
+{
+    describe(job, who);
+    job->question.tenant = who->tenant;
+    job->question.role = who->role;
+    job->question.scopes = who->scopes;
+}
+
+/* Query thread. False: nobody, and that is the answer. */
+static bool
+look_up(struct api_job *job)
+{
+    struct ox_keystore *keys = job->port->api->options.keys;
+    struct ox_credential cred = ox_credential_of(job->req);
+    struct ox_identity who;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = keys->look_up(keys, &cred, &who, &diag);
+    if (err == OX_OK)
+        take_asker(job, &who);
+    else
+        ox_query_respond_error(&job->answer, err, diag.text, OX__KEY_HINT);
+    return err == OX_OK;
+}
+
 static void
 run_job(void *arg)
 {
     struct api_job *job = arg;
     const struct ox_api_options *o = &job->port->api->options;
+    if (job->stranger && !look_up(job))
+        return;
     if (o->operate == NULL || !o->operate(o->ctx, &job->question, &job->answer))
         ox_query_handle(&job->query, &job->question, &job->answer);
 }
@@ -121,18 +162,13 @@ body_of(const struct ox_http_request *req)
                              : (struct ox_str){0};
 }
 
+/* who: NULL while it is not known. */
 static void
 question_init(struct api_job *job, struct ox_http_request *req, const struct ox_identity *who)
 {
     job->req = req;
-    if (ox_credential_of(req).key.n > 0)
-        snprintf(job->credential, sizeof(job->credential), "key of tenant %s", who->tenant.name);
-    else
-        snprintf(job->credential, sizeof(job->credential), "no key, from this machine");
     job->query = job->port->query;
-    job->question = (struct ox_query_request){.tenant = who->tenant,
-                                              .role = who->role,
-                                              .credential = job->credential,
+    job->question = (struct ox_query_request){.credential = job->credential,
                                               .peer = req->peer,
                                               .body = body_of(req),
                                               .method = req->method_name,
@@ -141,6 +177,9 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
                                               .accept = ox_http_header(req, OX_STR("accept")),
                                               .cancel = &job->cancel};
     ox_query_response_init(&job->answer);
+    job->stranger = who == NULL;
+    if (who != NULL)
+        take_asker(job, who);
 }
 
 static void
@@ -201,6 +240,13 @@ asks_for_this_machine(const struct ox_http_request *req)
            (host.n > 4 && memcmp(host.p, "127.", 4) == 0);
 }
 
+/* The methods that change something; the others get their answer, or that they are not known here. */
+static bool
+is_order(const struct ox_http_request *req)
+{
+    return req->method == OX_HTTP_POST || req->method == OX_HTTP_PATCH;
+}
+
 /* Whether an order may be looked at at all; else it is answered. */
 static bool
 order_is_sound(struct ox_http_request *req)
@@ -229,14 +275,14 @@ on_request(void *ctx, struct ox_http_request *req)
     if (ox__api_page(port->api, req))
         return;
     ox_err err = ox__api_identify(port->api, req, &who, &diag);
-    if (err != OX_OK)
-        ox__api_refuse(req, err, diag.text, "send the key as x-api-key or as Authorization: Bearer");
-    else if (req->method == OX_HTTP_POST && !order_is_sound(req))
+    if (err != OX_OK && err != OX_E_AGAIN)
+        ox__api_refuse(req, err, diag.text, OX__KEY_HINT);
+    else if (is_order(req) && !order_is_sound(req))
         return;
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
     else
-        ask(port, req, &who);
+        ask(port, req, err == OX_OK ? &who : NULL);
 }
 
 static void

@@ -50,11 +50,14 @@ struct api_job {
     struct api_lane *lane;
     struct ox_query query;
     struct ox_query_request question;
-    char credential[OX_TENANT_MAX + 32]; /* the question lends it */
+    bool stranger; /* its key is not known yet: the query thread has it looked up */
+    char credential[OX_TENANT_MAX + OX_KEY_ID_MAX + 32]; /* the question lends it */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
     struct api_job *next;
 };
+
+#define OX__KEY_HINT "send the key as x-api-key or as Authorization: Bearer"
 
 /* req: take. Sends an answer's status, headers and body (steal). */
 void ox__api_send(struct ox_http_request *req, struct ox_query_response *answer);
@@ -68,7 +71,7 @@ extern const size_t ox__console_page_len;
 extern const char ox__console_policy[];
 /* req: take on true. Answers /, /health, /ready and /metrics without a query; false: it is none of them. */
 bool ox__api_page(struct ox_api *api, struct ox_http_request *req);
-/* Who asks. UNAUTHENTICATED with a sentence. */
+/* Who asks. UNAUTHENTICATED and its like with a sentence; AGAIN: only a look-up can tell. */
 OX_MUST_USE ox_err ox__api_identify(struct ox_api *api, const struct ox_http_request *req,
                                     struct ox_identity *who, struct ox_diag *diag);
 

@@ -73,9 +73,12 @@ write_lines(struct ox__json *j, struct ox_str text)
 static void
 page_ready(struct ox_api *api, struct ox_query_response *answer)
 {
-    struct ox_buf reasons;
+    struct ox_buf reasons, notes;
     struct ox__json j;
     ox_buf_init(&reasons);
+    ox_buf_init(&notes);
+    if (api->options.notes != NULL)
+        api->options.notes(api->options.ctx, &notes);
     if (api->options.not_ready != NULL)
         api->options.not_ready(api->options.ctx, &reasons);
     bool ready = reasons.len == 0 && !reasons.failed;
@@ -87,7 +90,13 @@ page_ready(struct ox_api *api, struct ox_query_response *answer)
     ox__qjson_open(&j, "reasons", '[');
     write_lines(&j, ox_buf_str(&reasons));
     ox__qjson_end(&j, ']');
+    if (notes.len > 0) {
+        ox__qjson_open(&j, "notes", '[');
+        write_lines(&j, ox_buf_str(&notes));
+        ox__qjson_end(&j, ']');
+    }
     ox__qjson_end(&j, '}');
+    ox_buf_fini(&notes);
     ox_buf_fini(&reasons);
 }
 

@@ -14,32 +14,38 @@
 #include "ox/clock.h"
 #include "ox/net.h"
 
-/* method, path, handler, one sentence */
+/* method, path, handler, who may ask, one sentence. READ: whoever may read the telemetry of his tenant; SELF: the handler
+ * decides, because it writes down who was refused, or everybody may. */
 /* clang-format off */
 #define ROUTES(R) \
-    R("GET", "/api/v1/traces/{trace_id}", trace, "one trace: its spans in tree order; correlate=true adds logs and exemplars") \
-    R("GET", "/api/v1/traces", traces, "traces by service, operation, duration, status and tags, newest first") \
-    R("GET", "/api/v1/logs", logs, "log records by service, level, words and trace, newest first") \
-    R("GET", "/api/v1/metrics", metrics, "one metric's series and points, or the names of all metrics") \
-    R("GET", "/api/v1/services", services, "the services that sent something") \
-    R("GET", "/api/v1/services/stats", service_stats, "per service: spans, logs, points, errors and latency") \
-    R("GET", "/api/v1/crashes", crashes, "operators: what crashed, newest first, and to whom it is charged") \
-    R("GET", "/api/v1/quarantine", quarantine, "operators: which tenants are quarantined, and why") \
-    R("POST", "/api/v1/quarantine/{tenant}/revoke", revoke, "operators: lifts a quarantine; {\"acknowledge_crashes\":N}") \
-    R("GET", "/api/v1/status", status, "how the server is") \
-    R("GET", "/traces", traces, "short for /api/v1/traces; with trace_id: that trace") \
-    R("GET", "/logs", logs, "short for /api/v1/logs") \
-    R("GET", "/metrics", metrics, "with a query: short for /api/v1/metrics; without: Prometheus text")
+    R("GET", "/api/v1/traces/{trace_id}", trace, READ, "one trace: its spans in tree order; correlate=true adds logs and exemplars") \
+    R("GET", "/api/v1/traces", traces, READ, "traces by service, operation, duration, status and tags, newest first") \
+    R("GET", "/api/v1/logs", logs, READ, "log records by service, level, words and trace, newest first") \
+    R("GET", "/api/v1/metrics", metrics, READ, "one metric's series and points, or the names of all metrics") \
+    R("GET", "/api/v1/services", services, READ, "the services that sent something") \
+    R("GET", "/api/v1/services/stats", service_stats, READ, "per service: spans, logs, points, errors and latency") \
+    R("GET", "/api/v1/crashes", crashes, SELF, "operators: what crashed, newest first, and to whom it is charged") \
+    R("GET", "/api/v1/quarantine", quarantine, SELF, "operators: which tenants are quarantined, and why") \
+    R("POST", "/api/v1/quarantine/{tenant}/revoke", revoke, SELF, "operators: lifts a quarantine; {\"acknowledge_crashes\":N}") \
+    R("GET", "/api/v1/status", status, SELF, "how the server is") \
+    R("GET", "/traces", traces, READ, "short for /api/v1/traces; with trace_id: that trace") \
+    R("GET", "/logs", logs, READ, "short for /api/v1/logs") \
+    R("GET", "/metrics", metrics, READ, "with a query: short for /api/v1/metrics; without: Prometheus text")
 /* clang-format on */
 
+enum access { READ, SELF };
+
 static const struct ox_query_route routes[] = {
-#define R(method, pattern, handler, doc) {method, pattern, doc},
+#define R(method, pattern, handler, access, doc) {method, pattern, doc},
     ROUTES(R)
 #undef R
 };
 
-static const ox__handler_fn handlers[] = {
-#define R(method, pattern, handler, doc) ox__handle_##handler,
+static const struct {
+    ox__handler_fn run;
+    enum access access;
+} handlers[] = {
+#define R(method, pattern, handler, access, doc) {ox__handle_##handler, access},
     ROUTES(R)
 #undef R
 };
@@ -196,9 +202,11 @@ run(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res)
 }
 
 static void
-answer(struct ox__call *c, ox__handler_fn handler, struct ox_query_response *res)
+answer(struct ox__call *c, ox__handler_fn handler, enum access access, struct ox_query_response *res)
 {
     ox_err err = ox__params_parse(&c->params, c->req->query, &c->diag);
+    if (err == OX_OK && access == READ)
+        err = ox_may(c->req->role, c->req->scopes, OX_ACTION_READ_OWN, &c->diag);
     if (err == OX_OK)
         err = run(c, handler, res);
     if (err != OX_OK) {
@@ -244,5 +252,5 @@ ox_query_handle(const struct ox_query *q, const struct ox_query_request *req, st
     ox_query_limits_defaults(&c.limits);
     c.started_ns = ox_clock_monotonic_ns(q->clock);
     c.now_ns = ox_clock_realtime_ns(q->clock);
-    answer(&c, handlers[route], res);
+    answer(&c, handlers[route].run, handlers[route].access, res);
 }

@@ -23,7 +23,7 @@ static const char *const charge_notes[] = {
 static ox_err
 check(struct ox__call *c, enum ox_action action)
 {
-    ox_err err = ox_role_may(c->req->role, action, &c->diag);
+    ox_err err = ox_may(c->req->role, c->req->scopes, action, &c->diag);
     if (err != OX_OK)
         c->hint = "in development mode a request from this machine without a key is the operator's";
     else if (c->q->warden == NULL)
@@ -141,6 +141,8 @@ ox__handle_revoke(struct ox__call *c, struct ox__json *j)
     if (err == OX_OK)
         err = ox_tenant_id_parse(c->path_arg, &tenant, &c->diag);
     /* Who may not is refused, and written down, whatever the body says. */
+    if (err == OX_OK && ox_role_is_operator(c->req->role))
+        err = ox_scope_may(c->req->scopes, OX_SCOPE_ADMIN, &c->diag);
     if (err == OX_OK && ox_role_is_operator(c->req->role))
         err = read_count(c, &crashes);
     if (err == OX_OK && c->q->warden == NULL)

@@ -58,8 +58,9 @@ struct ox_config_key {
     const char *def;       /* the default, in the notation of the file */
     const char *min, *max; /* in the notation of the file; "" = unbounded on that side */
     const char *unit;      /* for people; of an enum: its choices separated by '|' */
-    const char *alias;     /* a second flag without dashes, "otlp-grpc"; NULL = none */
-    const char *text;      /* one line for people */
+    const char
+        *alias; /* a second flag without dashes, "otlp-grpc", and with it a second variable; NULL = none */
+    const char *text; /* one line for people */
     enum ox_config_effect effect;
 };
 

@@ -116,6 +116,9 @@ struct ox_control_store {
      * hear from; asking again is all one can do. */
     ox_err (*wait)(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *diag);
 
+    /* Ends a wait() of now, or else the next one, at once. Any thread; does not block. */
+    void (*wake)(struct ox_control_store *self);
+
     void (*close)(struct ox_control_store *self);
 };
 
@@ -133,6 +136,8 @@ struct ox_control_postgres {
     uint32_t connect_timeout_ms;
     uint32_t statement_timeout_ms; /* of one statement, as it is felt here */
     uint32_t connections;          /* at one time, beside the one that listens */
+    bool
+        as_owner; /* `observex control init` alone: the role need not be one that row-level security holds back */
 };
 
 /*

@@ -34,9 +34,14 @@ struct ox_identity {
 
 struct ox_keystore {
     const char *name;
-    /* OX_OK and *out, or UNAUTHENTICATED with a sentence that does not tell whether the key ever existed. */
+    /* OX_OK and *out, or UNAUTHENTICATED with a sentence that does not tell whether the key ever existed; UNAVAILABLE when
+     * nobody can tell now; OVERLOAD for an address that shows too many unknown keys; AGAIN: not known yet, look_up does. */
     ox_err (*identify)(struct ox_keystore *self, const struct ox_credential *cred, struct ox_identity *out,
                        struct ox_diag *diag);
+    /* The same and asks whoever knows, so it is never AGAIN. Blocks: lanes and dirty threads only. NULL: identify is never
+     * AGAIN. */
+    ox_err (*look_up)(struct ox_keystore *self, const struct ox_credential *cred, struct ox_identity *out,
+                      struct ox_diag *diag);
     void (*free)(struct ox_keystore *self);
 };
 

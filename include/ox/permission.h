@@ -70,6 +70,8 @@ uint32_t ox_action_scope(enum ox_action action);
 
 /* OK, or FORBIDDEN: "role viewer may not revoke a quarantine; that needs role operator". diag may be NULL. */
 OX_MUST_USE ox_err ox_role_may(enum ox_role role, enum ox_action action, struct ox_diag *diag);
+/* Both: what the role may, with a key that is for it. diag may be NULL. */
+OX_MUST_USE ox_err ox_may(enum ox_role role, uint32_t scopes, enum ox_action action, struct ox_diag *diag);
 /* Whether a role acts for all tenants rather than for its own. */
 bool ox_role_is_operator(enum ox_role role);
 /* Whether who has `own` may give somebody a key of role `role`: FORBIDDEN with a sentence. Nobody gives more than he has,

@@ -133,6 +133,8 @@ struct ox_api_options {
     /* Appends one sentence per line for each reason why the node takes no traffic; nothing = ready. Scheduler
      * threads, must not block. NULL = always ready. */
     void (*not_ready)(void *ctx, struct ox_buf *reasons);
+    /* The same for what does not keep traffic away: /ready stays 200 and shows it. NULL = nothing. */
+    void (*notes)(void *ctx, struct ox_buf *lines);
     /* The limits in force, when they can change: asked at each port's start and at the message `configure`, then
      * used instead of query->limits. Scheduler threads. NULL = those of `query`, for ever. */
     void (*limits)(void *ctx, struct ox_query_limits *out);

@@ -51,14 +51,17 @@ struct ox_node {
     struct ox_disk *disk;
     struct ox_storage *storage;
     struct ox_keystore *keys;
+    struct ox_lane
+        *keys_lane; /* where keys that are not known yet are looked up; NULL = the common dirty threads */
     struct ox_tenants *tenants;
     struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
     struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
-    struct ox_account replayed; /* those of the log that go through the pipeline again; no limit: the wal
+    struct ox_account strangers; /* those of them whose key is not known yet: one part, like a tenant's */
+    struct ox_account replayed;  /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */
-    _Atomic int phase;          /* enum ox_node_phase; release on change, acquire on read */
+    _Atomic int phase;           /* enum ox_node_phase; release on change, acquire on read */
     ox_pid wal;
     ox_pid outbox;
     ox_pid writers[OX_SIGNAL__COUNT];

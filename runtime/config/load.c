@@ -53,14 +53,29 @@ ox__config_apply(struct ox__config_load *load, const struct ox_config_key *row, 
     load->origins[ox__config_index(load->table, row)] = (uint8_t)origin;
 }
 
-/* The row whose variable (or flag) is spelt `name`; the buffer is scratch. */
+/* The prefix and the alias in capitals, '_' for '-'. */
+static bool
+is_alias(const struct ox_config_table *table, const struct ox_config_key *row, struct ox_str name)
+{
+    size_t prefix = strlen(table->env_prefix);
+    if (row->alias == NULL || name.n != prefix + strlen(row->alias))
+        return false;
+    for (size_t i = prefix; i < name.n; i++) {
+        char c = row->alias[i - prefix];
+        if (name.p[i] != (c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c))
+            return false;
+    }
+    return true;
+}
+
+/* The row whose variable is spelt `name`; the buffer is scratch. */
 static const struct ox_config_key *
 row_by_env(const struct ox_config_table *table, struct ox_str name, struct ox_buf *scratch)
 {
     for (size_t i = 0; i < table->count; i++) {
         ox_buf_reset(scratch);
         ox_config_key_env(table, &table->keys[i], scratch);
-        if (ox_str_eq(ox_buf_str(scratch), name))
+        if (ox_str_eq(ox_buf_str(scratch), name) || is_alias(table, &table->keys[i], name))
             return &table->keys[i];
     }
     return NULL;

@@ -135,7 +135,7 @@ static json_t *
 ask(const char *tenant, const char *path_and_query, int status)
 {
     struct ox_query q = {.storage = f.st, .clock = &now.clock, .blocks = the_blocks};
-    struct ox_query_request req = {.method = OX_STR("GET")};
+    struct ox_query_request req = {.method = OX_STR("GET"), .role = OX_ROLE_VIEWER, .scopes = OX_SCOPE_QUERY};
     struct ox_query_response res;
     const char *mark = strchr(path_and_query, '?');
     json_error_t why;

@@ -8,7 +8,7 @@
  *   type     string int bytes duration bool enum address (ox/config_table.h)
  *   default, min, max   in the notation of the file; "" = no bound. Of strings: bounds of the length.
  *   unit     for people; of an enum its choices
- *   alias    a second, shorter flag; NULL = none
+ *   alias    a second, shorter flag, and a second variable of that name; NULL = none
  *   effect   when a change takes effect (docs/operations.md, "Changing the configuration"):
  *            live     at the next reload, without a restart
  *            engine   at the next reload, by a restart of the embedded engine alone
@@ -241,6 +241,18 @@ OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1
 OX_CONFIG(query_logs_limit_max,       "query.logs_limit",           int,      "10000", "1", "100000", "logs", NULL, live,
           "largest limit of a search for logs")
 
-OX_CONFIG(postgres_url,               "postgres.url",               string,   "", "", "", "url", NULL, restart,
-          "PostgreSQL of the control plane, postgresql://user@host/db; production mode does not start without it")
+OX_CONFIG(control_url,                "control.url",                string,   "", "", "", "url", "postgres-url", restart,
+          "where tenants and API keys are kept: postgresql://user@host/db, also as OBSERVE_X_POSTGRES_URL; empty = control.db in the data directory, for one node in development mode")
+OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,
+          "file whose first line is the password for control.url; empty = what the url or libpq's own environment says")
+OX_CONFIG(control_connections,        "control.connections",        int,      "4", "1", "64", "connections", NULL, restart,
+          "connections of one node to PostgreSQL at one time, beside one that listens for changes")
+OX_CONFIG(control_connect_timeout_ms, "control.connect_timeout",    duration, "5s", "10ms", "1m", "ms", NULL, restart,
+          "how long connecting to PostgreSQL may take")
+OX_CONFIG(control_statement_timeout_ms, "control.statement_timeout", duration, "2s", "10ms", "1m", "ms", NULL, restart,
+          "how long one statement of the control plane may take")
+OX_CONFIG(control_keys_max,           "control.keys_cached",        int,      "100000", "64", "10000000", "keys", NULL, restart,
+          "API keys that are known without asking, some 300 bytes each; beyond it the one not used for longest is asked for again")
+OX_CONFIG(control_unknown_max,        "control.unknown_keys",       int,      "100", "1", "1000000", "keys", NULL, restart,
+          "unknown API keys that one address (IPv6: one /64) may show within 10 s; then keys from there that are not known get 429 without being asked for")
 /* clang-format on */

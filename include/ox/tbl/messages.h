@@ -9,6 +9,7 @@
 /* clang-format off */
 /* ingest: gateway, wal, tenant, writer */
 OX_MESSAGE(request,       "struct ox_http_request", "the HTTP server of the loop", "gateway", "429 with Retry-After")
+OX_MESSAGE(identified,    "struct stranger",        "the lane of keys",            "gateway", "owed, never")
 OX_MESSAGE(prepared,      "struct ox_intake",       "a dirty thread (large bodies)", "gateway", "owed, never")
 OX_MESSAGE(append,        "struct ox_append",       "gateway, replay",             "wal",     "429 with Retry-After")
 OX_MESSAGE(appended,      "struct ox_append",       "wal",                         "gateway", "control; the client retries")
@@ -33,6 +34,8 @@ OX_MESSAGE(set_aside_written, "-",                  "a dirty thread",           
 OX_MESSAGE(quarantine_changed, "num",               "the node",                    "wal",     "control; said in the log, the flag of the tenant counts")
 OX_MESSAGE(spill_done,    "struct ox__spill_job",   "the spill lane",              "wal",     "owed, never")
 OX_MESSAGE(spill_tick,    "-",                      "wal (timer)",                 "wal",     "owed, never")
+/* control */
+OX_MESSAGE(control_watched, "struct ox_control_arg", "the control lane",           "control", "owed, never")
 /* warden */
 OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
 OX_MESSAGE(quarantined,   "struct quarantine_job",  "the node (a hook)",           "warden",  "control; in force at once, and said in the log")

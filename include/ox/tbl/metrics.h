@@ -53,6 +53,12 @@ OX_METRIC(storage_pruned_rows,  counter,   none,    "table,reason",       "obser
 OX_METRIC(storage_pruned_bytes, counter,   bytes,   "table,reason",       "observex_storage_pruned_bytes_total",    "Bytes on disk of those rows.")
 OX_METRIC(disk_free,            gauge,     bytes,   "",                   "observex_disk_free_bytes",               "Free bytes of the data disk.")
 OX_METRIC(disk_total,           gauge,     bytes,   "",                   "observex_disk_total_bytes",              "Size of the data disk.")
+/* the control plane */
+OX_METRIC(control_up,           gauge,     none,    "",                   "observex_control_up",                    "1 while the store of tenants and keys answers.")
+OX_METRIC(control_stale,        gauge,     seconds, "",                   "observex_control_stale_seconds",         "Since when nothing was heard of changes to tenants and keys; keys that are known go on meanwhile.")
+OX_METRIC(control_keys,         gauge,     none,    "",                   "observex_control_keys_cached",           "API keys that need not be asked for.")
+OX_METRIC(control_lookups,      counter,   none,    "result",             "observex_control_lookups_total",         "API keys asked for at the store: known, unknown, failed (it does not answer); limited: not asked, because their address showed too many unknown ones.")
+OX_METRIC(control_changes,      counter,   none,    "",                   "observex_control_changes_total",         "Changes to tenants and keys that this node has heard of.")
 /* the configuration */
 OX_METRIC(config_reloads,       counter,   none,    "outcome",            "observex_config_reloads_total",          "Readings of the configuration while running: applied, unchanged, refused (it has mistakes; nothing changed) or failed.")
 OX_METRIC(config_version,       gauge,     none,    "",                   "observex_config_version",                "Version of the configuration in force: 1 at the start, one more with each reload that changed something.")

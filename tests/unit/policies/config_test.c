@@ -81,20 +81,37 @@ Test(product_config, production_needs_postgres_and_says_what_to_set)
     cr_assert_eq(load(&c, &report, 2, alone, NULL), OX_E_CONFIG);
     ox_buf_append(&report.text, "", 1);
     cr_assert_not_null(strstr((char *)report.text.data, "OBSERVE_X_POSTGRES_URL"));
+    cr_assert_not_null(strstr((char *)report.text.data, "control.url"));
     ox_config_report_fini(&report);
-    const char *const with[] = {"--mode", "production", "--postgres-url", "postgresql://ox@db/ox"};
+    const char *const with[] = {"--mode", "production", "--control-url", "postgresql://ox@db/ox"};
     cr_assert_eq(load(&c, &report, 4, with, NULL), OX_OK);
     cr_assert_eq(c.mode, OX_MODE_PRODUCTION);
+    ox_config_report_fini(&report);
+    static char variable[] = "OBSERVE_X_POSTGRES_URL=postgresql://ox@db2/ox";
+    char *const env[] = {variable, NULL};
+    cr_assert_eq(load(&c, &report, 2, alone, env), OX_OK, "%s", (char *)report.text.data);
+    cr_assert_str_eq(c.control_url, "postgresql://ox@db2/ox");
+    ox_config_report_fini(&report);
+    const char *const other[] = {"--mode", "production", "--control-url", "mysql://ox@db/ox"};
+    cr_assert_eq(load(&c, &report, 4, other, NULL), OX_E_CONFIG);
+    cr_assert_eq(report.problems, 1);
     ox_config_report_fini(&report);
 }
 
 Test(product_config, rules_between_keys)
 {
     static const char *const wrong[] = {
-        "--storage-url=ftp://x",   "--storage-database=other",   "--supervisor-backoff-min=31s",
-        "--runtime-turn-warn=2s",  "--heart-disk-min=2GiB",      "--gateway-body-max=65MiB",
-        "--dlq-file-bytes=2GiB",   "--query-limit-default=5000", "--storage-url=http://",
+        "--storage-url=ftp://x",
+        "--storage-database=other",
+        "--supervisor-backoff-min=31s",
+        "--runtime-turn-warn=2s",
+        "--heart-disk-min=2GiB",
+        "--gateway-body-max=65MiB",
+        "--dlq-file-bytes=2GiB",
+        "--query-limit-default=5000",
+        "--storage-url=http://",
         "--heart-backoff-min=31s",
+        "--control-url=postgresql://a@b/c?password=d",
     };
     for (size_t i = 0; i < OX_COUNT(wrong); i++) {
         struct ox_config c;
@@ -143,7 +160,7 @@ Test(product_config, an_exported_configuration_loads_the_same)
     struct ox_config_report report;
     const char *const argv[] = {"--mode",
                                 "production",
-                                "--postgres-url",
+                                "--control-url",
                                 "postgresql://ox@db/ox?a=b c",
                                 "--wal-ack=interval",
                                 "--validate-past=36h",

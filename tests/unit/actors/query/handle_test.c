@@ -47,6 +47,10 @@ ox_storage_ping(struct ox_storage *st, unsigned timeout_ms, struct ox_diag *diag
 
 static struct ox_query_response res;
 
+/* Who asks. */
+static enum ox_role asker_role = OX_ROLE_VIEWER;
+static uint32_t asker_scopes = OX_SCOPE_QUERY;
+
 static json_t *
 ask(const char *method, const char *path, const char *query)
 {
@@ -54,8 +58,12 @@ ask(const char *method, const char *path, const char *query)
     json_error_t why;
     ox_clock_virtual_init(&clock, 1, 1795233581000000000ull);
     struct ox_query q = {.clock = &clock.clock, .version = "test"};
-    struct ox_query_request req = {
-        .tenant = {"acme"}, .method = ox_str_of(method), .path = ox_str_of(path), .query = ox_str_of(query)};
+    struct ox_query_request req = {.tenant = {"acme"},
+                                   .role = asker_role,
+                                   .scopes = asker_scopes,
+                                   .method = ox_str_of(method),
+                                   .path = ox_str_of(path),
+                                   .query = ox_str_of(query)};
     ox_query_response_init(&res);
     ox_query_handle(&q, &req, &res);
     json_t *answer = json_loadb((char *)res.body.data, res.body.len, 0, &why);
@@ -223,4 +231,37 @@ Test(handle, which_paths_are_questions)
     cr_assert(ox_query_is_route(OX_STR("/api/anything"), OX_STR("")),
               "so that it gets the 404 with the nearest");
     cr_assert_not(ox_query_is_route(OX_STR("/health"), OX_STR("")));
+}
+
+/* Roles and scopes are decided before storage is asked, on every route that reads telemetry. */
+Test(handle, telemetry_is_for_who_may_read_it)
+{
+    static const char *const paths[] = {"/api/v1/traces",   "/api/v1/traces/4bf92f3577b34da6a3ce929d0e0e4736",
+                                        "/api/v1/logs",     "/api/v1/metrics",
+                                        "/api/v1/services", "/api/v1/services/stats",
+                                        "/traces",          "/logs",
+                                        "/metrics"};
+    static const struct {
+        enum ox_role role;
+        uint32_t scopes;
+        const char *sentence;
+    } refused[] = {
+        {OX_ROLE_NONE, OX_SCOPE_ALL, "role none may not read telemetry"},
+        {OX_ROLE_OPERATOR, OX_SCOPE_ALL, "role operator may not read telemetry"},
+        {OX_ROLE_ADMIN, OX_SCOPE_ALL & ~OX_SCOPE_QUERY, "it needs query"},
+        {OX_ROLE_EDITOR, OX_SCOPE_INGEST, "it needs query"},
+    };
+    for (size_t r = 0; r < OX_COUNT(refused); r++) {
+        asker_role = refused[r].role;
+        asker_scopes = refused[r].scopes;
+        for (size_t i = 0; i < OX_COUNT(paths); i++) {
+            script.sql[0] = '\0';
+            json_t *answer = ask("GET", paths[i], "");
+            cr_assert_eq(res.status, 403, "%s as %s gives %d", paths[i], ox_role_name(asker_role),
+                         res.status);
+            cr_assert_not_null(strstr(message_of(answer), refused[r].sentence), "%s", message_of(answer));
+            cr_assert_eq(script.sql[0], '\0', "storage was asked");
+            json_decref(answer);
+        }
+    }
 }

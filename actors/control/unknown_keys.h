@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/control/unknown_keys.h - keys that the store did not know, and the addresses that showed them.
+ *
+ * Owns:    a table of fixed size; what is noted displaces what was noted of the same address, or of one with the same hash.
+ * Threads: any; short critical sections.
+ * Bounds:  ADDRESSES addresses with UNKNOWN_EACH keys each.
+ */
+#ifndef OX_UNKNOWN_KEYS_H
+#define OX_UNKNOWN_KEYS_H
+
+#include "ox/control.h"
+
+struct ox__unknown_keys;
+
+/* limit: unknown keys within OX_KEY_UNKNOWN_S after which an address is `limited`. NULL on lack of memory. */
+struct ox__unknown_keys *ox__unknown_keys_new(uint32_t limit);
+void ox__unknown_keys_free(struct ox__unknown_keys *u);
+
+enum ox__unknown { OX__UNKNOWN_NOT, OX__UNKNOWN_KEY, OX__UNKNOWN_LIMITED };
+/* What is known of a key that is not known: nothing, that it is unknown, or that its address shows too many. peer: an
+ * address as text; IPv6 ones count by /64. */
+enum ox__unknown ox__unknown_keys_look(struct ox__unknown_keys *u, const char *peer,
+                                       const uint8_t digest[OX_KEY_DIGEST_BYTES], int64_t now_s);
+void ox__unknown_keys_note(struct ox__unknown_keys *u, const char *peer,
+                           const uint8_t digest[OX_KEY_DIGEST_BYTES], int64_t now_s);
+/* Keys have changed: an unknown one may be known now. The counts stay. */
+void ox__unknown_keys_forget(struct ox__unknown_keys *u);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd/node_keys.c - who may send: the control plane's store, the cache before it, and in development the derived keys.
+ *
+ * Owns:    DIR/dev.secret, made on first use; DIR/control.db, when there is no PostgreSQL.
+ * Threads: main, before the actors run.
+ * Fails:   CONFIG, STATE, IO with a sentence: the node does not start. A PostgreSQL that does not answer yet is no reason:
+ *          the log on disk is replayed meanwhile, and who sends hears 503.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cmd/node_internal.h"
+#include "ox/log.h"
+#include "ox/random.h"
+
+#define DEV_SECRET_BYTES 32
+
+static ox_err
+read_secret(const char *path, char *hex, struct ox_diag *diag)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? OX_E_NOT_FOUND
+                   : ox_diag_set(diag, OX_E_IO, path, -1, "cannot be opened: %s", strerror(errno));
+    ssize_t n = read(fd, hex, 2 * DEV_SECRET_BYTES);
+    close(fd);
+    if (n != 2 * DEV_SECRET_BYTES)
+        return ox_diag_set(
+            diag, OX_E_CORRUPT, path, -1,
+            "the development secret is damaged; remove the file to get a new one (keys change with it)");
+    hex[n] = '\0';
+    return OX_OK;
+}
+
+static ox_err
+make_secret(const char *path, char *hex, struct ox_diag *diag)
+{
+    uint8_t bytes[DEV_SECRET_BYTES];
+    char tmp[OX_DISK_PATH_MAX + 8];
+    if (ox_random_os(bytes, sizeof(bytes)) != OX_OK)
+        return ox_diag_set(diag, OX_E_IO, path, -1, "the system gives no random bytes");
+    ox_hex_encode(bytes, sizeof(bytes), hex);
+    snprintf(tmp, sizeof(tmp), "%s.new", path);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, hex, 2 * DEV_SECRET_BYTES) != 2 * DEV_SECRET_BYTES || fsync(fd) != 0 ||
+        rename(tmp, path) != 0) {
+        int errnum = errno;
+        if (fd >= 0)
+            close(fd);
+        return ox_diag_set(diag, ox_err_from_errno(errnum), path, -1, "cannot be written: %s",
+                           strerror(errnum));
+    }
+    close(fd);
+    return OX_OK;
+}
+
+ox_err
+node_dev_secret(const char *data, char *hex, struct ox_diag *diag)
+{
+    char path[OX_DISK_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/dev.secret", data);
+    ox_err err = read_secret(path, hex, diag);
+    return err == OX_E_NOT_FOUND ? make_secret(path, hex, diag) : err;
+}
+
+/* A password that stands in the first line of a file; "" without a file. */
+ox_err
+node_password_of(const char *path, const char *key, char *out, size_t size, struct ox_diag *diag)
+{
+    out[0] = '\0';
+    if (path[0] == '\0')
+        return OX_OK;
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return ox_diag_set(diag, OX_E_CONFIG, key, -1, "%s cannot be opened: %s", path, strerror(errno));
+    if (fgets(out, (int)size, f) == NULL)
+        out[0] = '\0';
+    fclose(f);
+    out[strcspn(out, "\r\n")] = '\0';
+    return OX_OK;
+}
+
+static ox_err
+open_postgres(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    char password[OX_CONFIG_STRING_MAX];
+    ox_err err = node_password_of(cfg->control_password_file, "control.password_file", password,
+                                  sizeof(password), diag);
+    struct ox_control_postgres o = {.url = cfg->control_url,
+                                    .password = password,
+                                    .connect_timeout_ms = (uint32_t)cfg->control_connect_timeout_ms,
+                                    .statement_timeout_ms = (uint32_t)cfg->control_statement_timeout_ms,
+                                    .connections = (uint32_t)cfg->control_connections};
+    if (err == OX_OK)
+        err = ox_control_open_postgres(&o, &m->control, diag);
+    explicit_bzero(password, sizeof(password));
+    if (err != OX_E_UNAVAILABLE || m->control == NULL)
+        return err;
+    OX_LOG_WARN("node", "the control plane does not answer: no key is known until it does", OX_F_DIAG(diag));
+    ox_diag_clear(diag);
+    return OX_OK;
+}
+
+static ox_err
+open_store(struct node_main *m, struct ox_diag *diag)
+{
+    char path[OX_DISK_PATH_MAX];
+    if (m->config.control_url[0] != '\0')
+        return open_postgres(m, diag);
+    snprintf(path, sizeof(path), "%s/control.db", m->config.data);
+    return ox_control_open_sqlite(path, &m->control, diag);
+}
+
+/* The stateless validator of development; production has none, whatever stands in DIR. */
+static ox_err
+open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *diag)
+{
+    char hex[2 * DEV_SECRET_BYTES + 1];
+    *out = NULL;
+    if (cfg->mode != OX_MODE_DEVELOPMENT)
+        return OX_OK;
+    ox_err err = node_dev_secret(cfg->data, hex, diag);
+    if (err != OX_OK)
+        return err;
+    *out = ox_keystore_dev_new(ox_str_of(hex));
+    OX_LOG_WARN(
+        "node",
+        "development mode: requests from this machine need no key, keys derive from one secret; whoever "
+        "learns DIR/dev.secret speaks for every tenant. Not for a machine that others reach: mode: "
+        "production");
+    return *out != NULL ? OX_OK : OX_E_NOMEM;
+}
+
+ox_err
+node_keystore(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    struct ox_keystore *dev;
+    /* ox_config_check says it with the file's line; this is for who comes past it. */
+    if (cfg->mode != OX_MODE_DEVELOPMENT && cfg->control_url[0] == '\0')
+        return ox_diag_set(diag, OX_E_CONFIG, "control.url", -1,
+                           "production mode keeps tenants and keys in PostgreSQL: set control.url");
+    ox_err err = open_dev(cfg, &dev, diag);
+    if (err == OX_OK)
+        err = open_store(m, diag);
+    if (err != OX_OK) {
+        if (dev != NULL)
+            dev->free(dev);
+        return err;
+    }
+    struct ox_key_cache_options o = {.store = m->control,
+                                     .dev = dev,
+                                     .clock = m->node.clock,
+                                     .keys_max = (uint32_t)cfg->control_keys_max,
+                                     .unknown_max = (uint32_t)cfg->control_unknown_max};
+    m->node.keys = ox_key_cache_new(&o);
+    m->control_arg.cache = m->node.keys;
+    return m->node.keys != NULL ? OX_OK : OX_E_NOMEM;
+}
+
+ox_err
+node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag)
+{
+    return node_password_of(cfg->storage_password_file, "storage.password_file", out, size, diag);
+}

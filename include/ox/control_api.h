@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * include/ox/control_api.h - tenants and keys over HTTP: who may, what is written to the audit log, what is answered.
+ *
+ * Owns:    nothing.
+ * Threads: query threads; blocks on the store, on the audit log, and on Argon2 when a key is made or verified.
+ * Bounds:  OX_CONTROL_PAGE_MAX rows of one answer.
+ * Fails:   always answers; the errors of include/ox/control.h, FORBIDDEN, INVALID.
+ * Flow:    actors/query/api_actor.c -> cmd/node_api.c -> here -> store. docs/api.md lists the routes.
+ */
+#ifndef OX_CONTROL_API_H
+#define OX_CONTROL_API_H
+
+#include "ox/api_key.h"
+#include "ox/audit.h"
+#include "ox/clock.h"
+#include "ox/query.h"
+
+/* Lends. */
+struct ox_control_api {
+    struct ox_control_store *store;
+    struct ox_audit *audit;
+    const struct ox_clock *clock;
+};
+
+/* False: the path is none of ours, and nothing was answered. */
+bool ox_control_answer(const struct ox_control_api *api, const struct ox_query_request *req,
+                       struct ox_query_response *res);
+
+/*
+ * The platform's tenant, and in it a key for the first operator, unless there is a good one already (*made tells).
+ * text: the key, to be shown once. For `observex control init`, whose caller owns the database.
+ */
+OX_MUST_USE ox_err ox_control_first_operator(struct ox_control_store *store, int64_t now_s,
+                                             char text[OX_API_KEY_LEN + 1], struct ox_control_key *key,
+                                             bool *made, struct ox_diag *diag);
+
+#endif
