@@ -49,9 +49,12 @@ function exporters(server, protocol, compression) {
 }
 
 export class Sdk {
-  constructor(server, protocol, { service, attributes = {}, compression = 'none' }) {
+  constructor(server, protocol, { service, attributes = {}, compression = 'none', key }) {
     const resource = resourceFromAttributes({ 'service.name': service, ...attributes });
+    // As whoever runs a program gives it a key.
+    if (key !== undefined) process.env.OTEL_EXPORTER_OTLP_HEADERS = `x-api-key=${key}`;
     [this.spans, this.metrics, this.logs] = exporters(server, protocol, compression).map((e) => new Tee(e));
+    delete process.env.OTEL_EXPORTER_OTLP_HEADERS;
     this.tracers = new BasicTracerProvider({
       resource,
       sampler: new AlwaysOnSampler(),
