@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <zlib.h>
 
+#include "ox/lock.h"
 #include "ox/random.h"
 
 #define ARGON2_KIB    (64u << 10)
@@ -157,19 +158,19 @@ ox_api_key_fingerprint(struct ox_str text, char out[OX_KEY_FINGERPRINT_MAX])
     ox_err err = ox_random_os(salt, sizeof(salt));
     if (err != OX_OK)
         return err;
-    pthread_mutex_lock(&argon2_lock);
+    ox_lock(&argon2_lock);
     int code = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_KIB, ARGON2_LANES, text.p, text.n, salt,
                                      sizeof(salt), ARGON2_HASH, out, OX_KEY_FINGERPRINT_MAX);
-    pthread_mutex_unlock(&argon2_lock);
+    ox_unlock(&argon2_lock);
     return code == ARGON2_OK ? OX_OK : OX_E_NOMEM;
 }
 
 ox_err
 ox_api_key_verify(struct ox_str text, const char *fingerprint)
 {
-    pthread_mutex_lock(&argon2_lock);
+    ox_lock(&argon2_lock);
     int code = argon2id_verify(fingerprint, text.p, text.n);
-    pthread_mutex_unlock(&argon2_lock);
+    ox_unlock(&argon2_lock);
     switch (code) {
     case ARGON2_OK:
         return OX_OK;

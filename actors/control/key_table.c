@@ -12,6 +12,8 @@
  */
 #include "actors/control/key_table.h"
 
+#include "ox/lock.h"
+
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -144,7 +146,7 @@ ox__key_table_find(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST_B
 {
     uint64_t hash = hash_of(digest);
     struct shard *s = shard_of(t, hash);
-    pthread_rwlock_rdlock(&s->lock);
+    ox_lock_read(&s->lock);
     struct entry *e = *find(t, s, digest, hash);
     bool good = e != NULL && (e->expires_s == 0 || now_s < e->expires_s);
     if (good) {
@@ -152,7 +154,7 @@ ox__key_table_find(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST_B
         if (atomic_load_explicit(&e->used_s, memory_order_relaxed) != now_s) /* once a second is a write */
             atomic_store_explicit(&e->used_s, now_s, memory_order_relaxed);
     }
-    pthread_rwlock_unlock(&s->lock);
+    ox_unlock_rw(&s->lock);
     return good;
 }
 
@@ -161,9 +163,9 @@ ox__key_table_has(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST_BY
 {
     uint64_t hash = hash_of(digest);
     struct shard *s = shard_of(t, hash);
-    pthread_rwlock_rdlock(&s->lock);
+    ox_lock_read(&s->lock);
     bool there = *find(t, s, digest, hash) != NULL;
-    pthread_rwlock_unlock(&s->lock);
+    ox_unlock_rw(&s->lock);
     return there;
 }
 
@@ -222,12 +224,12 @@ ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key,
 {
     uint64_t hash = hash_of(key->digest);
     struct shard *s = shard_of(t, hash);
-    pthread_rwlock_wrlock(&s->lock);
+    ox_lock_write(&s->lock);
     /* seq_cst, see key_cache.c: whoever takes changes counts first and removes afterwards, under this lock. */
     bool same = atomic_load(generation) == expected;
     if (same)
         put(t, s, key, hash);
-    pthread_rwlock_unlock(&s->lock);
+    ox_unlock_rw(&s->lock);
     return same;
 }
 
@@ -236,11 +238,11 @@ ox__key_table_remove(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST
 {
     uint64_t hash = hash_of(digest);
     struct shard *s = shard_of(t, hash);
-    pthread_rwlock_wrlock(&s->lock);
+    ox_lock_write(&s->lock);
     struct entry **link = find(t, s, digest, hash);
     if (*link != NULL)
         unlink_entry(t, s, link);
-    pthread_rwlock_unlock(&s->lock);
+    ox_unlock_rw(&s->lock);
 }
 
 void
@@ -248,9 +250,9 @@ ox__key_table_remove_of(struct ox__key_table *t, const struct ox_tenant_id *tena
 {
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *s = &t->shards[i];
-        pthread_rwlock_wrlock(&s->lock);
+        ox_lock_write(&s->lock);
         remove_from(t, s, tenant);
-        pthread_rwlock_unlock(&s->lock);
+        ox_unlock_rw(&s->lock);
     }
 }
 
@@ -287,9 +289,9 @@ ox__key_table_uses(struct ox__key_table *t, int64_t now_s, struct ox_control_use
     size_t n = 0;
     for (size_t i = 0; i < SHARDS && n < room; i++) {
         struct shard *s = &t->shards[t->turn++ % SHARDS];
-        pthread_rwlock_wrlock(&s->lock);
+        ox_lock_write(&s->lock);
         n += uses_of(t, s, now_s, out + n, room - n);
-        pthread_rwlock_unlock(&s->lock);
+        ox_unlock_rw(&s->lock);
     }
     qsort(out, n, sizeof(*out), by_tenant);
     return n;

@@ -25,6 +25,7 @@
 #include "actors/control/pg_schema.h"
 #include "ox/buf.h"
 #include "ox/control.h"
+#include "ox/lock.h"
 
 #define CHANNEL "observex_control"
 
@@ -168,12 +169,12 @@ take(struct pg_store *st, struct pooled **out, bool *fresh, struct ox_diag *diag
     struct timespec until;
     struct pooled *p;
     until_after(&until, st->target.statement_timeout_ms);
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     while ((p = idle(st)) == NULL && pthread_cond_timedwait(&st->returned, &st->lock, &until) == 0) {
     }
     if (p != NULL)
         p->busy = true;
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     if (p == NULL)
         return ox_diag_set(diag, OX_E_UNAVAILABLE, "control.connections", -1,
                            "all connections to PostgreSQL are in use; retry later");
@@ -193,14 +194,14 @@ give(struct pg_store *st, struct pooled *p, bool broken)
 {
     if (broken)
         pg_conn_close(&p->conn);
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     p->busy = false;
     for (uint32_t i = 0; broken && i < st->n_pool; i++) {
         if (!st->pool[i].busy)
             pg_conn_close(&st->pool[i].conn);
     }
     pthread_cond_signal(&st->returned);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
 }
 
 /* ---- transactions ---- */

@@ -10,6 +10,8 @@
  *
  * There is no row-level security here: every statement names the tenant, and the tests of both stores are the same.
  */
+#include "ox/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -119,10 +121,10 @@ column_digest(sqlite3_stmt *q, int i, uint8_t digest[OX_KEY_DIGEST_BYTES])
 static ox_err
 begin(struct sqlite_store *st, struct ox_diag *diag)
 {
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = exec(st, "BEGIN IMMEDIATE", diag);
     if (err != OX_OK)
-        pthread_mutex_unlock(&st->lock);
+        ox_unlock(&st->lock);
     return err;
 }
 
@@ -138,7 +140,7 @@ end(struct sqlite_store *st, ox_err err, bool news, struct ox_diag *diag)
         st->news = true;
         pthread_cond_signal(&st->written);
     }
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -239,9 +241,9 @@ tenant_get(struct ox_control_store *self, const struct ox_tenant_id *id, struct 
            struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = find_tenant(st, id, out, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -273,9 +275,9 @@ tenant_list(struct ox_control_store *self, const char *after, struct ox_control_
             struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = read_tenants(st, after, out, n, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -404,9 +406,9 @@ key_get(struct ox_control_store *self, const struct ox_tenant_id *tenant, const 
         struct ox_control_key *out, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = find_key(st, tenant, key_id, out, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -441,9 +443,9 @@ key_list(struct ox_control_store *self, const struct ox_tenant_id *tenant, const
          struct ox_control_key *out, size_t *n, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = read_keys(st, tenant, after, out, n, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -535,9 +537,9 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
               struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = read_by_digest(st, digest, out, state, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -607,7 +609,7 @@ changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_chang
     size_t room = *n;
     uint64_t newest = 0;
     *n = 0;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     ox_err err = newest_change(st, &newest, diag);
     /* A file that was put back to an earlier state has fewer than we have seen. */
     *lost = err == OX_OK && *cursor != OX_CONTROL_FROM_NOW &&
@@ -616,7 +618,7 @@ changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_chang
         *cursor = newest;
     else if (err == OX_OK)
         err = read_changes(st, cursor, out, room, n, diag);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return err;
 }
 
@@ -629,11 +631,11 @@ wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *di
     uint64_t ns = (uint64_t)until.tv_nsec + (uint64_t)timeout_ms * 1000000;
     until.tv_sec += (time_t)(ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     while (!st->news && pthread_cond_timedwait(&st->written, &st->lock, &until) == 0) {
     }
     st->news = false;
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
     return OX_OK;
 }
 
@@ -641,10 +643,10 @@ static void
 wake(struct ox_control_store *self)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    pthread_mutex_lock(&st->lock);
+    ox_lock(&st->lock);
     st->news = true;
     pthread_cond_signal(&st->written);
-    pthread_mutex_unlock(&st->lock);
+    ox_unlock(&st->lock);
 }
 
 /* ---- opening and closing ---- */

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "ox/key_cache.h"
+#include "ox/lock.h"
 #include "ox/random.h"
 
 #define ADDRESSES    1024
@@ -87,14 +88,14 @@ static struct address *
 lock_slot(struct ox__unknown_keys *u, uint64_t hash)
 {
     size_t slot = (size_t)(hash >> 32) % ADDRESSES;
-    pthread_mutex_lock(&u->locks[slot % LOCKS]);
+    ox_lock(&u->locks[slot % LOCKS]);
     return &u->table[slot];
 }
 
 static void
 unlock_slot(struct ox__unknown_keys *u, const struct address *a)
 {
-    pthread_mutex_unlock(&u->locks[(size_t)(a - u->table) % LOCKS]);
+    ox_unlock(&u->locks[(size_t)(a - u->table) % LOCKS]);
 }
 
 /* A clock that was put back begins a new window. */
