@@ -468,7 +468,7 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
         ox_tenant_give_back(&s->n.node, msg, false);
 }
 
-/* As cmd_node.c. */
+/* As cmd_node.c. The peers of runtime_story.c have messages of their own. */
 static void
 on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
 {
@@ -476,7 +476,8 @@ on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
     if (s->ghost)
         return;
     ox_tenant_give_back(&s->n.node, msg, true);
-    ox_gateway_set_aside(msg);
+    if (strcmp(ob->class_name, ox_gateway_class.name) == 0)
+        ox_gateway_set_aside(msg);
     if (ox_pid_eq(ob->pid, s->n.warden.pid))
         ox_warden_set_aside(&s->n.warden, msg);
 }

@@ -128,6 +128,7 @@ Test(spill, killed_while_entries_go_and_come_back)
     node_start("slow@tenant:bad", small_queue);
     for (int round = 0; round < 6; round++) {
         node_send_at_once("bad", 90, 10, "fine");
+        eventually(round % 2 == 1 || or_zero(node_metric(BAD("records_moved_total"))) > 0);
         moved += or_zero(node_metric(BAD("records_moved_total")));
         for (int i = 0; i < round; i++) {
             (void)node_send("good", 5, "fine", NULL);
