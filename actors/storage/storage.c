@@ -136,7 +136,7 @@ ox_storage_close(struct ox_storage *st)
 ox_err
 ox__storage_acquire(struct ox_storage *st, struct ox__link *out)
 {
-    *out = (struct ox__link){NULL, NULL};
+    *out = (struct ox__link){NULL, NULL, false};
     ox_lock(&st->lock);
     if (st->idle_n > 0)
         *out = st->idle[--st->idle_n];
@@ -157,8 +157,9 @@ ox__storage_release(struct ox_storage *st, struct ox__link link, bool broken)
     if (!broken) {
         ox_lock(&st->lock);
         if (st->idle_n < st->idle_max) {
+            link.used = true;
             st->idle[st->idle_n++] = link;
-            link = (struct ox__link){NULL, NULL};
+            link = (struct ox__link){NULL, NULL, false};
         }
         ox_unlock(&st->lock);
     }

@@ -19,6 +19,7 @@
 struct ox__link {
     CURL *easy;
     CURLM *multi;
+    bool used; /* it may have a connection already */
 };
 
 struct ox_storage {

@@ -249,6 +249,15 @@ perform(struct ox__call *call, struct ox__link link)
     return rc;
 }
 
+/* libcurl sends a request once more, by itself, when a connection that was there already breaks before the answer
+ * begins. From outside that looks like a connection that was found closed, which is harmless and as rare. */
+static bool
+sent_twice(struct ox__link link)
+{
+    long made = 0;
+    return link.used && curl_easy_getinfo(link.easy, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK && made > 0;
+}
+
 /* The first line is enough; the version in brackets and stack traces do not help. */
 static ox_err
 exception(const struct ox__call *call, struct ox_str text, struct ox_diag *diag)
@@ -336,6 +345,7 @@ ox__call_perform(struct ox__call *call, struct ox_diag *diag)
     }
     set_options(call, link.easy, headers);
     err = judge(call, perform(call, link), diag);
+    call->stats.retried = sent_twice(link);
     /* An exception leaves the connection in order; a cut or a time-out does not. */
     bool broken = (err != OX_OK && call->stats.code == 0) || call->sink_ended;
     ox__storage_release(call->st, link, broken);

@@ -19,6 +19,7 @@
 #include "ox/schema.h"
 #include "ox/storage.h"
 
+#define AGAIN_MAX           8u /* tokens for one block; each but the last met a crash in a window of microseconds */
 #define COMPLETE_TIMEOUT_MS 60000
 
 void
@@ -264,19 +265,26 @@ insert_whole(struct ox_outbox_send *send, const char *token)
         .encoding = block->zstd ? OX_STORAGE_ZSTD : OX_STORAGE_PLAIN,
         .timeout_ms = send->timeout_ms,
     };
-    return ox_storage_insert(send->node->storage, &insert, NULL, &send->diag);
+    struct ox_storage_stats stats = {0};
+    ox_err err = ox_storage_insert(send->node->storage, &insert, &stats, &send->diag);
+    send->block->in_doubt |= stats.retried; /* a yes may be the second answer: "that token is known" */
+    return err;
 }
 
 /*
  * ClickHouse notes a token and then names the part. A kill between the two leaves the token without its rows, and the
- * block is taken for a repeat. What is not there cannot be doubled, so it goes in under a token of its own.
+ * block is taken for a repeat. What is not there cannot be doubled, so it goes in under a token of its own; and under
+ * another one when that has the same fate. Each time storage has said yes to the token before, so an insert under that
+ * one which is still on its way somewhere adds nothing when it arrives.
  */
 static void
-insert_again(struct ox_outbox_send *send, uint64_t *rows)
+insert_again(struct ox_outbox_send *send, unsigned attempt, uint64_t *rows)
 {
     const struct ox_outbound *block = send->block;
-    char token[OX_OUTBOX_TOKEN_BYTES + 8];
-    snprintf(token, sizeof(token), "%s-again", block->token);
+    char token[OX_OUTBOX_TOKEN_BYTES + 16];
+    int n = snprintf(token, sizeof(token), "%s-again", block->token);
+    if (attempt > 1)
+        snprintf(token + n, sizeof(token) - (size_t)n, "-%u", attempt);
     OX_LOG_WARN("outbox", "storage knows the token of a block of the previous run but has no rows of it",
                 OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
                 OX_F_U64("rows", block->rows));
@@ -306,8 +314,9 @@ count_again(struct ox_outbox_send *send)
                         OX_F_ERR(err));
         return;
     }
-    if (rows == 0 && want > 0 && block->split == NULL)
-        insert_again(send, &rows);
+    for (unsigned k = 1;
+         k <= AGAIN_MAX && send->err == OX_OK && rows == 0 && want > 0 && block->split == NULL; k++)
+        insert_again(send, k, &rows);
     if (send->err != OX_OK || rows == want)
         return;
     ox__outbox_count_found(block->table, "wrong");

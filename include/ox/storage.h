@@ -83,6 +83,8 @@ struct ox_storage_stats {
     uint64_t elapsed_ns; /* by the server's clock */
     long http_status;
     int code; /* ClickHouse's exception code; 0 = none */
+    bool
+        retried; /* the server may have had the request twice: its connection broke, and another one was made for it */
     bool cut; /* the stream callback or max_result_bytes ended the result early */
 };
 

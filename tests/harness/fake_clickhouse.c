@@ -114,7 +114,13 @@ take_block(const struct exchange *x)
     fake.tokens[fake.n_tokens].bytes = bytes;
     const char *id = strchr(token + sizeof("insert_deduplication_token=ox-"), '-');
     fake.tokens[fake.n_tokens].block_id = id != NULL ? strtoull(id + 1, NULL, 16) : 0;
-    bool rows = fake.mode != FAKE_TOKEN_ONLY;
+    bool rows = fake.mode != FAKE_TOKEN_ONLY && fake.mode != FAKE_TOKEN_ONLY_ONCE;
+    if (fake.mode == FAKE_TOKEN_AGAIN_ONLY && token[strcspn(token, "& ") - 1] == 'n') {
+        rows = false;
+        fake.mode = FAKE_OK;
+    }
+    if (fake.mode == FAKE_TOKEN_ONLY_ONCE)
+        fake.mode = FAKE_OK;
     fake.tokens[fake.n_tokens++].records = rows ? count_ids(x->body, x->body_len) : 0;
     fake.counts.blocks++;
 }
@@ -227,7 +233,8 @@ static bool
 looks_at_it(enum fake_mode mode)
 {
     return mode == FAKE_OK || mode == FAKE_SLOW || mode == FAKE_CUT_AFTER || mode == FAKE_TOKEN_ONLY ||
-           mode == FAKE_HALF_ANSWER || mode == FAKE_LATE;
+           mode == FAKE_TOKEN_ONLY_ONCE || mode == FAKE_TOKEN_AGAIN_ONLY || mode == FAKE_HALF_ANSWER ||
+           mode == FAKE_LATE;
 }
 
 static bool
@@ -262,6 +269,7 @@ insert(struct exchange *x)
         poll(NULL, 0, SLOW_MS);
         return answer(x->fd, 200, 0);
     case FAKE_OK:
+    case FAKE_TOKEN_AGAIN_ONLY:
     case FAKE_LATE:
         return answer(x->fd, 200, 0);
     case FAKE_UNAVAILABLE:

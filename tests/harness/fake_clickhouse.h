@@ -21,13 +21,15 @@
 
 enum fake_mode {
     FAKE_OK,
-    FAKE_SLOW,        /* as OK, 300 ms late */
-    FAKE_GONE,        /* closes before it reads */
-    FAKE_UNAVAILABLE, /* 503 without taking anything */
-    FAKE_BUSY,        /* exception 241, MEMORY_LIMIT_EXCEEDED */
-    FAKE_REFUSE,      /* exception 27, CANNOT_PARSE_INPUT_ASSERTION_FAILED */
-    FAKE_CUT_BODY,    /* closes in the middle of the request's body */
-    FAKE_CUT_AFTER,   /* takes the block, then closes without an answer */
+    FAKE_SLOW,             /* as OK, 300 ms late */
+    FAKE_GONE,             /* closes before it reads */
+    FAKE_UNAVAILABLE,      /* 503 without taking anything */
+    FAKE_BUSY,             /* exception 241, MEMORY_LIMIT_EXCEEDED */
+    FAKE_REFUSE,           /* exception 27, CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+    FAKE_CUT_BODY,         /* closes in the middle of the request's body */
+    FAKE_CUT_AFTER,        /* takes the block, then closes without an answer */
+    FAKE_TOKEN_AGAIN_ONLY, /* OK, but the first new token that ends with -again is noted without rows */
+    FAKE_TOKEN_ONLY_ONCE,  /* the same for one block, then OK */
     FAKE_TOKEN_ONLY, /* notes the token, takes no rows and closes: what a kill between the two leaves behind */
     FAKE_HALF_ANSWER, /* takes the block, closes in the middle of the answer */
     FAKE_HANG,        /* takes nothing and answers nothing until the mode changes, then closes */
