@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ spawn(const struct engine_fixture *f, int control)
     pid_t pid = fork();
     if (pid != 0)
         return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
     char fd[16];
     const char *argv[7 + NUMBERS_MAX] = {program, f->data, f->socket, ENGINE_SECRET, f->tables, fd};
     int inherited = control >= 0 ? dup(control) : -1;

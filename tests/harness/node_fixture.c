@@ -4,174 +4,24 @@
  */
 #include "tests/harness/node_fixture.h"
 
-#include <fcntl.h>
-#include <ftw.h>
-#include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "ox/keystore.h"
 
-#define FLAGS_MAX 64
-
-struct node_fixture node_f;
-
 static uint8_t acked[NODE_RECORDS_MAX];
 static uint32_t n_records;
 static time_t began_s;
-static uint16_t storage_port;
-
-int64_t
-node_now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static uint16_t
-port_of(json_t *o, const char *name)
-{
-    const char *colon = strrchr(json_string_value(json_object_get(o, name)), ':');
-    return (uint16_t)atoi(colon + 1);
-}
-
-static bool
-read_ready(pid_t not_this)
-{
-    json_t *o = json_load_file(node_f.ready_path, 0, NULL);
-    pid_t pid = o != NULL ? (pid_t)json_integer_value(json_object_get(o, "node_pid")) : 0;
-    bool fresh = pid > 0 && pid != not_this && json_integer_value(json_object_get(o, "pid")) == node_f.heart;
-    if (fresh) {
-        node_f.node = pid;
-        node_f.http_port = port_of(o, "otlp_http");
-        node_f.api_port = port_of(o, "api");
-    }
-    json_decref(o);
-    return fresh;
-}
-
-/* In the forked process. */
-static void
-become(char *const *argv, const char *faults, const char *log)
-{
-    int fd = open(log, O_CREAT | O_WRONLY | O_APPEND, 0600);
-    dup2(fd, 1);
-    dup2(fd, 2);
-    if (faults != NULL)
-        setenv("OBSERVE_X_TEST_FAULTS", faults, 1);
-    execv(OX_OBSERVEX, argv);
-    _exit(127);
-}
-
-void
-node_start(const char *faults, const char *const *more)
-{
-    static char url[64];
-    const char *argv[FLAGS_MAX] = {OX_OBSERVEX,
-                                   "serve",
-                                   "--data",
-                                   node_f.dir,
-                                   "--otlp-grpc",
-                                   "127.0.0.1:0",
-                                   "--otlp-http",
-                                   "127.0.0.1:0",
-                                   "--api",
-                                   "127.0.0.1:0",
-                                   "--debug",
-                                   "127.0.0.1:0",
-                                   "--ready-file",
-                                   node_f.ready_path,
-                                   "--storage-url",
-                                   url,
-                                   "--writer-compression-level",
-                                   "0",
-                                   "--writer-flush",
-                                   "50ms",
-                                   "--heart-backoff-min",
-                                   "10ms",
-                                   "--heart-drain",
-                                   "5s",
-                                   "--runtime-schedulers",
-                                   "2"};
-    int n = 26;
-    char log[128];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u", storage_port);
-    for (; more != NULL && *more != NULL && n < FLAGS_MAX - 1; more++)
-        argv[n++] = *more;
-    snprintf(log, sizeof(log), "%s.log", node_f.dir);
-    node_f.heart = fork();
-    if (node_f.heart == 0)
-        become((char *const *)argv, faults, log);
-    eventually(read_ready(0));
-}
-
-void
-node_wait_next(void)
-{
-    pid_t before = node_f.node;
-    eventually(read_ready(before));
-}
-
-int
-node_stop(void)
-{
-    int status = 0;
-    kill(node_f.heart, SIGTERM);
-    cr_assert_eq(waitpid(node_f.heart, &status, 0), node_f.heart);
-    node_f.heart = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-void
-node_kill(void)
-{
-    kill(node_f.heart, SIGKILL);
-    kill(node_f.node, SIGKILL);
-    waitpid(node_f.heart, NULL, 0);
-    waitpid(node_f.node, NULL, 0); /* ours since the heart died; other children of the test live on */
-    node_f.heart = node_f.node = 0;
-    remove(node_f.ready_path);
-}
 
 void
 node_setup(void)
 {
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    serve_setup();
     began_s = time(NULL);
-    strcpy(node_f.dir, "/tmp/ox-node-XXXXXX");
-    cr_assert_not_null(mkdtemp(node_f.dir));
-    snprintf(node_f.ready_path, sizeof(node_f.ready_path), "%s.ready", node_f.dir);
-    storage_port = fake_start();
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-void
-node_teardown(void)
-{
-    char log[128];
-    if (node_f.heart > 0)
-        kill(node_f.heart, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0)
-        ;
-    snprintf(log, sizeof(log), "%s.log", node_f.dir);
-    if (getenv("OX_KEEP") != NULL)
-        return;
-    nftw(node_f.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    remove(node_f.ready_path);
-    remove(log);
 }
 
 /* ---- traffic ---- */
@@ -185,7 +35,7 @@ key_header(const char *tenant, char *out, size_t size)
     out[0] = '\0';
     if (tenant == NULL)
         return;
-    snprintf(path, sizeof(path), "%s/dev.secret", node_f.dir);
+    snprintf(path, sizeof(path), "%s/dev.secret", serve.dir);
     FILE *f = fopen(path, "r");
     cr_assert_not_null(f);
     cr_assert_eq(fread(hex, 1, 64, f), 64);
@@ -219,7 +69,7 @@ node_send(const char *tenant, uint32_t n, const char *words, uint32_t *first)
     ox_buf_init(&body);
     put_records(&body, n_records, n, words);
     ox_client_response_init(&r);
-    bool ok = ox_client1_request(node_f.http_port, "POST", "/v1/logs", headers, body.data, body.len, &r);
+    bool ok = ox_client1_request(serve.http_port, "POST", "/v1/logs", headers, body.data, body.len, &r);
     int status = ok ? r.status : 0;
     if (first != NULL)
         *first = n_records;
@@ -243,7 +93,7 @@ send_one_of_many(struct ox_client1 *c, const char *tenant, uint32_t first, uint3
                        "POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s"
                        "Content-Length: %zu\r\n\r\n",
                        key, body.len);
-    ox_client1_init(c, ox_client_connect(node_f.http_port));
+    ox_client1_init(c, ox_client_connect(serve.http_port));
     cr_assert(ox_client_send(c->fd, head, (size_t)len) && ox_client_send(c->fd, body.data, body.len));
     ox_buf_fini(&body);
 }
@@ -304,7 +154,7 @@ node_api(const char *path, const char *tenant, const char *body, struct ox_buf *
         strcpy(headers, "Content-Type: application/json\r\n");
     key_header(tenant, headers + strlen(headers), sizeof(headers) - strlen(headers));
     ox_client_response_init(&r);
-    bool ok = ox_client1_request(node_f.api_port, body != NULL ? "POST" : "GET", path, headers, body,
+    bool ok = ox_client1_request(serve.api_port, body != NULL ? "POST" : "GET", path, headers, body,
                                  body != NULL ? strlen(body) : 0, &r);
     int status = ok ? r.status : 0;
     if (answer != NULL) {
@@ -372,7 +222,7 @@ node_run(const char *const *args, struct ox_buf *out)
     for (; *args != NULL && n < 29; args++)
         argv[n++] = *args;
     argv[n++] = "--data";
-    argv[n++] = node_f.dir;
+    argv[n++] = serve.dir;
     cr_assert_eq(pipe(pipe_fd), 0);
     pid_t pid = fork();
     if (pid == 0) {

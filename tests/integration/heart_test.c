@@ -143,8 +143,10 @@ start_heart(const char *const *more)
     for (; more != NULL && *more != NULL; more++)
         flags[n++] = *more;
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
         be_heart(flags, n);
+    }
     cr_assert_gt(pid, 0);
     heart = pid;
     return pid;

@@ -18,13 +18,13 @@ static void
 setup(void)
 {
     spine_setup();
-    spine_embedded(OX_LIBCHDB);
-    if (mount("tmpfs", spine_dir, "tmpfs", 0, "size=300m,mode=0700") != 0)
+    serve_embedded(OX_LIBCHDB);
+    if (mount("tmpfs", serve.dir, "tmpfs", 0, "size=300m,mode=0700") != 0)
         cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
-    spine_mounted = true;
+    serve.mounted = true;
 }
 
-TestSuite(prune, .init = setup, .fini = spine_teardown, .timeout = 170);
+TestSuite(prune, .init = setup, .fini = serve_teardown, .timeout = 170);
 
 /* The first line of the answer; NULL when the statement failed. */
 static const char *
@@ -34,7 +34,7 @@ sql(const char *statement)
     char command[1024];
     out[0] = '\0';
     snprintf(command, sizeof(command), "'%s' sql --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
-             spine_dir, statement);
+             serve.dir, statement);
     FILE *f = popen(command, "r");
     cr_assert_not_null(f);
     if (fgets(out, sizeof(out), f) != NULL)
@@ -65,7 +65,7 @@ start(const char *above)
                                    "--storage-prune-above",
                                    above,
                                    NULL};
-    spine_start(options);
+    serve_start(NULL, options);
     eventually(number("SELECT count() FROM otel_logs") == 0);
 }
 
@@ -93,7 +93,7 @@ static void
 fill(size_t leave_mib)
 {
     char path[128];
-    snprintf(path, sizeof(path), "%s/ballast", spine_dir);
+    snprintf(path, sizeof(path), "%s/ballast", serve.dir);
     int fd = open(path, O_CREAT | O_WRONLY, 0600);
     cr_assert_geq(fd, 0);
     static char zeros[1 << 20];
@@ -127,7 +127,7 @@ Test(prune, by_default_only_the_logs_of_clickhouse_itself)
     cr_assert_eq(pruned("otel_logs", "space"), 0);
     cr_assert_eq(spine_api("GET", "/api/v1/status", answer, sizeof(answer)), 200);
     cr_assert_not_null(strstr(answer, "\"pruned\":{\"rows\":10000,\"bytes\":1"), "%s", answer);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(prune, the_oldest_days_and_nothing_young)
@@ -144,7 +144,7 @@ Test(prune, the_oldest_days_and_nothing_young)
     cr_assert_eq(spine_api("GET", "/api/v1/status", answer, sizeof(answer)), 200);
     cr_assert_not_null(strstr(answer, "\"pruned\":{\"rows\":40000,"), "%s", answer);
     cr_assert_eq(spine_send_next(0), 200, "the room is there for what comes");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Not more than needed: of the two days that may go, one is enough. */
@@ -157,5 +157,5 @@ Test(prune, as_few_as_needed)
     eventually(pruned("otel_logs", "space") > 0);
     cr_assert_eq(number("SELECT count() FROM otel_logs"), 3 * DAY_ROWS);
     cr_assert_eq(pruned("otel_logs", "space"), DAY_ROWS);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

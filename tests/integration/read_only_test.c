@@ -13,7 +13,7 @@
 
 #include "tests/harness/spine_node.h"
 
-TestSuite(read_only, .init = spine_setup, .fini = spine_teardown, .timeout = 170);
+TestSuite(read_only, .init = spine_setup, .fini = serve_teardown, .timeout = 170);
 
 #define PATH "/admin/storage/readonly"
 
@@ -43,28 +43,28 @@ expect_read_only(const char *reason)
 Test(read_only, by_an_operator_and_across_a_restart)
 {
     char answer[1024];
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     cr_assert_eq(spine_send_next(0), 200);
     cr_assert_eq(order("GET", "", answer, sizeof(answer)), 200);
     cr_assert_str_eq(answer, "{\"read_only\":false,\"reasons\":[]}");
     cr_assert_eq(order("POST", "?enable=true", answer, sizeof(answer)), 200, "%s", answer);
     expect_read_only("operator");
-    spine_kill_node();
+    serve_kill_node();
     expect_read_only("operator");
     spine_check_all(); /* what was acknowledged goes on */
     cr_assert_eq(order("POST", "?disable=true", answer, sizeof(answer)), 200, "%s", answer);
     cr_assert_str_eq(answer, "{\"read_only\":false,\"reasons\":[]}");
     cr_assert_eq(spine_send_next(0), 200);
-    spine_kill_node();
+    serve_kill_node();
     cr_assert_eq(spine_send_next(0), 200, "what was taken back came again with the restart");
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(read_only, an_order_that_is_not_understood_changes_nothing)
 {
     char answer[1024];
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     static const char *const wrong[] = {"", "?enable=false", "?enable=true&disable=true", "?disable"};
     for (size_t i = 0; i < OX_COUNT(wrong); i++) {
         cr_assert_eq(order("POST", wrong[i], answer, sizeof(answer)), 400, "%s: %s", wrong[i], answer);
@@ -73,7 +73,7 @@ Test(read_only, an_order_that_is_not_understood_changes_nothing)
     cr_assert_eq(order("DELETE", "?enable=true", answer, sizeof(answer)), 405);
     cr_assert_eq(spine_send_next(0), 200);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Something else fills the disk, and goes away again. */
@@ -81,7 +81,7 @@ static void
 fill(size_t leave_mib)
 {
     char path[128];
-    snprintf(path, sizeof(path), "%s/ballast", spine_dir);
+    snprintf(path, sizeof(path), "%s/ballast", serve.dir);
     int fd = open(path, O_CREAT | O_WRONLY, 0600);
     cr_assert_geq(fd, 0);
     static char zeros[1 << 20];
@@ -106,14 +106,14 @@ Test(read_only, a_disk_that_fills_and_empties)
                                           "16MiB",
                                           NULL};
     char answer[1024], ballast[128];
-    if (mount("tmpfs", spine_dir, "tmpfs", 0, "size=80m,mode=0700") != 0)
+    if (mount("tmpfs", serve.dir, "tmpfs", 0, "size=80m,mode=0700") != 0)
         cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
-    spine_mounted = true;
-    spine_start(options);
+    serve.mounted = true;
+    serve_start(NULL, options);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
     fill(8);
-    snprintf(ballast, sizeof(ballast), "%s/ballast", spine_dir);
+    snprintf(ballast, sizeof(ballast), "%s/ballast", serve.dir);
     eventually(spine_send_request(spine_n_requests, 0, NULL, 0) == 429);
     expect_read_only("space");
     cr_assert_eq(order("POST", "?disable=true", answer, sizeof(answer)), 409, "%s", answer);
@@ -129,5 +129,5 @@ Test(read_only, a_disk_that_fills_and_empties)
     eventually(spine_metric("\nobservex_storage_read_only{reason=\"space\"} ") == 0);
     spine_check_all();
     cr_assert_eq(remove(ballast), 0);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

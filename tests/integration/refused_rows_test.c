@@ -18,10 +18,10 @@ static void
 setup(void)
 {
     spine_setup();
-    spine_embedded(OX_LIBCHDB);
+    serve_embedded(OX_LIBCHDB);
 }
 
-TestSuite(refused_rows, .init = setup, .fini = spine_teardown, .timeout = 170);
+TestSuite(refused_rows, .init = setup, .fini = serve_teardown, .timeout = 170);
 
 /* The first line of the answer; NULL when the statement failed. */
 static const char *
@@ -31,7 +31,7 @@ sql(const char *statement)
     char command[1024];
     out[0] = '\0';
     snprintf(command, sizeof(command), "'%s' sql --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
-             spine_dir, statement);
+             serve.dir, statement);
     FILE *f = popen(command, "r");
     cr_assert_not_null(f);
     if (fgets(out, sizeof(out), f) != NULL)
@@ -61,7 +61,7 @@ letters_of(uint32_t id)
 {
     char path[128], want[16];
     unsigned n = 0;
-    snprintf(path, sizeof(path), "%s/dlq/dlq.jsonl", spine_dir);
+    snprintf(path, sizeof(path), "%s/dlq/dlq.jsonl", serve.dir);
     snprintf(want, sizeof(want), "uid=%07u;", id);
     FILE *f = fopen(path, "r");
     char *line = NULL;
@@ -79,7 +79,7 @@ static long
 marker_bytes(void)
 {
     char command[256], text[32] = "";
-    snprintf(command, sizeof(command), "cat '%s'/dlq/blocks/*.split 2>/dev/null | wc -c", spine_dir);
+    snprintf(command, sizeof(command), "cat '%s'/dlq/blocks/*.split 2>/dev/null | wc -c", serve.dir);
     FILE *f = popen(command, "r");
     if (fgets(text, sizeof(text), f) == NULL)
         text[0] = '\0';
@@ -105,7 +105,7 @@ Test(refused_rows, are_taken_out_and_kept)
 {
     static const uint32_t bad[] = {0, 41, 42, 79};
     spine_error_logs = true;
-    spine_start(gather);
+    serve_start(NULL, gather);
     eventually(spine_api("GET", "/ready", NULL, 0) == 200);
     for (size_t i = 0; i < OX_COUNT(bad); i++)
         refuse(bad[i]);
@@ -113,7 +113,7 @@ Test(refused_rows, are_taken_out_and_kept)
         cr_assert_eq(spine_send_next(0), 200);
     check(bad, OX_COUNT(bad));
     cr_assert_eq(spine_metric("\nobservex_outbox_refused_rows_total{"), OX_COUNT(bad));
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Node, engine or both are killed once the split has got so far. */
@@ -122,7 +122,7 @@ Test(refused_rows, killed_in_the_middle)
     uint32_t bad[32];
     size_t n_bad = 0;
     spine_error_logs = true;
-    spine_start(gather);
+    serve_start(NULL, gather);
     eventually(spine_api("GET", "/ready", NULL, 0) == 200);
     for (int round = 0; round < 3; round++) {
         uint32_t first = spine_n_requests * SPINE_PER_REQUEST;
@@ -131,14 +131,14 @@ Test(refused_rows, killed_in_the_middle)
         for (int i = 0; i < 8; i++)
             cr_assert_eq(spine_send_next(0), 200);
         eventually(marker_bytes() > round * 400);
-        pid_t old = spine_node, engine = spine_engine;
+        pid_t old = serve.node, engine = serve.engine;
         cr_assert_gt(engine, 0);
         if (round % 2 == 1)
             kill(engine, SIGKILL);
         kill(old, SIGKILL);
-        eventually(spine_read_ready(old));
+        eventually(serve_read_ready(old));
         eventually(sql("SELECT 1") != NULL);
         check(bad, n_bad);
     }
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

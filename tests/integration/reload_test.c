@@ -30,7 +30,7 @@ static void
 setup(void)
 {
     spine_setup();
-    snprintf(file, sizeof(file), "%s.yaml", spine_dir);
+    snprintf(file, sizeof(file), "%s.yaml", serve.dir);
     write_file("gateway: {body_max: 1MiB}\n");
 }
 
@@ -38,7 +38,7 @@ static void
 teardown(void)
 {
     remove(file);
-    spine_teardown();
+    serve_teardown();
 }
 
 TestSuite(reload, .init = setup, .fini = teardown, .timeout = 180);
@@ -93,7 +93,7 @@ send_all_the_while(void *arg)
 {
     struct sender *s = arg;
     struct ox_client1 c;
-    ox_client1_init(&c, ox_client_connect(spine_http_port));
+    ox_client1_init(&c, ox_client_connect(serve.http_port));
     while (!s->stop && !s->lost) {
         int status = post(&c, s->answered, 0);
         if (status == 200)
@@ -110,7 +110,7 @@ static int
 post_once(unsigned id, size_t pad)
 {
     struct ox_client1 c;
-    ox_client1_init(&c, ox_client_connect(spine_http_port));
+    ox_client1_init(&c, ox_client_connect(serve.http_port));
     int status = post(&c, id, pad);
     ox_client1_fini(&c);
     return status;
@@ -128,7 +128,7 @@ Test(reload, changes_limits_under_load_and_loses_nothing)
 {
     static struct sender s;
     char answer[8192];
-    spine_start((const char *[]){"--config", file, NULL});
+    serve_start(NULL, (const char *[]){"--config", file, NULL});
     cr_assert_eq(pthread_create(&s.thread, NULL, send_all_the_while, &s), 0);
     eventually(goes_on(&s, 0));
     cr_assert_eq(post_once(900001, LARGE), 200, "the first file allows it");
@@ -162,13 +162,13 @@ Test(reload, changes_limits_under_load_and_loses_nothing)
         cr_assert_eq(fake_seen(id), 1, "record %u is stored %u times", id, fake_seen(id));
     }
     eventually(fake_seen(900001) == 1);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(reload, changes_nothing_when_the_file_has_mistakes)
 {
     char answer[8192], wanted[160];
-    spine_start((const char *[]){"--config", file, NULL});
+    serve_start(NULL, (const char *[]){"--config", file, NULL});
     write_file("gateway: {body_max: 100KiB}\nwriter:\n  flush: 1ms\n  flash: 5\n");
     cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 400);
     snprintf(wanted, sizeof(wanted), "%s:3: writer.flush: ", file);
@@ -190,7 +190,7 @@ Test(reload, changes_nothing_when_the_file_has_mistakes)
     cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 200, "%s", answer);
     write_file("outbox: {total_bytes: 2GiB, segment_bytes: 1GiB}\n");
     cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 200, "%s", answer);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 static bool
@@ -201,24 +201,24 @@ in_force(int version)
 
 Test(reload, hears_sighup_and_a_restarted_node_has_what_is_in_force)
 {
-    spine_start((const char *[]){"--config", file, NULL});
+    serve_start(NULL, (const char *[]){"--config", file, NULL});
     eventually(in_force(1));
     write_file("gateway: {body_max: 100KiB}\n");
-    cr_assert_eq(kill(spine_heart, SIGHUP), 0);
+    cr_assert_eq(kill(serve.heart, SIGHUP), 0);
     eventually(in_force(2));
     cr_assert_eq(post_once(1, LARGE), 413);
-    spine_kill_node();
+    serve_kill_node();
     eventually(in_force(2));
     cr_assert_eq(post_once(2, LARGE), 413, "the next node starts with the reloaded configuration");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(reload, is_an_operators_order)
 {
     char answer[1024];
-    spine_start((const char *[]){"--config", file, NULL});
+    serve_start(NULL, (const char *[]){"--config", file, NULL});
     cr_assert_eq(spine_api("GET", "/api/v1/config/reload", answer, sizeof(answer)), 405);
     cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 200);
     cr_assert_not_null(strstr(answer, "\"unchanged\""), "%s", answer);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

@@ -57,7 +57,7 @@ teardown(void)
 {
     if (broker > 0)
         broker_kill();
-    node_teardown(); /* waits for all children */
+    serve_teardown(); /* waits for all children */
     broker_teardown();
 }
 
@@ -69,7 +69,7 @@ static void
 start(const char *faults, const char *flag, const char *value)
 {
     const char *flags[] = {"--spill-nats-url", broker_url, "--runtime-schedulers", "4", flag, value, NULL};
-    node_start(faults, flags);
+    serve_start(faults, flags);
 }
 
 static double
@@ -121,13 +121,13 @@ published(void)
 static void
 come_back(uint32_t aside)
 {
-    node_kill();
+    serve_kill();
     start(NULL, NULL, NULL);
     node_lift_quarantine("bad");
     eventually(node_missing() == aside);
     eventually(node_metric("observex_spill_tenants") == 0);
     eventually(messages() == 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* ---- tests ---- */
@@ -151,7 +151,7 @@ Test(spill_nats, a_slow_tenants_entries_come_back_while_others_go)
     eventually(node_missing() == 0);
     eventually(node_metric("observex_spill_tenants") == 0);
     eventually(messages() == 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Node and broker die in turn while a slow tenant's entries go to the stream and come back. */
@@ -166,7 +166,7 @@ Test(spill_nats, killed_while_entries_go_and_come_back)
             broker_kill();
         node_send_at_once("bad", 30, 10, "fine");
         total += published();
-        node_kill();
+        serve_kill();
         if (broker == 0)
             broker_start();
     }
@@ -174,7 +174,7 @@ Test(spill_nats, killed_while_entries_go_and_come_back)
     eventually(node_missing() == 0);
     eventually(node_metric("observex_spill_tenants") == 0);
     cr_assert_gt(total, 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spill_nats, the_broker_is_killed_and_restarted_in_the_middle)
@@ -216,7 +216,7 @@ Test(spill_nats, entries_wait_for_a_broker_that_is_away)
     keep(20, "fine");
     uint32_t aside = set_aside();
     broker_kill();
-    node_kill();
+    serve_kill();
     start(NULL, NULL, NULL);
     node_lift_quarantine("bad");
     for (int i = 0; i < 10; i++)
@@ -229,7 +229,7 @@ Test(spill_nats, entries_wait_for_a_broker_that_is_away)
     eventually(node_missing() == aside);
     eventually(node_metric("observex_spill_tenants") == 0);
     eventually(messages() == 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spill_nats, what_the_broker_lost_is_counted_once)
@@ -242,17 +242,17 @@ Test(spill_nats, what_the_broker_lost_is_counted_once)
     uint32_t aside = set_aside();
     cr_assert_geq(stream_messages(true),
                   20); /* the last of the backlog: nothing that comes back follows it */
-    node_kill();
+    serve_kill();
     start(NULL, NULL, NULL);
     node_lift_quarantine("bad");
     eventually(node_metric("observex_spill_tenants") == 0);
     eventually(node_metric(dropped) == 5);
     eventually(node_missing() == aside + 5);
     for (int i = 0; i < 2; i++) {
-        cr_assert_eq(node_stop(), 0);
+        cr_assert_eq(serve_stop(), 0);
         start(NULL, NULL, NULL);
         eventually(node_metric("observex_spill_tenants") == 0);
         cr_assert_eq(or_zero(node_metric(dropped)), 0, "counted again");
     }
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

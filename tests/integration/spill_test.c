@@ -10,7 +10,7 @@
 
 #include "tests/harness/node_fixture.h"
 
-TestSuite(spill, .init = node_setup, .fini = node_teardown, .timeout = 170);
+TestSuite(spill, .init = node_setup, .fini = serve_teardown, .timeout = 170);
 
 #define BAD(metric) "observex_spill_" metric "{tenant=\"bad\""
 
@@ -58,7 +58,7 @@ Test(spill, a_quarantined_tenants_data_is_kept_and_comes_back)
     static const char *const flags[] = {"--wal-segment-bytes", "1MiB", NULL};
     static char large[60000];
     memset(large, 'x', sizeof(large) - 1);
-    node_start("panic@tenant:bad", flags);
+    serve_start("panic@tenant:bad", flags);
     quarantine();
     for (int i = 0; i < 30; i++)
         cr_assert_eq(node_send("bad", 5, "fine", NULL), 200);
@@ -70,8 +70,8 @@ Test(spill, a_quarantined_tenants_data_is_kept_and_comes_back)
     cr_assert_eq(node_metric("observex_spill_tenants"), 1);
     cr_assert_gt(node_metric("observex_spill_oldest_seconds"), 0);
     double aside = set_aside();
-    node_kill();
-    node_start(NULL, flags);
+    serve_kill();
+    serve_start(NULL, flags);
     cr_assert_gt(node_missing(), (uint32_t)aside, "a restart lifts no quarantine");
     node_lift_quarantine("bad");
     eventually(node_missing() == (uint32_t)aside);
@@ -80,7 +80,7 @@ Test(spill, a_quarantined_tenants_data_is_kept_and_comes_back)
     cr_assert_eq(or_zero(node_metric(BAD("entries"))), 0);
     cr_assert_eq(node_send("bad", 5, "fine", NULL), 200);
     eventually(node_missing() == (uint32_t)aside);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spill, beyond_its_bound_a_quarantined_tenant_is_refused_with_the_reason)
@@ -89,7 +89,7 @@ Test(spill, beyond_its_bound_a_quarantined_tenant_is_refused_with_the_reason)
     static char large[20000];
     int status = 200;
     memset(large, 'x', sizeof(large) - 1);
-    node_start("panic@tenant:bad", flags);
+    serve_start("panic@tenant:bad", flags);
     quarantine();
     for (int i = 0; i < 40 && status == 200; i++)
         status = node_send("bad", 5, large, NULL);
@@ -102,30 +102,30 @@ Test(spill, beyond_its_bound_a_quarantined_tenant_is_refused_with_the_reason)
                  5);
     cr_assert_eq(node_send("good", 5, large, NULL), 200);
     double aside = set_aside();
-    node_kill();
-    node_start(NULL, flags);
+    serve_kill();
+    serve_start(NULL, flags);
     node_lift_quarantine("bad");
     eventually(node_missing() == (uint32_t)aside);
     eventually(node_send("bad", 5, large, NULL) == 200);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spill, a_slow_tenants_data_waits_and_comes_back)
 {
-    node_start("slow@tenant:bad", small_queue);
+    serve_start("slow@tenant:bad", small_queue);
     node_send_at_once("bad", 150, 10, "fine");
     eventually(or_zero(node_metric(BAD("records_moved_total"))) > 0);
     cr_assert_eq(node_send("good", 5, "fine", NULL), 200);
     eventually(node_missing() == 0);
     eventually(node_metric("observex_spill_tenants") == 0);
     cr_assert_eq(node_metric(BAD("records_moved_total")), node_metric(BAD("records_reinjected_total")));
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spill, killed_while_entries_go_and_come_back)
 {
     double moved = 0, again = 0;
-    node_start("slow@tenant:bad", small_queue);
+    serve_start("slow@tenant:bad", small_queue);
     for (int round = 0; round < 6; round++) {
         node_send_at_once("bad", 90, 10, "fine");
         eventually(round % 2 == 1 || or_zero(node_metric(BAD("records_moved_total"))) > 0);
@@ -135,14 +135,14 @@ Test(spill, killed_while_entries_go_and_come_back)
             poll(NULL, 0, 150);
         }
         again += or_zero(node_metric(BAD("records_reinjected_total")));
-        node_kill();
-        node_start(round < 4 ? "slow@tenant:bad" : NULL, small_queue);
+        serve_kill();
+        serve_start(round < 4 ? "slow@tenant:bad" : NULL, small_queue);
     }
     eventually(node_missing() == 0);
     eventually(node_metric("observex_spill_tenants") == 0);
     cr_assert_gt(moved, 0);
     cr_assert_gt(again + node_metric(BAD("records_reinjected_total")), 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 static double
@@ -160,7 +160,7 @@ Test(spill, more_tenants_with_a_backlog_than_journals_may_be_open)
     static const char *const bad[] = {"bad", "worse", "worst"};
     static const char *const label[] = {"tenant=\"bad\"", "tenant=\"worse\"", "tenant=\"worst\""};
     double aside = 0;
-    node_start("panic@tenant:bad,panic@tenant:worse,panic@tenant:worst", flags);
+    serve_start("panic@tenant:bad,panic@tenant:worse,panic@tenant:worst", flags);
     for (int i = 0; i < 3; i++)
         quarantine_as(bad[i], i + 1);
     for (int n = 0; n < 60; n++)
@@ -169,11 +169,11 @@ Test(spill, more_tenants_with_a_backlog_than_journals_may_be_open)
         eventually(metric_of("observex_spill_entries", label[i]) >= 20);
         aside += metric_of("observex_ingest_signals_set_aside_total", label[i]);
     }
-    node_kill();
-    node_start(NULL, flags);
+    serve_kill();
+    serve_start(NULL, flags);
     for (int i = 0; i < 3; i++)
         node_lift_quarantine(bad[i]);
     eventually(node_missing() == (uint32_t)aside);
     eventually(node_metric("observex_spill_tenants") == 0);
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

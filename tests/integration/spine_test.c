@@ -13,11 +13,11 @@
 
 #include "tests/harness/spine_node.h"
 
-TestSuite(spine, .init = spine_setup, .fini = spine_teardown, .timeout = 170);
+TestSuite(spine, .init = spine_setup, .fini = serve_teardown, .timeout = 170);
 
 Test(spine, storage_away_for_a_while)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     static const enum fake_mode troubles[] = {FAKE_GONE, FAKE_UNAVAILABLE, FAKE_BUSY, FAKE_CUT_BODY};
     for (size_t t = 0; t < OX_COUNT(troubles); t++) {
         fake_set(troubles[t]);
@@ -28,12 +28,12 @@ Test(spine, storage_away_for_a_while)
         spine_check_all();
         eventually(spine_metric("\nobservex_storage_up ") == 1);
     }
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, answers_lost_after_the_block_was_taken)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     static const enum fake_mode troubles[] = {FAKE_CUT_AFTER, FAKE_HALF_ANSWER};
     for (size_t t = 0; t < OX_COUNT(troubles); t++) {
         uint64_t before = fake_counts().repeats;
@@ -44,7 +44,7 @@ Test(spine, answers_lost_after_the_block_was_taken)
         fake_set(FAKE_OK);
         spine_check_all();
     }
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, a_stuck_table_does_not_hold_the_others)
@@ -55,11 +55,11 @@ Test(spine, a_stuck_table_does_not_hold_the_others)
         "\"endTimeUnixNano\":\"%lld000000001\"}]}]}]}";
     char body[512];
     struct ox_client_response r;
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_stuck_table("otel_traces");
     int n = snprintf(body, sizeof(body), span, (long long)time(NULL), (long long)time(NULL));
     ox_client_response_init(&r);
-    cr_assert(ox_client1_request(spine_http_port, "POST", "/v1/traces", "Content-Type: application/json\r\n",
+    cr_assert(ox_client1_request(serve.http_port, "POST", "/v1/traces", "Content-Type: application/json\r\n",
                                  body, (size_t)n, &r));
     cr_assert_eq(r.status, 200);
     ox_client_response_fini(&r);
@@ -70,7 +70,7 @@ Test(spine, a_stuck_table_does_not_hold_the_others)
     cr_assert_eq(spine_metric("\nobservex_storage_up "), 0, "the traces went in after all");
     fake_stuck_table(NULL);
     eventually(spine_metric("\nobservex_storage_up ") == 1);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, full_journals_refuse_and_recover)
@@ -78,7 +78,7 @@ Test(spine, full_journals_refuse_and_recover)
     static const char *const tiny[] = {"--outbox-total-bytes", "128MiB", "--wal-total-bytes", "128MiB", NULL};
     char retry[16];
     int status;
-    spine_start(tiny);
+    serve_start(NULL, tiny);
     fake_set(FAKE_HANG);
     do
         status = spine_send_next(100000); /* 1 MB */
@@ -87,32 +87,32 @@ Test(spine, full_journals_refuse_and_recover)
     cr_assert_gt(spine_n_requests, 60, "refused after %u MB of 128", spine_n_requests);
     cr_assert_eq(spine_send_request(spine_n_requests, 0, retry, sizeof(retry)), 429);
     cr_assert_neq(retry[0], '\0', "429 without Retry-After");
-    cr_assert_lt(spine_resident_kib(spine_node), 600 * 1024);
+    cr_assert_lt(spine_resident_kib(serve.node), 600 * 1024);
     fake_set(FAKE_OK);
     spine_check_all();
     eventually(spine_send_next(0) == 200);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, a_repeated_request_is_stored_once_and_counted)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_HANG);
     for (int i = 0; i < 10; i++) {
         cr_assert_eq(spine_send_next(0), 200);
         cr_assert_eq(spine_send_request(spine_n_requests - 1, 0, NULL, 0), 200);
     }
-    kill(spine_node, SIGKILL);
-    pid_t old = spine_node;
-    eventually(spine_read_ready(old));
+    kill(serve.node, SIGKILL);
+    pid_t old = serve.node;
+    eventually(serve_read_ready(old));
     for (uint32_t n = 0; n < 10; n++)
         cr_assert_eq(spine_send_request(n, 0, NULL, 0), 200);
     fake_set(FAKE_OK);
     spine_check_all();
     eventually(spine_metric("\nobservex_ingest_signals_duplicate_total{") == 10 * SPINE_PER_REQUEST);
     cr_assert_eq(spine_metric("\nobservex_ingest_signals_received_total{"), 10 * SPINE_PER_REQUEST);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* The journals themselves have filled the disk: what gives room back must not need any. */
@@ -135,10 +135,10 @@ Test(spine, a_full_disk_refuses_and_recovers)
                                         NULL};
     char retry[16];
     int status;
-    if (mount("tmpfs", spine_dir, "tmpfs", 0, "size=40m,mode=0700") != 0)
+    if (mount("tmpfs", serve.dir, "tmpfs", 0, "size=40m,mode=0700") != 0)
         cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
-    spine_mounted = true;
-    spine_start(small);
+    serve.mounted = true;
+    serve_start(NULL, small);
     fake_set(FAKE_HANG);
     do {
         status = spine_send_request(spine_n_requests, 100000, retry, sizeof(retry));
@@ -152,14 +152,14 @@ Test(spine, a_full_disk_refuses_and_recovers)
     spine_check_all();
     eventually(spine_send_next(100000) == 200);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, killed_in_every_phase)
 {
     static const enum fake_mode phases[] = {FAKE_OK,       FAKE_SLOW,      FAKE_CUT_AFTER, FAKE_HANG,
                                             FAKE_CUT_BODY, FAKE_CUT_AFTER, FAKE_GONE,      FAKE_HALF_ANSWER};
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     for (size_t p = 0; p < OX_COUNT(phases); p++) {
         uint64_t inserts = fake_counts().inserts;
         fake_set(phases[p]);
@@ -167,32 +167,32 @@ Test(spine, killed_in_every_phase)
             (void)spine_send_next(0);
         if (p % 2 == 0 && phases[p] != FAKE_GONE && phases[p] != FAKE_CUT_BODY)
             eventually(fake_counts().inserts > inserts); /* else at once, before anything is packed */
-        pid_t old = spine_node;
+        pid_t old = serve.node;
         kill(old, SIGKILL);
         (void)spine_send_next(0);
         if (p % 3 == 1)
             fake_set(FAKE_OK);
-        eventually(spine_read_ready(old));
+        eventually(serve_read_ready(old));
         spine_send_unanswered_again();
     }
     fake_set(FAKE_OK);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(spine, stopped_while_storage_is_down_and_started_again)
 {
     static const char *const brief[] = {"--heart-drain", "300ms", NULL};
-    spine_start(brief);
+    serve_start(NULL, brief);
     fake_set(FAKE_GONE);
     for (int i = 0; i < 30; i++)
         cr_assert_eq(spine_send_next(0), 200);
-    cr_assert_eq(spine_stop(), 0);
-    spine_forget_ready();
-    spine_start(brief);
+    cr_assert_eq(serve_stop(), 0);
+    serve_forget_ready();
+    serve_start(NULL, brief);
     for (int i = 0; i < 30; i++)
         cr_assert_eq(spine_send_next(0), 200);
     fake_set(FAKE_OK);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

@@ -15,7 +15,7 @@
 /* heart.drain of the harness is 5 s; the machine may be very busy. */
 #define IN_TIME_MS 20000
 
-TestSuite(stop, .init = spine_setup, .fini = spine_teardown, .timeout = 180);
+TestSuite(stop, .init = spine_setup, .fini = serve_teardown, .timeout = 180);
 
 /* Reads what the server has printed so far. */
 static char *
@@ -23,7 +23,7 @@ printed(void)
 {
     static char text[1 << 20];
     char path[128];
-    snprintf(path, sizeof(path), "%s.log", spine_dir);
+    snprintf(path, sizeof(path), "%s.log", serve.dir);
     FILE *f = fopen(path, "r");
     size_t n = f != NULL ? fread(text, 1, sizeof(text) - 1, f) : 0;
     if (f != NULL)
@@ -42,9 +42,9 @@ send_some(unsigned n)
 static int
 stop_in_time(void)
 {
-    int64_t before = spine_now_ms();
-    int code = spine_stop();
-    int64_t took = spine_now_ms() - before;
+    int64_t before = serve_now_ms();
+    int code = serve_stop();
+    int64_t took = serve_now_ms() - before;
     cr_assert_lt(took, IN_TIME_MS, "the stop took %lld ms", (long long)took);
     return code;
 }
@@ -53,15 +53,15 @@ static void
 start_again_and_check(void)
 {
     fake_set(FAKE_OK);
-    spine_forget_ready();
-    spine_start(NULL);
+    serve_forget_ready();
+    serve_start(NULL, NULL);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(stop, stores_what_was_accepted_before_it_ends)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     send_some(20);
     cr_assert_eq(stop_in_time(), 0);
     for (uint32_t id = 0; id < 20 * SPINE_PER_REQUEST; id++)
@@ -71,7 +71,7 @@ Test(stop, stores_what_was_accepted_before_it_ends)
 
 Test(stop, ends_in_time_while_storage_hangs_and_says_what_stays)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     send_some(5);
     spine_check_all();
     fake_set(FAKE_HANG);
@@ -84,7 +84,7 @@ Test(stop, ends_in_time_while_storage_hangs_and_says_what_stays)
 
 Test(stop, ends_in_time_while_storage_is_gone)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     send_some(5);
     spine_check_all();
     fake_set(FAKE_GONE);
@@ -97,17 +97,17 @@ Test(stop, ends_in_time_while_storage_is_gone)
 Test(stop, is_hastened_by_a_second_signal)
 {
     int status = 0;
-    spine_start((const char *[]){"--storage-insert-timeout=1h", NULL});
+    serve_start(NULL, (const char *[]){"--storage-insert-timeout=1h", NULL});
     fake_set(FAKE_HANG);
     send_some(10);
-    int64_t before = spine_now_ms();
-    kill(spine_heart, SIGTERM);
+    int64_t before = serve_now_ms();
+    kill(serve.heart, SIGTERM);
     eventually(strstr(printed(), "\"component\":\"node\",\"msg\":\"stopping\"") != NULL);
-    kill(spine_heart, SIGINT);
-    cr_assert_eq(waitpid(spine_heart, &status, 0), spine_heart);
-    spine_heart = 0;
+    kill(serve.heart, SIGINT);
+    cr_assert_eq(waitpid(serve.heart, &status, 0), serve.heart);
+    serve.heart = 0;
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-    cr_assert_lt(spine_now_ms() - before, IN_TIME_MS);
+    cr_assert_lt(serve_now_ms() - before, IN_TIME_MS);
     cr_assert_not_null(strstr(printed(), "\"hurried\":true"));
     start_again_and_check();
 }
@@ -120,7 +120,7 @@ stored_rows(const char *what)
     char command[512], text[64] = "";
     snprintf(command, sizeof(command),
              "'%s' sql --data '%s' --format TSV 'SELECT %s FROM otel_logs' 2>/dev/null", OX_OBSERVEX,
-             spine_dir, what);
+             serve.dir, what);
     FILE *f = popen(command, "r");
     cr_assert_not_null(f);
     bool got = fgets(text, sizeof(text), f) != NULL;
@@ -130,16 +130,16 @@ stored_rows(const char *what)
 Test(stop, ends_in_time_while_the_engine_is_stopped_and_loses_nothing)
 {
     const char *const flags[] = {"--heart-drain=4s", "--heart-engine-stop=1s", NULL};
-    spine_embedded(OX_LIBCHDB);
-    spine_start(flags);
+    serve_embedded(OX_LIBCHDB);
+    serve_start(NULL, flags);
     send_some(5);
     eventually(stored_rows("count()") == 5 * SPINE_PER_REQUEST);
-    cr_assert_eq(kill(spine_engine, SIGSTOP), 0);
+    cr_assert_eq(kill(serve.engine, SIGSTOP), 0);
     send_some(10);
     cr_assert_eq(stop_in_time(), 0, "a stopped engine is no failure of the stop");
     cr_assert_not_null(strstr(printed(), "observex: stopped before everything was in storage: "));
-    spine_forget_ready();
-    spine_start(flags);
+    serve_forget_ready();
+    serve_start(NULL, flags);
     eventually(stored_rows("count()") == 15 * SPINE_PER_REQUEST);
     cr_assert_eq(stored_rows("uniqExact(body)"), 15 * SPINE_PER_REQUEST, "each once");
     cr_assert_eq(stop_in_time(), 0);

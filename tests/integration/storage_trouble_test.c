@@ -10,7 +10,7 @@
 #include "ox/random.h"
 #include "tests/harness/spine_node.h"
 
-TestSuite(trouble, .init = spine_setup, .fini = spine_teardown, .timeout = 170);
+TestSuite(trouble, .init = spine_setup, .fini = serve_teardown, .timeout = 170);
 
 #define BREAKER "\nobservex_storage_breaker_state{"
 
@@ -19,17 +19,17 @@ Test(trouble, the_breaker_opens_and_closes)
 {
     static const enum fake_mode troubles[] = {FAKE_GONE, FAKE_UNAVAILABLE, FAKE_HALF_ANSWER};
     char answer[1024];
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     for (size_t t = 0; t < OX_COUNT(troubles); t++) {
         fake_set(troubles[t]);
         for (int i = 0; i < 10; i++)
             cr_assert_eq(spine_send_next(0), 200);
         eventually(spine_metric(BREAKER) >= 1);
-        int64_t before = spine_now_ms();
+        int64_t before = serve_now_ms();
         int status = spine_api("GET", "/api/v1/services", answer, sizeof(answer));
         if (strstr(answer, "STORAGE_OPEN") != NULL) { /* else the question was the probe */
             cr_assert_eq(status, 503, "%d %s", status, answer);
-            cr_assert_lt(spine_now_ms() - before, 5000);
+            cr_assert_lt(serve_now_ms() - before, 5000);
         }
         eventually(spine_api("GET", "/api/v1/services", answer, sizeof(answer)) == 503 &&
                    strstr(answer, "STORAGE_OPEN") != NULL && strstr(answer, "circuit breaker") != NULL);
@@ -43,7 +43,7 @@ Test(trouble, the_breaker_opens_and_closes)
         cr_assert_not_null(strstr(answer, "\"breaker\":\"closed\""), "%s", answer);
     }
     cr_assert_gt(spine_metric("\nobservex_storage_breaker_refused_total{"), 0);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* After a long outage the backlog goes at once when the breaker's probe is answered: no table waits for a wait of its own
@@ -51,17 +51,17 @@ Test(trouble, the_breaker_opens_and_closes)
 Test(trouble, a_backlog_goes_as_soon_as_storage_answers)
 {
     static const char *const quick[] = {"--storage-breaker-wait", "1s", NULL};
-    spine_start(quick);
+    serve_start(NULL, quick);
     fake_set(FAKE_GONE);
     for (int i = 0; i < 20; i++)
         cr_assert_eq(spine_send_next(0), 200);
     eventually(spine_metric("to=\"half_open\"}") >=
                8); /* probes that failed: a table's own wait would be 25 s now */
     fake_set(FAKE_OK);
-    int64_t back = spine_now_ms();
+    int64_t back = serve_now_ms();
     spine_check_all();
-    cr_assert_lt(spine_now_ms() - back, 15000);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_lt(serve_now_ms() - back, 15000);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* ---- a block with rows that storage refuses ---- */
@@ -75,7 +75,7 @@ letters_of(uint32_t id)
 {
     char path[128], want[16];
     unsigned n = 0;
-    snprintf(path, sizeof(path), "%s/dlq/dlq.jsonl", spine_dir);
+    snprintf(path, sizeof(path), "%s/dlq/dlq.jsonl", serve.dir);
     snprintf(want, sizeof(want), "uid=%07u;", id);
     FILE *f = fopen(path, "r");
     char *line = NULL;
@@ -94,7 +94,7 @@ markers(void)
 {
     char path[128];
     unsigned n = 0;
-    snprintf(path, sizeof(path), "%s/dlq/blocks", spine_dir);
+    snprintf(path, sizeof(path), "%s/dlq/blocks", serve.dir);
     DIR *d = opendir(path);
     for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
         n += strstr(e->d_name, ".split") != NULL;
@@ -131,7 +131,7 @@ check_split(const uint32_t *bad, size_t n_bad)
 Test(trouble, bad_rows_are_taken_out_of_a_block)
 {
     static const uint32_t bad[] = {3, 77, 78, 199};
-    spine_start(gather);
+    serve_start(NULL, gather);
     for (size_t i = 0; i < OX_COUNT(bad); i++)
         fake_poison(bad[i]);
     for (int i = 0; i < 20; i++)
@@ -148,20 +148,20 @@ Test(trouble, bad_rows_are_taken_out_of_a_block)
     /* The others go on as ever. */
     cr_assert_eq(spine_send_next(0), 200);
     check_split(bad, OX_COUNT(bad));
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(trouble, a_block_of_bad_rows_only_is_kept_and_the_table_goes_on)
 {
     uint32_t bad[SPINE_PER_REQUEST];
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     for (uint32_t i = 0; i < SPINE_PER_REQUEST; i++)
         fake_poison(bad[i] = i);
     cr_assert_eq(spine_send_next(0), 200);
     check_split(bad, OX_COUNT(bad));
     cr_assert_eq(spine_send_next(0), 200);
     check_split(bad, OX_COUNT(bad));
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Storage falls silent before each further step of a split, the node is killed there. */
@@ -169,7 +169,7 @@ Test(trouble, killed_at_every_step_of_a_split)
 {
     uint32_t bad[64];
     size_t n_bad = 0;
-    spine_start(gather);
+    serve_start(NULL, gather);
     for (uint32_t step = 1; step <= 11; step++) {
         uint32_t first = spine_n_requests * SPINE_PER_REQUEST;
         fake_poison(bad[n_bad++] = first + 5 + step);
@@ -179,20 +179,20 @@ Test(trouble, killed_at_every_step_of_a_split)
         for (int i = 0; i < 4; i++)
             cr_assert_eq(spine_send_next(0), 200);
         eventually(fake_counts().inserts > inserts + step); /* one hangs */
-        spine_kill_node();
+        serve_kill_node();
         fake_set(FAKE_OK);
         check_split(bad, n_bad);
     }
     cr_assert_gt(fake_counts().repeats, 0, "nothing was ever in doubt");
     cr_assert_gt(fake_counts().asked, 0, "storage was never asked what it holds");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Parts are in storage, the node is killed, and somebody lifts the constraint: were the block sent as a whole now, storage
  * would take it under its own token, and those parts would be there twice. */
 Test(trouble, a_split_that_has_begun_stays_one)
 {
-    spine_start(gather);
+    serve_start(NULL, gather);
     fake_poison(39);
     fake_hang_after(7); /* three refusals of the whole, then parts: some are taken */
     for (int i = 0; i < 4; i++)
@@ -200,11 +200,11 @@ Test(trouble, a_split_that_has_begun_stays_one)
     eventually(fake_counts().inserts == 8);
     cr_assert_gt(fake_counts().blocks, 0);
     cr_assert_eq(markers(), 1);
-    spine_kill_node();
+    serve_kill_node();
     fake_poison(UINT32_MAX);
     fake_set(FAKE_OK);
     check_split(NULL, 0);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(trouble, a_split_bears_storage_that_comes_and_goes)
@@ -213,7 +213,7 @@ Test(trouble, a_split_bears_storage_that_comes_and_goes)
                                               FAKE_CUT_BODY};
     uint32_t bad[OX_COUNT(troubles) * 2];
     size_t n_bad = 0;
-    spine_start(gather);
+    serve_start(NULL, gather);
     for (size_t t = 0; t < OX_COUNT(troubles); t++) {
         uint32_t first = spine_n_requests * SPINE_PER_REQUEST;
         fake_poison(bad[n_bad++] = first);
@@ -231,66 +231,66 @@ Test(trouble, a_split_bears_storage_that_comes_and_goes)
         fake_set(FAKE_OK);
         check_split(bad, n_bad);
     }
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* ---- what arrived before a restart ---- */
 
 Test(trouble, blocks_of_the_previous_run_are_looked_for)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_CUT_AFTER); /* taken, not confirmed */
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
     eventually(fake_counts().blocks > 0);
     uint64_t asked = fake_counts().asked;
-    spine_kill_node();
+    serve_kill_node();
     fake_set(FAKE_OK);
     spine_check_all();
     cr_assert_gt(fake_counts().asked, asked);
     eventually(spine_metric("\nobservex_outbox_blocks_checked_total{table=\"otel_logs\",found=\"all\"}") >=
                1);
     cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is there twice");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Goal: a token that a kill left without its rows does not cost the rows. Method: storage notes the token and takes nothing; the
  * next run sends the block again, sees that nothing is there, and sends it under another token. */
 Test(trouble, a_token_without_its_rows_costs_nothing)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_TOKEN_ONLY);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
     eventually(fake_counts().blocks > 0);
-    spine_kill_node();
+    serve_kill_node();
     fake_set(FAKE_OK);
     spine_check_all();
     cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is not there once");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Storage takes blocks but has no memory to say which it has: the tokens alone must do, and nothing may wait for ever. */
 Test(trouble, blocks_are_sent_when_storage_cannot_say_what_it_has)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_CUT_AFTER);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
     eventually(fake_counts().blocks > 0);
     fake_forgetful(true);
-    spine_kill_node();
+    serve_kill_node();
     fake_set(FAKE_OK);
     eventually(spine_metric("\nobservex_outbox_blocks ") == 0); /* the last question was given up */
     spine_check_all();
     cr_assert_geq(fake_counts().asked, 5);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* The same without a restart: the engine was killed, the node was not. */
 Test(trouble, a_token_without_its_rows_costs_nothing_while_the_node_lives)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_TOKEN_ONLY);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
@@ -298,7 +298,7 @@ Test(trouble, a_token_without_its_rows_costs_nothing_while_the_node_lives)
     fake_set(FAKE_OK);
     spine_check_all();
     cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is not there once");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* On a connection that was there before, which the client's library makes anew, and says nothing. */
@@ -331,20 +331,20 @@ Test(trouble, a_second_token_without_its_rows_costs_nothing_either)
 Test(trouble, storage_that_is_later_than_the_time_out)
 {
     static const char *const brief[] = {"--storage-insert-timeout", "1s", NULL};
-    spine_start(brief);
+    serve_start(NULL, brief);
     fake_set(FAKE_LATE);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
     eventually(fake_counts().repeats > 0); /* sent again while the first was still on its way */
     fake_set(FAKE_OK);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 Test(trouble, storage_that_hangs_beyond_the_time_out)
 {
     static const char *const brief[] = {"--storage-insert-timeout", "1s", NULL};
-    spine_start(brief);
+    serve_start(NULL, brief);
     fake_set(FAKE_HANG);
     for (int i = 0; i < 10; i++)
         cr_assert_eq(spine_send_next(0), 200);
@@ -353,7 +353,7 @@ Test(trouble, storage_that_hangs_beyond_the_time_out)
     fake_set(FAKE_SLOW);
     spine_check_all();
     fake_set(FAKE_OK);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* Every trouble in an order by chance, poison now and then, the node killed now and then. */
@@ -370,7 +370,7 @@ Test(trouble, a_mix_by_chance)
     cr_assert_eq(ox_random_os(&seed, sizeof(seed)), OX_OK);
     fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
     ox_random_seed(&rnd, seed);
-    spine_start(brief);
+    serve_start(NULL, brief);
     for (int step = 0; step < 16; step++) {
         fake_set(modes[ox_random_below(&rnd, OX_COUNT(modes))]);
         if (step % 3 == 2)
@@ -379,13 +379,13 @@ Test(trouble, a_mix_by_chance)
         for (uint64_t i = 1 + ox_random_below(&rnd, 6); i > 0; i--)
             cr_assert_eq(spine_send_next(0), 200);
         uint64_t inserts = fake_counts().inserts, until = 1 + ox_random_below(&rnd, 3);
-        int64_t deadline = spine_now_ms() + 500; /* some modes let nothing come */
-        while (fake_counts().inserts < inserts + until && spine_now_ms() < deadline)
+        int64_t deadline = serve_now_ms() + 500; /* some modes let nothing come */
+        while (fake_counts().inserts < inserts + until && serve_now_ms() < deadline)
             poll(NULL, 0, 10);
         if (ox_random_below(&rnd, 5) == 0)
-            spine_kill_node();
+            serve_kill_node();
     }
     fake_set(FAKE_OK);
     check_split(bad, n_bad);
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }

@@ -12,7 +12,7 @@
 
 #include "tests/harness/node_fixture.h"
 
-TestSuite(supervision, .init = node_setup, .fini = node_teardown, .timeout = 170);
+TestSuite(supervision, .init = node_setup, .fini = serve_teardown, .timeout = 170);
 
 static void
 send_some(const char *tenant, int requests)
@@ -27,7 +27,7 @@ set_aside(void)
 {
     char path[128];
     uint32_t n = 0;
-    snprintf(path, sizeof(path), "%s/set-aside", node_f.dir);
+    snprintf(path, sizeof(path), "%s/set-aside", serve.dir);
     DIR *d = opendir(path);
     for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
         n += strstr(e->d_name, ".entry") != NULL;
@@ -39,7 +39,7 @@ set_aside(void)
 Test(supervision, a_poisoned_request_is_tried_twice_and_set_aside)
 {
     uint32_t first;
-    node_start("marked", NULL);
+    serve_start("marked", NULL);
     send_some("bad", 5);
     cr_assert_eq(node_send("bad", 5, "observex.fault=panic", &first), 200);
     send_some("bad", 5);
@@ -50,7 +50,7 @@ Test(supervision, a_poisoned_request_is_tried_twice_and_set_aside)
     for (uint32_t id = first; id < first + 5; id++)
         cr_assert_eq(fake_seen(id), 0);
     cr_assert_eq(node_metric("observex_runtime_actor_panics_total{class=\"tenant\"}"), 2);
-    cr_assert_eq(node_stop(), 0, "everything that is not set aside is stored, so nothing is waited for");
+    cr_assert_eq(serve_stop(), 0, "everything that is not set aside is stored, so nothing is waited for");
 }
 
 /* The process dies of it twice, and comes back each time: other tenants wait, and lose nothing. */
@@ -58,12 +58,12 @@ static void
 poison_that_ends_the_node(const char *words, const char *const *flags)
 {
     uint32_t first;
-    node_start("marked", flags);
+    serve_start("marked", flags);
     send_some("good", 5);
     send_some("bad", 5);
     int status = node_send("bad", 5, words, &first);
     cr_assert(status == 200 || status == 0, "the node may die before its answer is on the way: %d", status);
-    node_wait_next();
+    serve_wait_next();
     for (int i = 0; i < 5; i++) { /* it dies once more meanwhile */
         status = node_send("good", 5, "fine", NULL);
         cr_assert(status == 200 || status == 0 || status == 503, "503 while it starts, not %d", status);
@@ -97,7 +97,7 @@ static void
 read_text(const char *name, struct ox_buf *out)
 {
     char path[160], chunk[4096];
-    snprintf(path, sizeof(path), "%s/%s", node_f.dir, name);
+    snprintf(path, sizeof(path), "%s/%s", serve.dir, name);
     FILE *f = fopen(path, "r");
     cr_assert_not_null(f, "%s", path);
     ox_buf_reset(out);
@@ -117,10 +117,10 @@ wait_quarantined(const char *tenant)
     struct ox_buf answer;
     char member[64];
     const char *at = NULL;
-    int64_t until = node_now_ms() + NODE_PATIENCE_MS;
+    int64_t until = serve_now_ms() + SERVE_PATIENCE_MS;
     ox_buf_init(&answer);
     snprintf(member, sizeof(member), "\"tenant\":\"%s\",\"crashes\":", tenant);
-    while (at == NULL && node_now_ms() < until) {
+    while (at == NULL && serve_now_ms() < until) {
         cr_assert_eq(node_api("/api/v1/quarantine", NULL, NULL, &answer), 200, "%s", (char *)answer.data);
         at = strstr((char *)answer.data, member);
         if (at == NULL)
@@ -139,7 +139,7 @@ status_of_order(const char *host, const char *type)
     struct ox_client1 c;
     struct ox_client_response r;
     char text[512];
-    ox_client1_init(&c, ox_client_connect(node_f.api_port));
+    ox_client1_init(&c, ox_client_connect(serve.api_port));
     ox_client_response_init(&r);
     int n = snprintf(text, sizeof(text),
                      "POST /api/v1/quarantine/bad/revoke HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"
@@ -158,7 +158,7 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     struct ox_buf out;
     char count[16];
     ox_buf_init(&out);
-    node_start("panic@tenant:bad", NULL);
+    serve_start("panic@tenant:bad", NULL);
     send_some("good", 3);
     for (int i = 0; i < 20; i++) {
         int status = node_send("bad", 5, "fine", NULL);
@@ -167,10 +167,10 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     }
     int crashes = wait_quarantined("bad");
     cr_assert_geq(crashes, 6, "five restarts are allowed, the sixth crash is one too many");
-    node_kill();
+    serve_kill();
     uint32_t aside = set_aside();
 
-    node_start(NULL, NULL);
+    serve_start(NULL, NULL);
     cr_assert_eq(wait_quarantined("bad"), crashes, "a restart lifts nothing");
     send_some("good", 3);
     eventually(node_metric("observex_ingest_signals_stored_total{type=\"logs\"}") > 0);
@@ -215,7 +215,7 @@ Test(supervision, what_crashed_is_shown_and_what_is_set_aside_can_be_sent_again)
     uint32_t first;
     char seq[32];
     ox_buf_init(&out);
-    node_start("marked", NULL);
+    serve_start("marked", NULL);
     cr_assert_eq(node_send("bad", 5, "observex.fault=leak", &first), 200);
     eventually(set_aside() == 1);
     eventually(node_metric("observex_ingest_signals_set_aside_total{tenant=\"bad\",type=\"logs\"}") == 5);
@@ -229,9 +229,9 @@ Test(supervision, what_crashed_is_shown_and_what_is_set_aside_can_be_sent_again)
     cr_assert_eq(sscanf(strstr((char *)out.data, "\"wal_seq\":"), "\"wal_seq\":\"%31[0-9]", seq), 1);
     cr_assert_eq(node_run((const char *[]){"set-aside", "show", seq, NULL}, &out), 0);
     contains(&out, "actor tenant/bad");
-    cr_assert_eq(node_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 
-    node_start(NULL, NULL); /* the code is mended: it takes what it crashed on */
+    serve_start(NULL, NULL); /* the code is mended: it takes what it crashed on */
     cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0);
     contains(&out, "while handling suspect");
     cr_assert_eq(node_run((const char *[]){"set-aside", "replay", seq, NULL}, &out), 0, "%s",
@@ -247,9 +247,9 @@ Test(supervision, a_fault_of_the_node_stands_among_the_crashes)
 {
     struct ox_buf out;
     ox_buf_init(&out);
-    node_start("marked", NULL);
+    serve_start("marked", NULL);
     (void)node_send("bad", 5, "observex.fault=segv", NULL);
-    node_wait_next();
+    serve_wait_next();
     eventually(set_aside() == 1);
     eventually(node_api("/api/v1/crashes", NULL, NULL, &out) == 200);
     contains(&out, "\"scope\":\"node\"");
@@ -280,10 +280,10 @@ Test(supervision, a_tenant_who_ends_the_node_again_and_again_is_quarantined)
     static const char *const flags[] = {"--supervisor-restart-window", "10m", NULL};
     uint32_t first, before;
     int crashes = 0;
-    node_start("segv@tenant:bad", flags);
+    serve_start("segv@tenant:bad", flags);
     cr_assert_eq(node_send("good", 5, "fine", &before), 200);
-    for (int64_t until = node_now_ms() + 2 * NODE_PATIENCE_MS; !is_quarantined("bad", &crashes);) {
-        cr_assert_lt(node_now_ms(), until, "never quarantined");
+    for (int64_t until = serve_now_ms() + 2 * SERVE_PATIENCE_MS; !is_quarantined("bad", &crashes);) {
+        cr_assert_lt(serve_now_ms(), until, "never quarantined");
         int status = node_send("bad", 1, "fine", NULL);
         cr_assert(status == 200 || status == 0 || status == 503 || status == 429, "%d", status);
         poll(NULL, 0, 20);
@@ -309,7 +309,7 @@ Test(supervision, every_tenant_that_is_admitted_has_an_actor)
 {
     static const char *const flags[] = {"--tenant-max", "1000", "--runtime-actors-max", "256", NULL};
     char tenant[32];
-    node_start(NULL, flags);
+    serve_start(NULL, flags);
     for (int i = 0; i < 400; i++) {
         snprintf(tenant, sizeof(tenant), "tenant-%d", i);
         cr_assert_eq(node_send(tenant, 1, "fine", NULL), 200);
@@ -324,7 +324,7 @@ Test(supervision, the_tree_in_the_docs_is_the_tree)
     char chunk[4096];
     ox_buf_init(&out);
     ox_buf_init(&page);
-    node_start(NULL, (const char *[]){"--runtime-schedulers", "1", NULL});
+    serve_start(NULL, (const char *[]){"--runtime-schedulers", "1", NULL});
     cr_assert_eq(node_send("acme", 1, "fine", NULL), 200);
     eventually(node_missing() == 0);
     cr_assert_eq(node_run((const char *[]){"debug", "tree", "--specs", NULL}, &out), 0, "%s",
