@@ -31,6 +31,7 @@
 #include "ox/stream.h"
 #include "ox/supervisor.h"
 #include "ox/wal.h"
+#include "ox/weights.h"
 
 /* ---- what the node owns ---- */
 
@@ -83,6 +84,15 @@ node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out)
 }
 
 void
+node_tenant_weights(const struct ox_config *cfg)
+{
+    struct ox_weights weights;
+    ox_err err = ox_weights_parse(cfg->tenant_weights, &weights, NULL);
+    OX_ASSERT(err == OX_OK); /* ox_config_check has seen it */
+    ox_weights_apply(&weights);
+}
+
+void
 node_dead_letter_config(const struct ox_config *cfg, struct ox_dead_letter_config *out)
 {
     *out = (struct ox_dead_letter_config){.file_bytes_max = cfg->dlq_file_bytes,
@@ -121,6 +131,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     node_read_only_load(m);
     struct ox_tenants_limits tl;
     node_tenants_limits(cfg, &tl);
+    node_tenant_weights(cfg);
     tl.bodies = &node->bodies;
     tl.clock = node->clock;
     node->tenants = ox_tenants_new(&tl);

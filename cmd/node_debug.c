@@ -66,6 +66,8 @@ show_child(const struct ox_child_info *child, struct ox_buf *json)
         child->shutdown_ms == OX_SHUTDOWN_BRUTAL ? 0LL : (long long)child->shutdown_ms,
         child->past_intensity == OX_SUP_ESCALATE ? "escalate" : "quarantine",
         child->intensity == OX_SUP_PER_PROGRESS ? "since progress" : "in the window");
+    if (child->cause.tenant != 0)
+        ox_buf_printf(json, ",\"weight\":%u", ox_tenant_weight(child->cause.tenant));
     if (err == OX_OK)
         ox_buf_printf(json, ",\"mailbox\":{\"messages\":%u,\"bytes\":%llu,\"fill\":%.3f}", msgs,
                       (unsigned long long)bytes, ox_mailbox_fill(child->pid));

@@ -88,6 +88,8 @@ void node_suspects_charge(const struct ox_config *cfg, uint64_t wal_seq, const c
 void node_suspects_settle(const struct ox_config *cfg, struct ox_suspects *s, uint64_t first_seq);
 /* What follows from the configuration for the directory of tenants and for dead letters. */
 void node_tenants_limits(const struct ox_config *cfg, struct ox_tenants_limits *out);
+/* tenant.weights in force from now on. */
+void node_tenant_weights(const struct ox_config *cfg);
 void node_dead_letter_config(const struct ox_config *cfg, struct ox_dead_letter_config *out);
 void node_query_limits(const struct ox_config *cfg, struct ox_query_limits *out);
 /* Starts the actor that takes new configurations; last, because it tells all the others. */

@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#include "ox/weights.h"
+
 static const struct ox_config_key rows[] = {
 #define OX_CONFIG(id, key, type, def, min, max, unit, alias, effect, text)                                   \
     {key,  OX_CONFIG_##type,  offsetof(struct ox_config, id), def, min, max, unit, alias,                    \
@@ -91,12 +93,22 @@ check_control(const struct ox_config *c, struct ox_config_report *report)
                     "postgresql://user@host/database, or use mode: development");
 }
 
+static void
+check_weights(const struct ox_config *c, struct ox_config_report *report)
+{
+    struct ox_weights weights;
+    struct ox_diag diag;
+    if (ox_weights_parse(c->tenant_weights, &weights, &diag) != OX_OK)
+        broken_rule(report, "tenant.weights", diag.text);
+}
+
 /* What one row's bounds cannot say. */
 static void
 check_rules(const struct ox_config *c, struct ox_config_report *report)
 {
     check_storage(c, report);
     check_control(c, report);
+    check_weights(c, report);
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
     if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)

@@ -8,7 +8,7 @@
  *
  * An acknowledgement waits for the whole of its group, and what came during it for the next. Were a group all that
  * waits, one tenant's megabytes would be in the way of everybody's answer. So a group is bounded, and each tenant that
- * waits has an equal part of it before the rest is filled up in order.
+ * waits has a part of it, by its weight, before the rest is filled up in order.
  *
  * What is read back from a backlog is logged strictly in order, so that one number says how far that is (ox/backlog.h).
  * Within a group the job sees to it; across groups, ox__wal_group_recall does, before the next one is taken.
@@ -29,34 +29,55 @@ append_to(struct ox_append ***end, struct ox_append *append)
     *end = &append->next;
 }
 
-/* Tenants that wait; their accounts are set to zero. */
-static uint32_t
-tenants_of(const struct ox_append *list)
+/* The weights of all tenants that wait; their accounts are set to zero, their parts to their weights. */
+static uint64_t
+weigh(const struct ox_append *list)
 {
-    uint32_t n = 0;
+    uint64_t sum = 0;
     for (const struct ox_append *a = list; a != NULL; a = a->next)
         a->parcel->permit.tenant->grouped = UINT64_MAX;
     for (const struct ox_append *a = list; a != NULL; a = a->next) {
-        n += a->parcel->permit.tenant->grouped == UINT64_MAX;
-        a->parcel->permit.tenant->grouped = 0;
+        struct ox_tenant *tenant = a->parcel->permit.tenant;
+        if (tenant->grouped == 0)
+            continue;
+        tenant->grouped = 0;
+        tenant->grouped_max = ox_tenant_weight(ox_tenant_index(&tenant->id));
+        sum += tenant->grouped_max;
     }
-    return n;
+    return sum;
 }
 
-/* Moves requests in order from *list to *end while the group has room and their tenant is below `part`. */
+/* Weights become bytes of the group. A tenant alone has all of it. */
+static void
+share_out(const struct ox_append *list)
+{
+    uint64_t sum = weigh(list);
+    for (const struct ox_append *a = list; a != NULL; a = a->next) {
+        struct ox_tenant *tenant = a->parcel->permit.tenant;
+        if (tenant->grouped != 0)
+            continue;
+        tenant->grouped = 1; /* done */
+        tenant->grouped_max = OX_WAL_GROUP_BYTES * tenant->grouped_max / sum;
+    }
+    for (const struct ox_append *a = list; a != NULL; a = a->next)
+        a->parcel->permit.tenant->grouped = 0;
+}
+
+/* Moves requests in order from *list to *end while the group has room and, unless `all`, their tenant is below its part. */
 static uint32_t
-move(struct ox_append **list, struct ox_append ***end, uint64_t *room, uint64_t part)
+move(struct ox_append **list, struct ox_append ***end, uint64_t *room, bool all)
 {
     uint32_t n = 0;
     while (*list != NULL && *room > 0) {
         struct ox_append *append = *list;
-        uint64_t bytes = bytes_of(append), *grouped = &append->parcel->permit.tenant->grouped;
-        if (*grouped >= part) { /* and so are all that come after it */
+        struct ox_tenant *tenant = append->parcel->permit.tenant;
+        uint64_t bytes = bytes_of(append);
+        if (!all && tenant->grouped >= tenant->grouped_max) { /* and so are all that come after it */
             list = &append->next;
             continue;
         }
         *list = append->next;
-        *grouped += bytes;
+        tenant->grouped += bytes;
         *room -= bytes < *room ? bytes : *room;
         append_to(end, append);
         n++;
@@ -69,10 +90,10 @@ ox__wal_group_take(struct ox_append **waiting, struct ox_append **group)
 {
     uint64_t room = OX_WAL_GROUP_BYTES;
     struct ox_append **end = group;
-    uint32_t tenants = tenants_of(*waiting);
     *group = NULL;
-    uint32_t n = tenants > 1 ? move(waiting, &end, &room, OX_WAL_GROUP_BYTES / tenants) : 0;
-    return n + move(waiting, &end, &room, UINT64_MAX);
+    share_out(*waiting);
+    uint32_t n = move(waiting, &end, &room, false);
+    return n + move(waiting, &end, &room, true);
 }
 
 struct ox_append *

@@ -26,9 +26,10 @@ struct ox_tenant {
     _Atomic uint64_t records_in_flight;
     _Atomic uint32_t requests_in_flight;
     struct ox_account bodies; /* request bytes in memory: a part of the node's */
-    uint64_t grouped;         /* bytes in the group that the wal actor is making; its alone */
-    _Atomic uint64_t recent;  /* admitted records, halved again and again: see ox_tenants_may_fill */
-    uint32_t parked;          /* parcels that the tenant's actor could not take yet; the wal actor's alone */
+    /* bytes in the group that the wal actor is making, and how many it may have before others have theirs; its alone */
+    uint64_t grouped, grouped_max;
+    _Atomic uint64_t recent; /* admitted records, halved again and again: see ox_tenants_may_fill */
+    uint32_t parked;         /* parcels that the tenant's actor could not take yet; the wal actor's alone */
     void *returns;          /* struct ox__case of actors/wal/wal_returned.c, or NULL; the wal actor's alone */
     _Atomic uint64_t actor; /* ox_pid of the tenant's actor, packed by its owner; 0 = none yet */
     /* Crashes of the tenant's actor when it was quarantined, 0 = it is not. Written by the node only, which then sends

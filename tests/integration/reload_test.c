@@ -213,6 +213,41 @@ Test(reload, hears_sighup_and_a_restarted_node_has_what_is_in_force)
     cr_assert_eq(serve_stop(), 0);
 }
 
+/* The weight of the actor of the tenant that needs no key, as the debug port shows it; 0 = nobody answers. */
+static int
+weight(void)
+{
+    struct ox_client_response r;
+    ox_client_response_init(&r);
+    bool ok = ox_client1_request(serve.debug_port, "GET", "/debug/actors", NULL, NULL, 0, &r);
+    ox_buf_append(&r.body, "", 1);
+    const char *child = ok ? strstr((char *)r.body.data, "\"id\":\"tenant/default\"") : NULL;
+    const char *at = child != NULL ? strstr(child, "\"weight\":") : NULL;
+    int value = at != NULL ? atoi(at + strlen("\"weight\":")) : 0;
+    ox_client_response_fini(&r);
+    return value;
+}
+
+Test(reload, changes_the_weights_of_tenants)
+{
+    char answer[8192];
+    write_file("tenant: {weights: \"acme=2, default=3\"}\n");
+    serve_start(NULL, (const char *[]){"--config", file, NULL});
+    cr_assert_eq(post_once(1, 0), 200);
+    eventually(weight() == 3);
+    write_file("tenant: {weights: \"default=7\"}\n");
+    cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 200, "%s", answer);
+    eventually(weight() == 7);
+    write_file("tenant: {weights: \"default=7x\"}\n");
+    cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 400);
+    cr_assert_not_null(strstr(answer, "'default=7x' has no weight from 1 to 100"), "%s", answer);
+    cr_assert_eq(weight(), 7);
+    write_file("tenant: {weights: \"acme=2\"}\n");
+    cr_assert_eq(spine_api("POST", "/api/v1/config/reload", answer, sizeof(answer)), 200, "%s", answer);
+    eventually(weight() == 1);
+    cr_assert_eq(serve_stop(), 0);
+}
+
 Test(reload, is_an_operators_order)
 {
     char answer[1024];

@@ -180,6 +180,8 @@ OX_CONFIG(outbox_total_bytes,         "outbox.total_bytes",         bytes,    "8
 
 OX_CONFIG(tenant_max,                 "tenant.max",                 int,      "10000", "1", "1000000", "tenants", NULL, restart,
           "tenants of one node that may be active at the same time")
+OX_CONFIG(tenant_weights,             "tenant.weights",             string,   "", "", "", "name=weight, ...", NULL, live,
+          "parts that tenants have of schedulers, log, writers and threads while others want them too, from 1 to 100: `acme=3, globex=2`; who is not named has 1")
 OX_CONFIG(tenant_backlog_bytes,       "tenant.backlog_bytes",       bytes,    "1GiB", "1MiB", "", "bytes", NULL, restart,
           "what is kept of a tenant that is quarantined or too slow, until it can go on; beyond it its requests get 429")
 

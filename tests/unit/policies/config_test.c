@@ -112,6 +112,7 @@ Test(product_config, rules_between_keys)
         "--storage-url=http://",
         "--heart-backoff-min=31s",
         "--control-url=postgresql://a@b/c?password=d",
+        "--tenant-weights=acme=0",
     };
     for (size_t i = 0; i < OX_COUNT(wrong); i++) {
         struct ox_config c;

@@ -73,6 +73,21 @@ Test(wal_group, a_tenant_alone_fills_the_group)
     cr_assert_eq(waiting->seq, OX_WAL_GROUP_BYTES / MIB + 1);
 }
 
+Test(wal_group, parts_follow_the_weights)
+{
+    struct ox_append *group;
+    strcpy(tenants[0].id.name, "heavy");
+    strcpy(tenants[1].id.name, "light");
+    cr_assert_eq(ox_tenant_set_weight(ox_tenant_index(&tenants[0].id), 3), OX_OK);
+    for (int i = 0; i < 16; i++)
+        wait_for(1, MIB / 4);
+    for (int i = 0; i < 16; i++)
+        wait_for(0, MIB / 4);
+    cr_assert_eq(ox__wal_group_take(&waiting, &group), 16);
+    cr_assert_eq(count(group, 0), 12);
+    cr_assert_eq(count(group, 1), 4);
+}
+
 Test(wal_group, who_comes_behind_a_flood_is_in_the_next_group)
 {
     struct ox_append *group;
