@@ -234,9 +234,11 @@ static void
 on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
 {
     struct node_main *m = arg;
-    ox_tenant_give_back(&m->node, msg, true);
-    ox_gateway_set_aside(msg);
-    if (ox_pid_eq(ob->pid, m->warden.pid))
+    if (strcmp(ob->class_name, "tenant") == 0)
+        ox_tenant_give_back(&m->node, msg, true);
+    else if (strcmp(ob->class_name, "gateway") == 0)
+        ox_gateway_set_aside(msg);
+    else if (ox_pid_eq(ob->pid, m->warden.pid))
         ox_warden_set_aside(&m->warden, msg);
 }
 

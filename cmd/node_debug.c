@@ -21,7 +21,7 @@
 
 #define CHILDREN_SHOWN 1000
 #define ASK_MS         2000
-#define KIND_TREE      1u
+#define KIND_TREE      0x10000u /* beside tbl/messages.h: the node's hooks see messages of all actors */
 
 struct debug_port {
     struct node_main *main;

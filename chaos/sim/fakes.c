@@ -464,7 +464,7 @@ static void
 on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
 {
     struct sim *s = arg;
-    if (!s->ghost)
+    if (!s->ghost && s->n.running) /* else it is one of runtime_story.c */
         ox_tenant_give_back(&s->n.node, msg, false);
 }
 
@@ -473,12 +473,13 @@ static void
 on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
 {
     struct sim *s = arg;
-    if (s->ghost)
+    if (s->ghost || !s->n.running)
         return;
-    ox_tenant_give_back(&s->n.node, msg, true);
-    if (strcmp(ob->class_name, ox_gateway_class.name) == 0)
+    if (strcmp(ob->class_name, "tenant") == 0)
+        ox_tenant_give_back(&s->n.node, msg, true);
+    else if (strcmp(ob->class_name, "gateway") == 0)
         ox_gateway_set_aside(msg);
-    if (ox_pid_eq(ob->pid, s->n.warden.pid))
+    else if (ox_pid_eq(ob->pid, s->n.warden.pid))
         ox_warden_set_aside(&s->n.warden, msg);
 }
 
