@@ -75,16 +75,17 @@ write_listeners(const struct ox_child_args *fds, struct ox_buf *json)
 
 #define SPILLING_MAX 20 /* tenants that status names */
 
-/* Who spills, since when and why. */
+/* Who spills, since when and why; to a tenant only whether it is he. */
 static void
-write_spilling(struct ox_node *node, struct ox_buf *json)
+write_spilling(struct ox_node *node, const struct ox_query_request *req, struct ox_buf *json)
 {
+    bool all = ox_role_is_operator(req->role);
     uint32_t n = ox_tenants_count(node->tenants), listed = 0;
     ox_buf_append_cstr(json, "\"spilling\":[");
     for (uint32_t i = 0; i < n && listed < SPILLING_MAX; i++) {
         struct ox_tenant *t = ox_tenants_at(node->tenants, i);
         uint64_t since_ns = atomic_load_explicit(&t->spilling_since_ns, memory_order_relaxed);
-        if (since_ns == 0)
+        if (since_ns == 0 || (!all && strcmp(t->id.name, req->tenant.name) != 0))
             continue;
         ox_buf_printf(json, "%s{\"tenant\":\"%s\",\"since_unix\":%llu,\"bytes\":%llu,\"quarantined\":%s}",
                       listed++ > 0 ? "," : "", t->id.name, (unsigned long long)(since_ns / 1000000000),
@@ -95,7 +96,7 @@ write_spilling(struct ox_node *node, struct ox_buf *json)
 }
 
 static void
-write_spill(struct node_main *m, struct ox_buf *json)
+write_spill(struct node_main *m, const struct ox_query_request *req, struct ox_buf *json)
 {
     struct ox_node *node = &m->node;
     uint64_t oldest_ns = atomic_load_explicit(&node->spill_oldest_ns, memory_order_relaxed);
@@ -109,7 +110,7 @@ write_spill(struct node_main *m, struct ox_buf *json)
         (unsigned long long)ox_tenants_backlog_bytes(node->tenants),
         (unsigned long long)m->config.spill_total_bytes,
         (unsigned long long)(oldest_ns != 0 && now_ns > oldest_ns ? (now_ns - oldest_ns) / 1000000000 : 0));
-    write_spilling(node, json);
+    write_spilling(node, req, json);
     ox_buf_append_cstr(json, "},");
 }
 
@@ -128,7 +129,7 @@ write_pruned(struct ox_node *node, struct ox_buf *json)
 }
 
 static void
-status(void *ctx, struct ox_buf *json)
+status(void *ctx, const struct ox_query_request *req, struct ox_buf *json)
 {
     struct node_main *m = ctx;
     struct ox_node *node = &m->node;
@@ -156,7 +157,7 @@ status(void *ctx, struct ox_buf *json)
     ox_buf_printf(json, "\"wal\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu},",
                   (unsigned long long)wal.bytes, (unsigned long long)wal.segments,
                   (unsigned long long)ox_node_config(node)->wal_total_bytes);
-    write_spill(m, json);
+    write_spill(m, req, json);
     ox_buf_printf(
         json,
         "\"outbox\":{\"bytes\":%llu,\"segments\":%llu,\"limit_bytes\":%llu,\"blocks\":%llu,\"rows\":%llu}",

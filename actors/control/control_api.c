@@ -531,6 +531,9 @@ read_key(struct call *c, struct ox_control_key *key)
     ox_err err = read_body(c, names);
     if (err == OX_OK)
         err = read_text(c, "tenant", &tenant);
+    /* An operator's own tenant is the platform's: whoever forgets to say whose key it is to be must not get that. */
+    if (err == OX_OK && tenant.n == 0 && is_operator(c))
+        err = invalid(c, "tenant", "say whose key it is to be");
     if (err == OX_OK)
         err = read_tenant(c, tenant, &key->tenant);
     if (err == OX_OK)

@@ -292,7 +292,7 @@ ox__handle_status(struct ox__call *c, struct ox__json *j)
         ox__call_partial(c, "storage does not answer", &c->diag);
     ox_buf_init(&more);
     if (c->q->status != NULL)
-        c->q->status(c->q->status_ctx, &more);
+        c->q->status(c->q->status_ctx, c->req, &more);
     if (more.len > 0 && !more.failed)
         ox__qjson_raw(j, ox_buf_str(&more));
     ox_buf_fini(&more);

@@ -43,11 +43,12 @@ struct ox_query_limits {
     uint64_t range_default_ns;  /* 1 hour: the time range when the caller names none */
 };
 
+struct ox_query_request;
 /*
  * Writes the members of the status object, without its braces: "\"mode\":\"development\",\"queues\":[...]".
- * An empty text is allowed. Called on a dirty thread.
+ * An empty text is allowed. Called on a dirty thread. req: who asks; other tenants are named to operators only.
  */
-typedef void (*ox_query_status_fn)(void *ctx, struct ox_buf *json);
+typedef void (*ox_query_status_fn)(void *ctx, const struct ox_query_request *req, struct ox_buf *json);
 
 /* What every question shares; filled once by the node, read by all threads. Lends everything. */
 struct ox_query {

@@ -71,6 +71,17 @@ export class Postgres {
     await this.exited;
   }
 
+  // All of its processes stand still; its sockets stay open.
+  async freeze() {
+    const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', String(this.child.pid)]);
+    this.frozen = [this.child.pid, ...stdout.trim().split(/\s+/).map(Number)];
+    for (const pid of this.frozen) process.kill(pid, 'SIGSTOP');
+  }
+
+  async thaw() {
+    for (const pid of this.frozen) process.kill(pid, 'SIGCONT');
+  }
+
   async stop() {
     if (this.child.exitCode === null) await this.halt();
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });

@@ -217,6 +217,28 @@ describe('production mode', { timeout: 240000, skip }, () => {
     await until('and revocations are heard of again', async () => ((await send(a, known.key, 'outage', 'end')).status === 401 ? true : undefined));
   });
 
+  test('a PostgreSQL that stands still holds up nobody who is known', async () => {
+    const known = await newKey('--tenant', 'acme', '--scopes', 'ingest');
+    const late = await newKey('--tenant', 'acme', '--scopes', 'ingest');
+    assert.equal((await send(a, known.key, 'stillness', 'before')).status, 200);
+    await pg.freeze();
+    try {
+      const waiting = Array.from({ length: 8 }, (_, i) => send(a, late.key, 'stillness', `late ${i}`));
+      let answered = false;
+      Promise.all(waiting).then(() => { answered = true; });
+      let during = 0;
+      while (!answered) {
+        assert.equal((await send(a, known.key, 'stillness', `during ${during}`)).status, 200);
+        during++;
+      }
+      assert.ok(during > 10, `${during} requests of a known key while others waited`);
+      for (const { status } of await Promise.all(waiting)) assert.equal(status, 503);
+    } finally {
+      await pg.thaw();
+    }
+    await until('the late key gets in', async () => ((await send(a, late.key, 'stillness', 'after')).status === 200 ? true : undefined));
+  });
+
   test('a node that is restarted while PostgreSQL is away starts, and knows its keys when it is back', async () => {
     const { key } = await newKey('--tenant', 'acme', '--scopes', 'ingest');
     await pg.halt();

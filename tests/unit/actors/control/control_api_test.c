@@ -259,6 +259,7 @@ Test(control_api, bad_input_is_named)
         {"GET", "/api/v1/tenants?limit=501", NULL, "limit: is a number from 1 to 500"},
         {"GET", "/api/v1/tenants?limit=99999999999999999999", NULL, "limit: is a number from 1 to 500"},
         {"GET", "/api/v1/tenants?after=%27", NULL, "after: is the `next` of the answer before"},
+        {"POST", "/api/v1/keys", "{}", "tenant: say whose key it is to be"},
         {"POST", "/api/v1/keys", "{\"tenant\":\"acme\",\"role\":\"root\"}",
          "a role is viewer, editor, admin or operator"},
         {"POST", "/api/v1/keys", "{\"tenant\":\"acme\",\"scopes\":\"query\"}", "scopes: is a list of texts"},
