@@ -4,7 +4,7 @@
  *
  * Owns:    DIR/dev.secret, made on first use; DIR/control.db, when there is no PostgreSQL.
  * Threads: main, before the actors run.
- * Fails:   CONFIG, STATE, IO with a sentence: the node does not start. A PostgreSQL that does not answer yet is no reason:
+ * Fails:   CONFIG, STATE, IO with a sentence: the node does not start. A store that does not answer yet is no reason:
  *          the log on disk is replayed meanwhile, and who sends hears 503.
  */
 #include <errno.h>
@@ -99,21 +99,21 @@ open_postgres(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = ox_control_open_postgres(&o, &m->control, diag);
     explicit_bzero(password, sizeof(password));
-    if (err != OX_E_UNAVAILABLE || m->control == NULL)
-        return err;
-    OX_LOG_WARN("node", "the control plane does not answer: no key is known until it does", OX_F_DIAG(diag));
-    ox_diag_clear(diag);
-    return OX_OK;
+    return err;
 }
 
 static ox_err
 open_store(struct node_main *m, struct ox_diag *diag)
 {
     char path[OX_DISK_PATH_MAX];
-    if (m->config.control_url[0] != '\0')
-        return open_postgres(m, diag);
     snprintf(path, sizeof(path), "%s/control.db", m->config.data);
-    return ox_control_open_sqlite(path, &m->control, diag);
+    ox_err err = m->config.control_url[0] != '\0' ? open_postgres(m, diag)
+                                                  : ox_control_open_sqlite(path, &m->control, diag);
+    if (err != OX_E_UNAVAILABLE || m->control == NULL)
+        return err;
+    OX_LOG_WARN("node", "the control plane does not answer: no key is known until it does", OX_F_DIAG(diag));
+    ox_diag_clear(diag);
+    return OX_OK;
 }
 
 /* The stateless validator of development; production has none, whatever stands in DIR. */

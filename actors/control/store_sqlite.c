@@ -10,8 +10,6 @@
  *
  * There is no row-level security here: every statement names the tenant, and the tests of both stores are the same.
  */
-#include "ox/lock.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,12 +22,15 @@
 
 #include "actors/control/control_record.h"
 #include "actors/control/control_schema.h"
+#include "ox/disk.h"
+#include "ox/lock.h"
 
 #define BUSY_MS 5000 /* another process holds the file: somebody's sqlite3 shell */
 
 struct sqlite_store {
     struct ox_control_store base;
-    sqlite3 *db;
+    char path[OX_DISK_PATH_MAX];
+    sqlite3 *db; /* NULL = could not be opened yet; under lock */
     pthread_mutex_t lock;
     pthread_cond_t written;
     bool news; /* something was committed since wait() returned last; under lock */
@@ -118,11 +119,26 @@ column_digest(sqlite3_stmt *q, int i, uint8_t digest[OX_KEY_DIGEST_BYTES])
 
 /* ---- transactions ---- */
 
+static ox_err open_db(struct sqlite_store *st, struct ox_diag *diag);
+
+/* Takes the lock; opens what could not be opened before (a disk that was full has room again). */
+static ox_err
+enter(struct sqlite_store *st, struct ox_diag *diag)
+{
+    ox_lock(&st->lock);
+    ox_err err = st->db == NULL ? open_db(st, diag) : OX_OK;
+    if (err != OX_OK)
+        ox_unlock(&st->lock);
+    return err == OX_OK || err == OX_E_STATE || err == OX_E_CORRUPT ? err : OX_E_UNAVAILABLE;
+}
+
 static ox_err
 begin(struct sqlite_store *st, struct ox_diag *diag)
 {
-    ox_lock(&st->lock);
-    ox_err err = exec(st, "BEGIN IMMEDIATE", diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = exec(st, "BEGIN IMMEDIATE", diag);
     if (err != OX_OK)
         ox_unlock(&st->lock);
     return err;
@@ -241,8 +257,10 @@ tenant_get(struct ox_control_store *self, const struct ox_tenant_id *id, struct 
            struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    ox_err err = find_tenant(st, id, out, diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = find_tenant(st, id, out, diag);
     ox_unlock(&st->lock);
     return err;
 }
@@ -275,8 +293,10 @@ tenant_list(struct ox_control_store *self, const char *after, struct ox_control_
             struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    ox_err err = read_tenants(st, after, out, n, diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = read_tenants(st, after, out, n, diag);
     ox_unlock(&st->lock);
     return err;
 }
@@ -406,8 +426,10 @@ key_get(struct ox_control_store *self, const struct ox_tenant_id *tenant, const 
         struct ox_control_key *out, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    ox_err err = find_key(st, tenant, key_id, out, diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = find_key(st, tenant, key_id, out, diag);
     ox_unlock(&st->lock);
     return err;
 }
@@ -443,8 +465,10 @@ key_list(struct ox_control_store *self, const struct ox_tenant_id *tenant, const
          struct ox_control_key *out, size_t *n, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    ox_err err = read_keys(st, tenant, after, out, n, diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = read_keys(st, tenant, after, out, n, diag);
     ox_unlock(&st->lock);
     return err;
 }
@@ -537,8 +561,10 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
               struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    ox_err err = read_by_digest(st, digest, out, state, diag);
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = read_by_digest(st, digest, out, state, diag);
     ox_unlock(&st->lock);
     return err;
 }
@@ -609,8 +635,11 @@ changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_chang
     size_t room = *n;
     uint64_t newest = 0;
     *n = 0;
-    ox_lock(&st->lock);
-    ox_err err = newest_change(st, &newest, diag);
+    *lost = false;
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = newest_change(st, &newest, diag);
     /* A file that was put back to an earlier state has fewer than we have seen. */
     *lost = err == OX_OK && *cursor != OX_CONTROL_FROM_NOW &&
             (*cursor > newest || newest - *cursor > OX__CHANGES_KEPT);
@@ -737,20 +766,29 @@ make_private(const char *path, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* On failure the store is closed again. */
 static ox_err
-open_db(struct sqlite_store *st, const char *path, struct ox_diag *diag)
+open_db(struct sqlite_store *st, struct ox_diag *diag)
 {
-    ox_err err = make_private(path, diag);
+    ox_err err = make_private(st->path, diag);
     if (err != OX_OK)
         return err;
-    if (sqlite3_open_v2(path, &st->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return st->db != NULL ? failed(st, diag) : OX_E_NOMEM;
-    sqlite3_busy_timeout(st->db, BUSY_MS);
-    err = exec(st,
-               "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-               "PRAGMA trusted_schema = OFF;",
-               diag);
-    return err == OX_OK ? migrate(st, diag) : err;
+    if (sqlite3_open_v2(st->path, &st->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        err = st->db != NULL ? failed(st, diag) : OX_E_NOMEM;
+    if (err == OX_OK) {
+        sqlite3_busy_timeout(st->db, BUSY_MS);
+        err = exec(st,
+                   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                   "PRAGMA trusted_schema = OFF;",
+                   diag);
+    }
+    if (err == OX_OK)
+        err = migrate(st, diag);
+    if (err != OX_OK) {
+        (void)sqlite3_close(st->db);
+        st->db = NULL;
+    }
+    return err;
 }
 
 static const struct ox_control_store sqlite_calls = {
@@ -786,10 +824,13 @@ ox_control_open_sqlite(const char *path, struct ox_control_store **out, struct o
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&st->written, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    ox_err err = open_db(st, path, diag);
-    if (err != OX_OK)
-        close_store(&st->base);
-    else
+    snprintf(st->path, sizeof(st->path), "%s", path);
+    ox_err err = enter(st, diag);
+    if (err == OX_OK)
+        ox_unlock(&st->lock);
+    if (err == OX_OK || err == OX_E_UNAVAILABLE)
         *out = &st->base;
+    else
+        close_store(&st->base);
     return err;
 }

@@ -124,7 +124,8 @@ struct ox_control_store {
 
 /*
  * Opens DIR/control.db, makes it on first use (mode 0600) and brings it to the schema of this release.
- * STATE: the file is of a newer release. IO, CORRUPT. path: copied.
+ * *out is set when it can be used, now or later: with OK, or with UNAVAILABLE when the disk refuses now (each call tries
+ * again). STATE (the file is of a newer release) and CORRUPT leave *out NULL. path: copied.
  */
 OX_MUST_USE ox_err ox_control_open_sqlite(const char *path, struct ox_control_store **out,
                                           struct ox_diag *diag);

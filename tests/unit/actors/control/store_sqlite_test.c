@@ -144,3 +144,19 @@ Test(store_sqlite, a_file_that_is_no_database_is_named)
     cr_assert_eq(ox_control_open_sqlite(path, &st, &diag), OX_E_CORRUPT);
     cr_assert_not_null(strstr(diag.text, "not a database"), "%s", diag.text);
 }
+
+/* A node must start on a disk that is full. */
+Test(store_sqlite, what_cannot_be_opened_now_is_opened_later)
+{
+    struct ox_control_store *st = NULL;
+    struct ox_control_tenant t;
+    struct ox_tenant_id acme = {"acme"};
+    cr_assert_eq(mkdir(path, 0700), 0); /* in the way of the file, also for root */
+    cr_assert_eq(ox_control_open_sqlite(path, &st, &diag), OX_E_UNAVAILABLE);
+    cr_assert_not_null(st);
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_E_UNAVAILABLE);
+    cr_assert_eq(rmdir(path), 0);
+    cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_E_NOT_FOUND, "%s", diag.text);
+    control_add_tenant(st, "acme");
+    st->close(st);
+}
