@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * actors/control/control_call.h - one order of the control plane's API: what its handlers share.
+ *
+ * Owns:    the body, until the order is answered.
+ * Threads: one query thread.
+ */
+#ifndef OX_CONTROL_CALL_H
+#define OX_CONTROL_CALL_H
+
+#include <jansson.h>
+
+#include "ox/control_api.h"
+
+struct ox__control_call {
+    const struct ox_control_api *api;
+    const struct ox_query_request *req;
+    struct ox_query_response *res;
+    struct ox_str arg; /* what stands for {} in the route's pattern */
+    enum ox_action action;
+    bool writes;
+    json_t *body; /* an object, also when there was none; NULL until it was read */
+    int64_t now_s;
+    struct ox_diag diag;
+    const char *hint;
+};
+
+/* Answers by ox__control_respond, or returns an error with its sentence in c->diag. */
+typedef ox_err (*ox__control_handler)(struct ox__control_call *c);
+
+/* answer: take. */
+ox_err ox__control_respond(struct ox__control_call *c, int status, json_t *answer);
+/* RFC 3339 in whole seconds; null for never. */
+json_t *ox__control_time_json(int64_t time_s);
+/* Before an act: what cannot be written down must not happen. */
+OX_MUST_USE ox_err ox__control_audit_granted(struct ox__control_call *c, const char *tenant,
+                                             const char *detail);
+/* After an act that failed, so that the log does not claim it. Returns err. */
+ox_err ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err err);
+
+/* ---- control_params.c ---- */
+
+/* INVALID: "<field>: <sentence>". */
+ox_err ox__control_invalid(struct ox__control_call *c, const char *field, const char *sentence);
+/* An object with no member but `names` (NULL at their end); no body is an empty object. */
+OX_MUST_USE ox_err ox__control_read_body(struct ox__control_call *c, const char *const *names);
+/* The text of a member; "" without it. Lends. */
+OX_MUST_USE ox_err ox__control_read_text(struct ox__control_call *c, const char *name, struct ox_str *out);
+/* The member `name`. */
+OX_MUST_USE ox_err ox__control_read_name(struct ox__control_call *c, char out[OX_CONTROL_NAME_MAX + 1]);
+/* "90s", "15m", "1h", "7d", at most most_s seconds. */
+OX_MUST_USE ox_err ox__control_read_duration(struct ox__control_call *c, const char *name, int64_t most_s,
+                                             int64_t *out);
+/* A parameter of the query string as it stands there; "" without it. Lends. */
+struct ox_str ox__control_param(const struct ox__control_call *c, const char *name);
+OX_MUST_USE ox_err ox__control_read_limit(struct ox__control_call *c, size_t *out);
+OX_MUST_USE ox_err ox__control_read_after(struct ox__control_call *c, char *out, size_t size);
+/* Whether the asker acts for all tenants. */
+bool ox__control_is_operator(const struct ox__control_call *c);
+/* The tenant that an order names; the asker's own when it names none; an admin's own and no other. */
+OX_MUST_USE ox_err ox__control_read_tenant(struct ox__control_call *c, struct ox_str name,
+                                           struct ox_tenant_id *out);
+
+/* ---- the handlers: control_tenants.c, control_keys.c ---- */
+
+ox_err ox__control_tenants_list(struct ox__control_call *c);
+ox_err ox__control_tenants_create(struct ox__control_call *c);
+ox_err ox__control_tenants_show(struct ox__control_call *c);
+ox_err ox__control_tenants_change(struct ox__control_call *c);
+ox_err ox__control_keys_list(struct ox__control_call *c);
+ox_err ox__control_keys_show(struct ox__control_call *c);
+ox_err ox__control_keys_create(struct ox__control_call *c);
+ox_err ox__control_keys_revoke(struct ox__control_call *c);
+ox_err ox__control_keys_rotate(struct ox__control_call *c);
+ox_err ox__control_keys_verify(struct ox__control_call *c);
+
+#endif
