@@ -488,6 +488,9 @@ ox_gateway_set_aside(struct ox_msg *msg)
     } else if (msg->kind == OX_K_prepared) {
         in = msg->data;
         msg->data = NULL;
+    } else if (msg->kind == OX_K_identified && msg->data != NULL) {
+        ox__stranger_abort(msg->data);
+        msg->data = NULL;
     }
     if (in == NULL)
         return;

@@ -75,6 +75,9 @@ void ox__stranger_ask(struct ox_actor *self, struct ox_node *node, struct ox_htt
 ox_err ox__stranger_found(void *stranger, struct ox_http_request **req, struct ox_identity *who,
                           struct ox_diag *diag);
 
+/* The same when nobody will look at it: the request is given back unanswered. On its loop. */
+void ox__stranger_abort(void *stranger);
+
 /* ---- dead letters, letters.c ---- */
 
 /* Bytes of lines that one request may cause, and that may wait for the disk: all of it is memory. */

@@ -76,3 +76,11 @@ ox__stranger_found(void *stranger, struct ox_http_request **req, struct ox_ident
     free(s);
     return err;
 }
+
+void
+ox__stranger_abort(void *stranger)
+{
+    struct stranger *s = stranger;
+    ox_http_request_abort(s->req);
+    free(s);
+}
