@@ -304,26 +304,26 @@ Test(trouble, a_token_without_its_rows_costs_nothing_while_the_node_lives)
 /* On a connection that was there before, which the client's library makes anew, and says nothing. */
 Test(trouble, a_token_without_its_rows_behind_a_silent_repeat)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     cr_assert_eq(spine_send_next(0), 200);
     spine_check_all();
     fake_set(FAKE_TOKEN_ONLY_ONCE);
     cr_assert_eq(spine_send_next(0), 200);
     spine_check_all();
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* The token under which it is sent again meets the same. */
 Test(trouble, a_second_token_without_its_rows_costs_nothing_either)
 {
-    spine_start(NULL);
+    serve_start(NULL, NULL);
     fake_set(FAKE_TOKEN_ONLY);
     cr_assert_eq(spine_send_next(0), 200);
     eventually(fake_counts().blocks > 0);
     fake_set(FAKE_TOKEN_AGAIN_ONLY);
     spine_check_all();
     cr_assert_lt(spine_metric("found=\"wrong\"}"), 0, "a block that was sent again is not there once");
-    cr_assert_eq(spine_stop(), 0);
+    cr_assert_eq(serve_stop(), 0);
 }
 
 /* ---- answers behind the time-out ---- */
