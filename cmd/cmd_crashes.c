@@ -5,7 +5,7 @@
  * Owns:    nothing.
  * Threads: the main thread.
  * Bounds:  FRAMES_SHOWN lines of a backtrace; --json has all.
- * Fails:   OX_EXIT_FAILED when nothing answers or it answers an error.
+ * Fails:   OX_EXIT_FAILED when neither the API nor the files answer, or it answers an error.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,16 +84,31 @@ cmd_print_crash(const json_t *crash)
     bool node = strcmp(text_of(crash, "scope"), "node") == 0;
     const char *message = text_of(crash, "message"), *name = text_of(crash, "name");
     print_time(crash);
-    printf("%s %s%s%s: %s\n", node ? "NODE ended in actor" : "actor",
+    bool in_actor = text_of(crash, "kind")[0] != '\0';
+    printf("%s %s%s%s: %s\n", node ? in_actor ? "NODE ended in actor" : "NODE ended" : "actor",
            name[0] != '\0' ? name : text_of(crash, "kind"), message[0] != '\0' ? ", while handling " : "",
            message, text_of(crash, "reason"));
     print_labelled("what", text_of(crash, "text"));
     print_charge(crash);
+    if (!in_actor) {
+        print_backtrace(text_of(crash, "backtrace"));
+        fputc('\n', stdout);
+        return;
+    }
     cmd_text_duration((int64_t)number_of(crash, "age_ms") * 1000000, age, sizeof(age));
     snprintf(life, sizeof(life), "had run for %s, after %llu restarts", age, number_of(crash, "restarts"));
     print_labelled("life", life);
     print_backtrace(text_of(crash, "backtrace"));
     fputc('\n', stdout);
+}
+
+static size_t limit_wanted;
+static const struct cmd_api_where *asked;
+
+static ox_err
+from_files(const char *data, json_t **out, struct ox_diag *diag)
+{
+    return cmd_crashes_of_files(data, limit_wanted, out, diag);
 }
 
 static void
@@ -107,8 +122,8 @@ print_crashes(const json_t *answer)
     }
     json_array_foreach(list, i, crash) cmd_print_crash(crash);
     printf(
-        "%zu of %llu crashes, newest first. `observex quarantine list` shows who was put aside for them.\n",
-        json_array_size(list), number_of(answer, "noted"));
+        "%zu of %llu crashes, newest first. `observex quarantine list%s` shows who was put aside for them.\n",
+        json_array_size(list), number_of(answer, "noted"), cmd_same_place(asked));
 }
 
 int
@@ -129,5 +144,7 @@ ox_cmd_crashes(int argc, char **argv)
     if (*end != '\0' || n == 0 || n > 256)
         return ox_complain_usage("crashes", "--limit is 1 to 256, not %.32s", limit);
     snprintf(path, sizeof(path), "/api/v1/crashes?limit=%lu", n);
-    return cmd_api_show(&where, path, NULL, json, print_crashes);
+    limit_wanted = n;
+    asked = &where;
+    return cmd_api_or_files(&where, path, json, print_crashes, from_files);
 }

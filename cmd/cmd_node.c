@@ -151,6 +151,7 @@ open_node(struct node_main *m, struct ox_diag *diag)
     if (err != OX_OK)
         return err;
     node_suspects_load(m, &m->suspects);
+    node_starts_note(m);
     struct ox_recovery_options ro = {
         .data_dir = cfg->data,
         .wal_segment_bytes = smallest(cfg->wal_segment_bytes, smallest(wal_eighth, outbox_eighth)),

@@ -4,7 +4,7 @@
  *
  * Owns:    nothing.
  * Threads: the main thread.
- * Fails:   OX_EXIT_FAILED when nothing answers, or the number of crashes is not the right one.
+ * Fails:   OX_EXIT_FAILED when neither the API nor the files answer, or the number of crashes is not the right one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,20 @@
 
 static const char *wanted; /* of `show` */
 static bool found;
+
+static const struct cmd_api_where *here; /* for hints */
+
+const char *
+cmd_same_place(const struct cmd_api_where *where)
+{
+    static char text[600];
+    text[0] = '\0';
+    if (where->data != NULL)
+        snprintf(text, sizeof(text), " --data %s", where->data);
+    else if (where->api != NULL)
+        snprintf(text, sizeof(text), " --api %s", where->api);
+    return text;
+}
 
 int
 cmd_api_order(const struct cmd_api_where *where, enum cmd_api_method method, const char *path,
@@ -44,6 +58,53 @@ cmd_api_show(const struct cmd_api_where *where, const char *path, const char *po
              void (*print)(const json_t *answer))
 {
     return cmd_api_order(where, post != NULL ? CMD_API_POST : CMD_API_GET, path, post, json, print);
+}
+
+/* Nobody answers: what do the files say? diag: of the question that came to nothing. */
+static ox_err
+ask_files(const struct cmd_api_where *where, ox_err (*files)(const char *, json_t **, struct ox_diag *),
+          json_t **answer, struct ox_diag *diag)
+{
+    struct ox_diag of_files;
+    const char *data = where->data != NULL ? where->data : "./observex-data";
+    ox_diag_clear(&of_files);
+    ox_err err = files(data, answer, &of_files);
+    if (err == OX_OK)
+        fprintf(stderr, "observex: nothing runs on %s; this is what its files say\n", data);
+    else if (where->data != NULL)
+        *diag = of_files;
+    return err;
+}
+
+static void
+print_json(const json_t *answer)
+{
+    json_dumpf(answer, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    fputc('\n', stdout);
+}
+
+int
+cmd_api_or_files(const struct cmd_api_where *where, const char *path, bool json,
+                 void (*print)(const json_t *answer),
+                 ox_err (*files)(const char *data, json_t **out, struct ox_diag *diag))
+{
+    struct ox_diag diag;
+    char base[1024];
+    struct ox_buf body;
+    json_t *answer = NULL;
+    here = where;
+    ox_diag_clear(&diag);
+    ox_buf_init(&body);
+    ox_err err = ox_api_find(where->api, where->data, base, sizeof(base), &diag);
+    if (err == OX_OK)
+        err = cmd_api_ask(base, CMD_API_GET, path, where->key, NULL, &body, &answer, &diag);
+    if (err != OX_OK && body.len == 0 && where->api == NULL)
+        err = ask_files(where, files, &answer, &diag);
+    if (err == OX_OK)
+        (json ? print_json : print)(answer);
+    json_decref(answer);
+    ox_buf_fini(&body);
+    return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
 }
 
 static const char *
@@ -75,7 +136,7 @@ print_list(const json_t *answer)
         cmd_text_print(text_of(json_object_get(q, "last"), "text"), 80, false);
         fputc('\n', stdout);
     }
-    printf("\n`observex quarantine show TENANT` tells why and how to go on.\n");
+    printf("\n`observex quarantine show TENANT%s` tells why and how to go on.\n", cmd_same_place(here));
 }
 
 static void
@@ -94,8 +155,8 @@ print_one(const json_t *answer)
             cmd_print_crash(json_object_get(q, "last"));
         printf("What it was acknowledged for is kept and goes on after the quarantine. When the cause is "
                "known:\n\n"
-               "  observex quarantine revoke %s --crashes %lld\n",
-               wanted, crashes_of(q));
+               "  observex quarantine revoke %s --crashes %lld%s\n",
+               wanted, crashes_of(q), cmd_same_place(here));
     }
     if (!found)
         printf("tenant %s is not quarantined\n", wanted);
@@ -117,8 +178,8 @@ revoke(const struct cmd_api_where *where, const char *tenant, const char *crashe
         return ox_complain_usage(
             "quarantine",
             "say how many crashes you answer for: observex quarantine revoke %s --crashes N "
-            "(`observex quarantine show %s` tells the number)",
-            tenant, tenant);
+            "(`observex quarantine show %s%s` tells the number)",
+            tenant, tenant, cmd_same_place(where));
     snprintf(path, sizeof(path), "/api/v1/quarantine/%s/revoke", tenant);
     snprintf(body, sizeof(body), "{\"acknowledge_crashes\":%lu}", n);
     return cmd_api_show(where, path, body, json, print_lifted);
@@ -131,7 +192,7 @@ run(const struct cmd_api_where *where, int argc, char **argv, const char *crashe
     struct ox_tenant_id tenant;
     struct ox_diag diag;
     if (argc == 2 && strcmp(argv[1], "list") == 0)
-        return cmd_api_show(where, path, NULL, json, print_list);
+        return cmd_api_or_files(where, path, json, print_list, cmd_quarantine_of_files);
     if (argc != 3 || (strcmp(argv[1], "show") != 0 && strcmp(argv[1], "revoke") != 0))
         return ox_complain_usage("quarantine", "say list, show TENANT or revoke TENANT --crashes N");
     if (ox_tenant_id_parse(ox_str_of(argv[2]), &tenant, &diag) != OX_OK)
@@ -139,7 +200,7 @@ run(const struct cmd_api_where *where, int argc, char **argv, const char *crashe
     if (strcmp(argv[1], "revoke") == 0)
         return revoke(where, tenant.name, crashes, json);
     wanted = tenant.name;
-    int code = cmd_api_show(where, path, NULL, json, print_one);
+    int code = cmd_api_or_files(where, path, json, print_one, cmd_quarantine_of_files);
     return code == OX_EXIT_OK && !json && !found ? OX_EXIT_FAILED : code;
 }
 

@@ -26,6 +26,16 @@ int cmd_api_show(const struct cmd_api_where *where, const char *path, const char
 /* The same with a method of one's own. */
 int cmd_api_order(const struct cmd_api_where *where, enum cmd_api_method method, const char *path,
                   const char *body_json, bool json, void (*print)(const json_t *answer));
+/* The same for a question whose answer stands in files as well: they are asked when nothing runs on the data directory, which is
+ * said on stderr. files: gives the same object as the API, *out: take. */
+int cmd_api_or_files(const struct cmd_api_where *where, const char *path, bool json,
+                     void (*print)(const json_t *answer),
+                     ox_err (*files)(const char *data, json_t **out, struct ox_diag *diag));
+/* crash_files.c: as /api/v1/crashes and /api/v1/quarantine answer. *out: take. NOT_FOUND, IO, CORRUPT, with a sentence. */
+OX_MUST_USE ox_err cmd_crashes_of_files(const char *data, size_t limit, json_t **out, struct ox_diag *diag);
+OX_MUST_USE ox_err cmd_quarantine_of_files(const char *data, json_t **out, struct ox_diag *diag);
+/* What a hint repeats of the command line: " --data DIR", " --api URL" or "". Until the next call. */
+const char *cmd_same_place(const struct cmd_api_where *where);
 /* One crash as the API gives it, or as it stands in a file. */
 void cmd_print_crash(const json_t *crash);
 

@@ -32,6 +32,7 @@
 
 #include <sys/types.h>
 
+#include "cmd/starts.h"
 #include "ox/config.h"
 
 #define OX_HEART_LINE_MAX 512
@@ -71,9 +72,10 @@ size_t ox_heart_line_print(struct ox_heart_line line, char out[OX_HEART_LINE_MAX
 struct ox_child_args {
     int fd_control, fd_lock;
     int fd_otlp_grpc, fd_otlp_http, fd_api, fd_debug;
-    const char *socket; /* of the engine; NULL for the node */
+    const char *socket;      /* of the engine; NULL for the node */
+    struct ox_starts starts; /* zeros when it is started by hand */
 };
-/* Takes the --fd-* flags and --socket out of argv. INVALID (said on stderr) when one is no number. */
+/* Takes the --fd-* flags, --socket and --starts out of argv. INVALID (said on stderr) when one is not what it should be. */
 OX_MUST_USE ox_err ox_child_args_take(int *argc, char **argv, struct ox_child_args *out);
 /* Tells the heart; blocking, a few bytes. false when the heart is gone. fd -1 (started by hand): true. */
 bool ox_child_say(int fd_control, enum ox_heart_event event);

@@ -27,7 +27,7 @@
 #include "cmd/heart_internal.h"
 #include "ox/log.h"
 
-#define ARGS_MAX 24
+#define ARGS_MAX 26
 
 struct ox__control {
     uv_pipe_t pipe;
@@ -169,6 +169,7 @@ struct args {
     size_t numbers_n;
     int inherit[8]; /* fds that the child keeps */
     size_t inherit_n;
+    char starts[OX_STARTS_TEXT_MAX];
 };
 
 static void
@@ -207,6 +208,9 @@ build_args(const struct ox__child *child, int control_fd, struct args *a)
     }
     arg_fd(a, "--fd-control", control_fd);
     arg_fd(a, "--fd-lock", h->lock_fd);
+    ox_starts_print(&child->starts_by, a->starts);
+    arg(a, "--starts");
+    arg(a, a->starts);
 }
 
 /* Between fork and exec: async-signal-safe calls only. Never returns. */
@@ -302,6 +306,7 @@ void
 ox__child_start(struct ox__child *child)
 {
     child->starts++;
+    ox_starts_count(&child->starts_by, child->next);
     child->killed_by_us = false;
     child->state = OX__CHILD_STARTING;
     if (!spawn(child)) {
@@ -443,6 +448,7 @@ ox__child_reap(struct ox__child *child)
     uv_timer_stop(&child->timer);
     control_close(child);
     log_death(child, status);
+    child->next = child->again ? OX_START_ASKED : ox_start_after(status, child->killed_by_us);
     if (child->state == OX__CHILD_STOPPING) {
         bool again = child->again && !child->heart->stopping;
         child->state = OX__CHILD_OFF;

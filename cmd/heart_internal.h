@@ -33,10 +33,12 @@ struct ox__child {
     uint64_t ready_at; /* uv_now of the last ready */
     unsigned failures; /* starts in a row that came to nothing */
     unsigned starts;   /* in this heart's life */
-    bool hopeless;     /* its exit code said that trying again is no use */
-    bool was_ready;    /* ever */
-    bool killed_by_us; /* after a time-out: the obituary says so */
-    bool again;        /* STOPPING, to be started anew: a key of its configuration changed */
+    struct ox_starts starts_by;
+    enum ox_start next; /* what the next start is for */
+    bool hopeless;      /* its exit code said that trying again is no use */
+    bool was_ready;     /* ever */
+    bool killed_by_us;  /* after a time-out: the obituary says so */
+    bool again;         /* STOPPING, to be started anew: a key of its configuration changed */
 };
 
 /* The four listening sockets, in the order of the flags. */

@@ -77,19 +77,23 @@ fd_of(const char *flag, const char *text, int *out)
 ox_err
 ox_child_args_take(int *argc, char **argv, struct ox_child_args *out)
 {
-    *out = (struct ox_child_args){-1, -1, -1, -1, -1, -1, NULL};
+    *out = (struct ox_child_args){-1, -1, -1, -1, -1, -1, NULL, {{0}, OX_START_FIRST}};
     int *const fds[] = {&out->fd_control,   &out->fd_lock, &out->fd_otlp_grpc,
                         &out->fd_otlp_http, &out->fd_api,  &out->fd_debug};
-    const char *texts[OX_COUNT(fds)] = {NULL};
+    const char *texts[OX_COUNT(fds)] = {NULL}, *starts = NULL;
     const struct ox_flag flags[] = {
         {"fd-control", &texts[0], NULL},   {"fd-lock", &texts[1], NULL}, {"fd-otlp-grpc", &texts[2], NULL},
         {"fd-otlp-http", &texts[3], NULL}, {"fd-api", &texts[4], NULL},  {"fd-debug", &texts[5], NULL},
-        {"socket", &out->socket, NULL},
+        {"socket", &out->socket, NULL},    {"starts", &starts, NULL},
     };
     ox_err err = ox_flags_take(argc, argv, flags, OX_COUNT(flags));
     for (size_t i = 0; err == OX_OK && i < OX_COUNT(fds); i++) {
         if (!fd_of(flags[i].name, texts[i], fds[i]))
             err = OX_E_INVALID;
+    }
+    if (err == OX_OK && starts != NULL && !ox_starts_parse(starts, &out->starts)) {
+        fprintf(stderr, "observex: --starts %.40s is not what the heart writes\n", starts);
+        err = OX_E_INVALID;
     }
     return err;
 }

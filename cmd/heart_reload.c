@@ -172,8 +172,10 @@ say(const struct ox__heart *h, const struct reading *r, const char *outcome)
     json_t *entry;
     json_array_foreach(r->list, i, entry)
     {
-        int n = snprintf(keys + at, sizeof(keys) - at, "%s%s", at > 0 ? " " : "",
-                         json_string_value(json_object_get(entry, "key")));
+        int n = snprintf(keys + at, sizeof(keys) - at, "%s%s: %s -> %s", at > 0 ? "; " : "",
+                         json_string_value(json_object_get(entry, "key")),
+                         json_string_value(json_object_get(entry, "before")),
+                         json_string_value(json_object_get(entry, "after")));
         at = (size_t)n < sizeof(keys) - at ? at + (size_t)n : sizeof(keys) - 1;
     }
     OX_LOG_INFO("heart", "configuration read again", OX_F_STR("outcome", outcome), OX_F_STR("changed", keys),

@@ -13,7 +13,9 @@
 #include "cmd/node_internal.h"
 #include "ox/crashes.h"
 #include "ox/log.h"
+#include "ox/metric.h"
 
+#define OUTSIDE        "outside any actor"
 #define COPY(to, from) snprintf(to, sizeof(to), "%s", (from) != NULL ? (from) : "")
 
 /* A suspect is the only message of its tenant that is in the actor's hands. */
@@ -47,6 +49,29 @@ node_crash_note(struct node_main *m, const struct ox_obituary *ob)
     ox_crashes_note(m->node.crashes, &crash);
 }
 
+void
+node_starts_note(struct node_main *m)
+{
+    static const char *const texts[OX_START__COUNT] = {
+        [OX_START_KILLED] = "a signal from outside ended the node: kill -9, or a machine without memory",
+        [OX_START_LATE] = "the heart ended the node: it was not ready, or did not stop, in time",
+        [OX_START_EXIT] = "the node ended by itself; the log of the heart has its exit code",
+    };
+    const struct ox_starts *starts = &m->fds.starts;
+    for (int i = 0; i < OX_START__COUNT; i++) {
+        if (starts->by[i] > 0)
+            OX_METRIC_ADD_L(OX_M_node_starts, starts->by[i], ox_str_of(ox_start_name((enum ox_start)i)));
+    }
+    if (texts[starts->last] == NULL) /* no end, or one that left its own record */
+        return;
+    struct ox_crash crash = {.time_ns = ox_clock_realtime_ns(m->node.clock), .scope = OX_CRASH_NODE};
+    COPY(crash.name, OUTSIDE);
+    COPY(crash.reason, ox_start_name(starts->last));
+    COPY(crash.text, texts[starts->last]);
+    ox_crashes_note(m->node.crashes, &crash);
+    node_crash_save(m);
+}
+
 static const char *
 signal_name(int signum)
 {
@@ -78,8 +103,9 @@ node_crash_note_record(struct node_main *m, const json_t *record, const char *ba
         .age_ns = (uint64_t)json_integer_value(json_object_get(record, "age_ms")) * 1000000,
         .restarts = (uint32_t)json_integer_value(json_object_get(record, "restarts")),
     };
-    COPY(crash.kind, json_string_value(json_object_get(record, "class")));
-    COPY(crash.name, json_string_value(json_object_get(record, "name")));
+    const char *class_name = json_string_value(json_object_get(record, "class"));
+    COPY(crash.kind, class_name);
+    COPY(crash.name, class_name != NULL ? json_string_value(json_object_get(record, "name")) : OUTSIDE);
     COPY(crash.tenant, json_string_value(json_object_get(record, "tenant")));
     COPY(crash.reason,
          hung ? "hung" : signal_name((int)json_integer_value(json_object_get(record, "signal"))));

@@ -68,6 +68,8 @@ void node_crash_note(struct node_main *m, const struct ox_obituary *ob);
 /* Notes the end of the previous node from the first line of its crash record; rest: its backtrace. */
 void node_crash_note_record(struct node_main *m, const json_t *record, const char *backtrace,
                             uint64_t time_ns);
+/* Counts the starts that the heart tells of; an end that left no record becomes one. Main, when the list of crashes is open. */
+void node_starts_note(struct node_main *m);
 /* Makes durable what was noted. Blocks. */
 void node_crash_save(struct node_main *m);
 

@@ -14,12 +14,6 @@
 #include "actors/query/query_call.h"
 #include "ox/warden.h"
 
-static const char *const charge_notes[] = {
-    [OX_CHARGE_NONE] = "nobody's message was in hand",
-    [OX_CHARGE_IN_HAND] = "its message was in hand; what runs is not always what is guilty",
-    [OX_CHARGE_ALONE] = "its message was in hand and nothing else was: as sure as it gets",
-};
-
 static ox_err
 check(struct ox__call *c, enum ox_action action)
 {
@@ -44,7 +38,7 @@ write_crash(struct ox__json *j, const struct ox_crash *crash)
     ox__qjson_kcstr(j, "tenant", crash->tenant);
     ox__qjson_ku64(j, "wal_seq", crash->wal_seq);
     ox__qjson_kcstr(j, "charge", ox_crash_charge_name(crash->charge));
-    ox__qjson_kcstr(j, "charge_means", charge_notes[crash->charge]);
+    ox__qjson_kcstr(j, "charge_means", ox_crash_charge_means(crash->charge));
     ox__qjson_ku64(j, "age_ms", crash->age_ns / 1000000);
     ox__qjson_ku64(j, "restarts", crash->restarts);
     ox__qjson_kcstr(j, "text", crash->text);

@@ -45,6 +45,17 @@ ox_crash_charge_name(enum ox_crash_charge charge)
     return (size_t)charge < OX_COUNT(names) ? names[charge] : "none";
 }
 
+const char *
+ox_crash_charge_means(enum ox_crash_charge charge)
+{
+    static const char *const texts[] = {
+        [OX_CHARGE_NONE] = "nobody's message was in hand",
+        [OX_CHARGE_IN_HAND] = "its message was in hand; what runs is not always what is guilty",
+        [OX_CHARGE_ALONE] = "its message was in hand and nothing else was: as sure as it gets",
+    };
+    return (size_t)charge < OX_COUNT(texts) ? texts[charge] : "";
+}
+
 /* ---- JSON ---- */
 
 static void

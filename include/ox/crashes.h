@@ -73,5 +73,7 @@ bool ox_crash_from_json(const struct json_t *object, struct ox_crash *out);
 /* "actor", "node"; "none", "in_hand", "alone". */
 const char *ox_crash_scope_name(enum ox_crash_scope scope);
 const char *ox_crash_charge_name(enum ox_crash_charge charge);
+/* What the charge means, for people. */
+const char *ox_crash_charge_means(enum ox_crash_charge charge);
 
 #endif

@@ -199,6 +199,21 @@ in_force(int version)
     return spine_metric("\nobservex_config_version ") == version;
 }
 
+/* Whether the server's log has the words. */
+static bool
+logged(const char *words)
+{
+    char path[96], line[4096];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s.log", serve.dir);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL)
+        found = strstr(line, words) != NULL;
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
 Test(reload, hears_sighup_and_a_restarted_node_has_what_is_in_force)
 {
     serve_start(NULL, (const char *[]){"--config", file, NULL});
@@ -207,6 +222,8 @@ Test(reload, hears_sighup_and_a_restarted_node_has_what_is_in_force)
     cr_assert_eq(kill(serve.heart, SIGHUP), 0);
     eventually(in_force(2));
     cr_assert_eq(post_once(1, LARGE), 413);
+    cr_assert(logged("\"changed\":\"gateway.body_max: 1MiB -> 100KiB\""),
+              "what changed, and from what to what");
     serve_kill_node();
     eventually(in_force(2));
     cr_assert_eq(post_once(2, LARGE), 413, "the next node starts with the reloaded configuration");

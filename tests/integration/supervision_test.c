@@ -6,6 +6,7 @@
  *          what crashes its actor, tenant `good` sends beside it.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,11 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     cr_assert_geq(crashes, 6, "five restarts are allowed, the sixth crash is one too many");
     serve_kill();
     uint32_t aside = set_aside();
+    cr_assert_eq(node_run((const char *[]){"quarantine", "list", NULL}, &out), 0, "%s", (char *)out.data);
+    contains(&out, "this is what its files say");
+    contains(&out, "a test asked for this panic");
+    cr_assert_eq(node_run((const char *[]){"quarantine", "revoke", "bad", "--crashes", "6", NULL}, &out), 1,
+                 "only a node lifts a quarantine");
 
     serve_start(NULL, NULL);
     cr_assert_eq(wait_quarantined("bad"), crashes, "a restart lifts nothing");
@@ -190,6 +196,9 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
 
     cr_assert_eq(node_run((const char *[]){"quarantine", "show", "bad", NULL}, &out), 0);
     contains(&out, "observex quarantine revoke bad --crashes");
+    char place[96];
+    snprintf(place, sizeof(place), "%d --data %s", crashes, serve.dir);
+    contains(&out, place);
     contains(&out, "a test asked for this panic");
     cr_assert_eq(node_run((const char *[]){"quarantine", "revoke", "bad", "--crashes", "1", NULL}, &out), 1);
     contains(&out, "times until it was quarantined");
@@ -230,6 +239,10 @@ Test(supervision, what_crashed_is_shown_and_what_is_set_aside_can_be_sent_again)
     cr_assert_eq(node_run((const char *[]){"set-aside", "show", seq, NULL}, &out), 0);
     contains(&out, "actor tenant/bad");
     cr_assert_eq(serve_stop(), 0);
+    cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0, "%s", (char *)out.data);
+    contains(&out, "this is what its files say");
+    contains(&out, "actor tenant/bad, while handling suspect: panic");
+    contains(&out, "as sure as it gets");
 
     serve_start(NULL, NULL); /* the code is mended: it takes what it crashed on */
     cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0);
@@ -315,6 +328,28 @@ Test(supervision, every_tenant_that_is_admitted_has_an_actor)
         cr_assert_eq(node_send(tenant, 1, "fine", NULL), 200);
     }
     eventually(node_missing() == 0);
+}
+
+/* Nobody but the heart sees such an end; the next node is told of it. */
+Test(supervision, an_end_from_outside_is_counted_and_listed)
+{
+    struct ox_buf out;
+    ox_buf_init(&out);
+    serve_start(NULL, NULL);
+    cr_assert_eq(node_metric("observex_node_starts_total{reason=\"first\"}"), 1);
+    serve_kill_node();
+    cr_assert_eq(node_metric("observex_node_starts_total{reason=\"first\"}"), 1);
+    cr_assert_eq(node_metric("observex_node_starts_total{reason=\"killed\"}"), 1);
+    kill(serve.node, SIGSEGV); /* on whichever thread takes it: none of them is in a turn */
+    serve_wait_next();
+    cr_assert_eq(node_metric("observex_node_starts_total{reason=\"crash\"}"), 1);
+    cr_assert_eq(node_run((const char *[]){"crashes", NULL}, &out), 0);
+    contains(&out, "NODE ended outside any actor: killed");
+    contains(&out, "kill -9");
+    contains(&out, "NODE ended outside any actor: SIGSEGV");
+    cr_assert(strstr((char *)out.data, "had run for") == NULL, "no actor, no age: %s", (char *)out.data);
+    cr_assert_eq(serve_stop(), 0);
+    ox_buf_fini(&out);
 }
 
 /* docs/supervision.md draws the tree as the child specs make it. */

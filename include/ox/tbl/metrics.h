@@ -60,6 +60,7 @@ OX_METRIC(control_keys,         gauge,     none,    "",                   "obser
 OX_METRIC(control_lookups,      counter,   none,    "result",             "observex_control_lookups_total",         "API keys asked for at the store: known, unknown, failed (it does not answer); limited: not asked, because their address showed too many unknown ones.")
 OX_METRIC(control_changes,      counter,   none,    "",                   "observex_control_changes_total",         "Changes to tenants and keys that this node has heard of.")
 /* the configuration */
+OX_METRIC(node_starts,           counter,   none,    "reason",    "observex_node_starts_total",              "Starts of the node since `observex serve` runs, by what came before: first, crash, killed (from outside), late (not ready or not stopped in time), exit, asked (its configuration).")
 OX_METRIC(config_reloads,       counter,   none,    "outcome",            "observex_config_reloads_total",          "Readings of the configuration while running: applied, unchanged, refused (it has mistakes; nothing changed) or failed.")
 OX_METRIC(config_version,       gauge,     none,    "",                   "observex_config_version",                "Version of the configuration in force: 1 at the start, one more with each reload that changed something.")
 /* clang-format on */

@@ -6,9 +6,11 @@
  */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <signal.h>
 
 #include "cmd/cmd.h"
 #include "cmd/heart.h"
+#include "cmd/starts.h"
 
 static const char *format;
 static bool json;
@@ -98,4 +100,24 @@ Test(heart_line, ignores_what_it_does_not_know)
         "", "ready", "{}", "[1]", "{\"event\":7}", "{\"event\":\"dance\"}", "{\"event\""};
     for (size_t i = 0; i < OX_COUNT(texts); i++)
         cr_expect_eq(ox_heart_line_parse(ox_str_of(texts[i])).event, OX_HEART_NONE, "%s", texts[i]);
+}
+
+/* What a start is for, through argv and back. */
+Test(flags, starts_travel_in_one_argument)
+{
+    struct ox_starts starts = {{0}, OX_START_FIRST}, back;
+    char text[OX_STARTS_TEXT_MAX];
+    ox_starts_count(&starts, OX_START_FIRST);
+    ox_starts_count(&starts, ox_start_after(SIGKILL, false));
+    ox_starts_count(&starts, ox_start_after(SIGKILL, true));
+    ox_starts_count(&starts, ox_start_after(SIGSEGV, false));
+    ox_starts_count(&starts, ox_start_after(70 << 8, false));
+    ox_starts_count(&starts, ox_start_after(1 << 8, false));
+    ox_starts_print(&starts, text);
+    cr_assert_str_eq(text, "1,2,1,1,1,0:4");
+    cr_assert(ox_starts_parse(text, &back));
+    cr_assert_eq(memcmp(&back, &starts, sizeof(starts)), 0);
+    cr_assert_not(ox_starts_parse("1,2,1,1,1,0", &back));
+    cr_assert_not(ox_starts_parse("1,2,1,1,1,0:6", &back));
+    cr_assert_not(ox_starts_parse("1,2,1,1,1,0:1x", &back));
 }
