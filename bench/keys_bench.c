@@ -39,7 +39,7 @@ static ox_err
 find(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTES], struct ox_control_key *out,
      enum ox_tenant_state *state, struct ox_diag *diag)
 {
-    struct ox_control_key wanted;
+    struct ox_control_key wanted = {{0}};
     memcpy(wanted.digest, digest, OX_KEY_DIGEST_BYTES);
     const struct ox_control_key *got = bsearch(&wanted, stored, KEYS, sizeof(*stored), by_digest);
     if (got == NULL)

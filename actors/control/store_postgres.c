@@ -2,8 +2,8 @@
  *
  * actors/control/store_postgres.c - the control plane in PostgreSQL, for any number of nodes.
  *
- * Owns:    a few connections, and one that listens.
- * Threads: any that may block; a connection is one caller's at a time, `lock` guards who has which. wait(): one thread.
+ * Owns:    a pool of connections (pg_pool.c), and one that listens.
+ * Threads: any that may block; wait(): one thread.
  * Bounds:  options.connections; a caller waits for one of them as long as a statement may take. Time-outs: pg_conn.c.
  * Fails:   see include/ox/control.h. A call on a connection that broke is tried once more on a new one, unless it would do
  *          something twice.
@@ -14,34 +14,22 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "actors/control/control_record.h"
-#include "actors/control/pg_schema.h"
+#include "actors/control/pg_pool.h"
 #include "ox/buf.h"
 #include "ox/control.h"
-#include "ox/lock.h"
 
 #define CHANNEL "observex_control"
-
-struct pooled {
-    struct pg_conn conn;
-    bool busy;
-};
 
 struct pg_store {
     struct ox_control_store base;
     struct pg_target target;
-    bool as_owner;
-    pthread_mutex_t lock;
-    pthread_cond_t returned;
-    struct pooled *pool;
-    uint32_t n_pool;
+    struct pg_pool *pool;
     struct pg_conn listener; /* of the thread in wait() */
     int wake_fd;             /* eventfd: wait() ends */
 };
@@ -138,72 +126,6 @@ print(struct number *n, int64_t value)
     return n->text;
 }
 
-/* ---- connections ---- */
-
-static void
-until_after(struct timespec *until, uint32_t ms)
-{
-    clock_gettime(CLOCK_MONOTONIC, until);
-    uint64_t ns = (uint64_t)until->tv_nsec + (uint64_t)ms * 1000000;
-    until->tv_sec += (time_t)(ns / 1000000000);
-    until->tv_nsec = (long)(ns % 1000000000);
-}
-
-/* One that is connected rather than one that is not. Under the lock. */
-static struct pooled *
-idle(struct pg_store *st)
-{
-    struct pooled *found = NULL;
-    for (uint32_t i = 0; i < st->n_pool; i++) {
-        struct pooled *p = &st->pool[i];
-        if (!p->busy && (found == NULL || (found->conn.pg == NULL && p->conn.pg != NULL)))
-            found = p;
-    }
-    return found;
-}
-
-/* A connection for this caller. *fresh: made for him. */
-static ox_err
-take(struct pg_store *st, struct pooled **out, bool *fresh, struct ox_diag *diag)
-{
-    struct timespec until;
-    struct pooled *p;
-    until_after(&until, st->target.statement_timeout_ms);
-    ox_lock(&st->lock);
-    while ((p = idle(st)) == NULL && pthread_cond_timedwait(&st->returned, &st->lock, &until) == 0) {
-    }
-    if (p != NULL)
-        p->busy = true;
-    ox_unlock(&st->lock);
-    if (p == NULL)
-        return ox_diag_set(diag, OX_E_UNAVAILABLE, "control.connections", -1,
-                           "all connections to PostgreSQL are in use; retry later");
-    *out = p;
-    *fresh = p->conn.pg == NULL;
-    if (!*fresh)
-        return OX_OK;
-    ox_err err = pg_conn_open(&p->conn, &st->target, diag);
-    if (err == OX_OK)
-        err = pg_schema_check(&p->conn, st->as_owner, diag);
-    return err;
-}
-
-/* broken: the server has gone away, and what idles here has lost it, too. */
-static void
-give(struct pg_store *st, struct pooled *p, bool broken)
-{
-    if (broken)
-        pg_conn_close(&p->conn);
-    ox_lock(&st->lock);
-    p->busy = false;
-    for (uint32_t i = 0; broken && i < st->n_pool; i++) {
-        if (!st->pool[i].busy)
-            pg_conn_close(&st->pool[i].conn);
-    }
-    pthread_cond_signal(&st->returned);
-    ox_unlock(&st->lock);
-}
-
 /* ---- transactions ---- */
 
 /* On whose behalf: one setting of schema/postgres. */
@@ -261,16 +183,14 @@ static ox_err
 transact(const struct call *call, struct behalf whose, bool again, op_fn op, struct ox_diag *diag)
 {
     for (int tries = again ? 2 : 1;; tries--) {
-        struct pooled *p = NULL;
+        struct pg_conn *c = NULL;
         bool fresh = false;
-        ox_err err = take(call->st, &p, &fresh, diag);
-        if (p == NULL)
+        ox_err err = pg_pool_take(call->st->pool, &c, &fresh, diag);
+        if (err != OX_OK)
             return err;
-        bool connected = err == OX_OK;
-        if (connected)
-            err = attempt(&p->conn, whose, op, call, diag);
-        bool broken = p->conn.broken;
-        give(call->st, p, broken || !connected);
+        err = attempt(c, whose, op, call, diag);
+        bool broken = c->broken;
+        pg_pool_give(call->st->pool, c);
         if (!broken || fresh || tries <= 1)
             return err;
     }
@@ -762,18 +682,14 @@ static void
 close_store(struct ox_control_store *self)
 {
     struct pg_store *st = (struct pg_store *)self;
-    for (uint32_t i = 0; i < st->n_pool; i++)
-        pg_conn_close(&st->pool[i].conn);
+    pg_pool_free(st->pool);
     pg_conn_close(&st->listener);
     if (st->wake_fd >= 0)
         close(st->wake_fd);
-    pthread_cond_destroy(&st->returned);
-    pthread_mutex_destroy(&st->lock);
     free(st->target.url);
     if (st->target.password != NULL)
         explicit_bzero(st->target.password, strlen(st->target.password));
     free(st->target.password);
-    free(st->pool);
     free(st);
 }
 
@@ -799,22 +715,12 @@ static const struct ox_control_store postgres_calls = {
 static bool
 store_init(struct pg_store *st, const struct ox_control_postgres *o)
 {
-    pthread_condattr_t monotonic;
+    bool has_password = o->password != NULL && o->password[0] != '\0';
     st->base = postgres_calls;
     st->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    pthread_mutex_init(&st->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&st->returned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    bool has_password = o->password != NULL && o->password[0] != '\0';
-    st->n_pool = o->connections;
-    st->as_owner = o->as_owner;
-    st->pool = calloc(st->n_pool, sizeof(*st->pool));
     st->target = (struct pg_target){strdup(o->url), has_password ? strdup(o->password) : NULL,
                                     o->connect_timeout_ms, o->statement_timeout_ms};
-    if (st->pool == NULL)
-        st->n_pool = 0;
+    st->pool = pg_pool_new(&st->target, o->connections, o->as_owner);
     return st->wake_fd >= 0 && st->pool != NULL && st->target.url != NULL &&
            (!has_password || st->target.password != NULL);
 }
@@ -846,11 +752,11 @@ ox_control_open_postgres(const struct ox_control_postgres *options, struct ox_co
     struct pg_store *st = calloc(1, sizeof(*st));
     if (st == NULL)
         return OX_E_NOMEM;
-    struct pooled *p = NULL;
+    struct pg_conn *first;
     bool fresh;
-    err = store_init(st, options) ? take(st, &p, &fresh, diag) : OX_E_NOMEM;
-    if (p != NULL)
-        give(st, p, err != OX_OK);
+    err = store_init(st, options) ? pg_pool_take(st->pool, &first, &fresh, diag) : OX_E_NOMEM;
+    if (err == OX_OK)
+        pg_pool_give(st->pool, first);
     if (err == OX_OK || err == OX_E_UNAVAILABLE)
         *out = &st->base;
     else
