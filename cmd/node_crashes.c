@@ -65,7 +65,7 @@ node_starts_note(struct node_main *m)
     if (texts[starts->last] == NULL) /* no end, or one that left its own record */
         return;
     struct ox_crash crash = {.time_ns = ox_clock_realtime_ns(m->node.clock), .scope = OX_CRASH_NODE};
-    COPY(crash.name, OUTSIDE);
+    snprintf(crash.name, sizeof(crash.name), "%s", OUTSIDE);
     COPY(crash.reason, ox_start_name(starts->last));
     COPY(crash.text, texts[starts->last]);
     ox_crashes_note(m->node.crashes, &crash);
