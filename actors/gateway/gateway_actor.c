@@ -36,6 +36,7 @@ struct ox_gateway {
 struct gateway {
     struct ox_gateway_port *port;
     struct ox_intake *hand; /* until it is answered or has left: a crash in this turn must answer it, too */
+    struct ox_http_request *request; /* likewise, before there is an intake for it */
 };
 
 /* ---- before the body ---- */
@@ -268,7 +269,11 @@ abandon(void *arg)
 {
     struct gateway *gw = arg;
     struct ox_intake *in = gw->hand;
+    struct ox_http_request *req = gw->request;
     gw->hand = NULL;
+    gw->request = NULL;
+    if (req != NULL)
+        ox__gateway_reply_error(gw->port->node, req, OX_E_INTERNAL, NULL);
     if (in == NULL)
         return;
     if (in->req == NULL) { /* answered already */
@@ -421,8 +426,10 @@ on_identified(struct gateway *gw, struct ox_msg *msg)
     struct ox_diag diag;
     ox_err err = ox__stranger_found(msg->data, &req, &who, &diag);
     msg->data = NULL;
+    gw->request = req;
     if (err == OX_OK)
         err = admit_sender(node, req, &who, &diag);
+    gw->request = NULL;
     if (err == OX_OK)
         on_request(gw->port, req);
     else
@@ -438,7 +445,10 @@ on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg
         ox__stranger_ask(self, gw->port->node, req);
         return;
     }
+    gw->request = req;
     struct ox_intake *in = intake_new(gw->port, req);
+    gw->hand = in;
+    gw->request = NULL;
     if (in == NULL) {
         ox__gateway_reply_error(gw->port->node, req, OX_E_NOMEM, NULL);
         return;
@@ -446,16 +456,17 @@ on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg
     struct ox_diag diag;
     ox_diag_clear(&diag);
     if (check_part(gw->port->node, in->tenant, &diag) != OX_OK) { /* it may have waited for long */
+        gw->hand = NULL;
         refuse(gw->port->node, in, OX_E_QUOTA, &diag);
         return;
     }
     if (ox__intake_is_heavy(in)) {
+        gw->hand = NULL;
         ox_err err = ox_dirty_submit(self, NULL, ox__intake_prepare, in, OX_K_prepared, prepared_late, NULL);
         if (err != OX_OK)
             refuse(gw->port->node, in, OX_E_OVERLOAD, NULL);
         return;
     }
-    gw->hand = in;
     ox__intake_prepare(in);
     ox_reductions(self, in->n_records);
     on_prepared(self, gw, in);
