@@ -81,7 +81,7 @@ add_blocks(struct ox_outbox_builder *b, const struct ox_pack *pack, uint64_t non
             .partition = pack->encoded.partition,
             .block_id = pack->block_id + (uint64_t)i,
             .rows = eb->rows,
-            .raw_len = eb->native.len,
+            .raw_len = pack->raw_len[i],
             .token = ox_str_of(token),
             .bytes = ox_buf_str(bytes),
         };

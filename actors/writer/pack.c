@@ -50,6 +50,7 @@ take_piece(void *arg, size_t block, const void *bytes, size_t n)
         feed(p, NULL, 0, ZSTD_e_end);
         p->block = block;
     }
+    p->pack->raw_len[block] += n;
     feed(p, bytes, n, ZSTD_e_continue);
 }
 
@@ -75,10 +76,15 @@ ox__pack_job(void *arg)
 {
     struct ox_pack *pack = arg;
     pack->err = OX_OK;
-    for (size_t i = 0; i < OX_ENCODED_BLOCKS_MAX; i++)
+    for (size_t i = 0; i < OX_ENCODED_BLOCKS_MAX; i++) {
         ox_buf_reset(&pack->packed[i]);
-    if (pack->level != 0)
+        pack->raw_len[i] = 0;
+    }
+    if (pack->level != 0) {
         pack_compressed(pack);
-    else
-        pack->err = ox_builder_finish(pack->builder, pack->block_id, &pack->encoded);
+        return;
+    }
+    pack->err = ox_builder_finish(pack->builder, pack->block_id, &pack->encoded);
+    for (size_t i = 0; i < pack->encoded.n_blocks; i++)
+        pack->raw_len[i] = pack->encoded.blocks[i].native.len;
 }

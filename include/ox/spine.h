@@ -204,6 +204,7 @@ struct ox_pack {
     uint64_t block_id;          /* in the rows; the blocks of one pack have block_id + their index */
     struct ox_builder *builder; /* until encoded; goes back to the writer for reuse */
     struct ox_encoded encoded;
+    uint64_t raw_len[OX_ENCODED_BLOCKS_MAX];     /* Native bytes of each block */
     struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
     struct ox_contributions rows;
     uint64_t records; /* that `rows` stands for */
