@@ -8,6 +8,7 @@
  */
 #include "chaos/damage.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +23,9 @@
 #include "ox/wal_entry.h"
 #include "tests/harness/native_reader.h"
 
-#define SEGMENTS_MAX  4096
-#define RUBBISH_BYTES 8192u
+#define SEGMENTS_MAX    4096
+#define RUBBISH_BYTES   8192u
+#define ASIDE_BYTES_MAX (64u << 20)
 
 struct entry {
     uint64_t segment, offset, bytes; /* head included */
@@ -333,4 +335,43 @@ chaos_damage_flip(struct chaos_damage *d)
         close_rest(&r);
     }
     return done;
+}
+
+/* DIR/set-aside/wal-<sequence>.entry holds the payload as it stood in the log. */
+static uint64_t
+mark_aside(struct chaos_damage *d, const char *path)
+{
+    struct ox_buf payload = {0}, keys = {0};
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    OX_ASSERT(fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size <= ASIDE_BYTES_MAX);
+    uint8_t *room = ox_buf_reserve(&payload, (size_t)st.st_size);
+    OX_ASSERT(room != NULL && pread(fd, room, (size_t)st.st_size, 0) == st.st_size);
+    payload.len = (size_t)st.st_size;
+    close(fd);
+    wal_keys(ox_buf_str(&payload), &keys);
+    uint64_t n = mark_damaged(d->ids, &keys);
+    ox_buf_fini(&payload);
+    ox_buf_fini(&keys);
+    return n;
+}
+
+uint64_t
+chaos_damage_aside(struct chaos_damage *d)
+{
+    char dir[300], path[600];
+    struct dirent *e;
+    uint64_t n = 0;
+    snprintf(dir, sizeof(dir), "%s/set-aside", d->data);
+    DIR *list = opendir(dir);
+    while (list != NULL && (e = readdir(list)) != NULL) {
+        const char *end = strrchr(e->d_name, '.');
+        if (end == NULL || strcmp(end, ".entry") != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        n += mark_aside(d, path);
+    }
+    if (list != NULL)
+        closedir(list);
+    return n;
 }

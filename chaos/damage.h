@@ -31,4 +31,10 @@ void chaos_damage_tail(struct chaos_damage *d);
  */
 bool chaos_damage_flip(struct chaos_damage *d);
 
+/*
+ * What the start behind a flip set aside because the flipped bytes may have disposed of it (recovery_damage.c): whether it is
+ * stored is for an operator to find out, so its acknowledged records get the fate DAMAGED, too; how many.
+ */
+uint64_t chaos_damage_aside(struct chaos_damage *d);
+
 #endif

@@ -202,6 +202,10 @@ strike_bit_flip(struct chaos_run *run)
     printf("  flip: %s\n", done ? d.what : "no sealed segment holds an entry");
     run->totals.hits += done;
     bool ok = chaos_server_start(&run->server) && (!done || is_told(run, from, d.segment));
+    uint64_t aside = ok ? chaos_damage_aside(&d) : 0;
+    if (aside > 0)
+        printf("  set aside because of it, listed and not stored by itself: %llu records\n",
+               (unsigned long long)aside);
     chaos_load_resume(&run->load);
     return ok;
 }
