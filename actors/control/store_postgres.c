@@ -86,8 +86,10 @@ static const char *const statements[STATEMENT__COUNT] = {
     [KEY_REVOKE] = "UPDATE observex.api_keys SET revoked_at ="
                    " CASE WHEN revoked_at = 0 THEN $3::bigint ELSE revoked_at END"
                    " WHERE key_id = $1 AND tenant_id = $2 RETURNING " KEY_COLUMNS,
-    [KEY_EXPIRE] = "UPDATE observex.api_keys SET expires_at = $3::bigint WHERE key_id = $1 AND tenant_id = $2"
-                   " AND (expires_at = 0 OR expires_at > $3::bigint)",
+    [KEY_EXPIRE] = "UPDATE observex.api_keys SET expires_at ="
+                   " CASE WHEN expires_at = 0 OR expires_at > $3::bigint THEN $3::bigint ELSE expires_at END"
+                   " WHERE key_id = $1 AND tenant_id = $2 AND revoked_at = 0 AND expires_at = $4::bigint"
+                   " RETURNING key_id",
     [KEY_BY_DIGEST] =
         "SELECT k.key_id, k.tenant_id, k.name, encode(k.digest, 'hex'), k.fingerprint, k.scopes, k.role,"
         " k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.rotated_from, t.state"
@@ -476,20 +478,37 @@ key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, con
     return transact(&call, of_tenant(tenant), true, op_key_revoke, diag);
 }
 
+/*
+ * Ends `old` at end_s, if it still is what was read. Whoever revokes or rotates it at this moment holds its row: the update
+ * waits for that one's commit and then finds no row, so that of two one wins and no key outlives a revocation as another.
+ */
+static ox_err
+expire_key(struct pg_conn *c, const struct ox_control_key *old, int64_t end_s, struct ox_diag *diag)
+{
+    struct number end, before;
+    const char *params[] = {old->id, old->tenant.name, print(&end, end_s), print(&before, old->expires_s)};
+    PGresult *r = NULL;
+    ox_err err = run(c, KEY_EXPIRE, 4, params, &r, diag);
+    if (err == OX_OK && PQntuples(r) != 1)
+        err = ox_diag_set(diag, OX_E_STATE, "key", -1,
+                          "key %s was revoked or rotated at the same moment; look at it and try again",
+                          old->id);
+    PQclear(r);
+    return err;
+}
+
 static ox_err
 op_key_rotate(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     struct ox_control_key old;
-    struct number expires;
     const struct ox_control_key *fresh = call->key;
-    const char *params[] = {fresh->rotated_from, fresh->tenant.name, print(&expires, call->time_s)};
     ox_err err = find_key(c, &fresh->tenant, fresh->rotated_from, &old, diag);
     if (err == OX_OK)
         err = ox__control_may_rotate(&old, call->now_s, diag);
     if (err == OX_OK)
-        err = insert_key(c, fresh, diag);
+        err = expire_key(c, &old, call->time_s, diag);
     if (err == OX_OK)
-        err = run(c, KEY_EXPIRE, 3, params, NULL, diag);
+        err = insert_key(c, fresh, diag);
     if (err == OX_OK)
         err = note_change(c, &fresh->tenant, old.digest, diag);
     return err == OX_OK ? note_change(c, &fresh->tenant, fresh->digest, diag) : err;

@@ -97,7 +97,8 @@ struct ox_control_store {
     ox_err (*key_revoke)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
                          int64_t now_s, struct ox_control_key *out, struct ox_diag *diag);
     /* In one step `fresh` (which names the old key in rotated_from) exists, and the old one ends at old_expires_s, or
-     * when it would have before. STATE: the old one is revoked, or has ended by now_s. */
+     * when it would have before. STATE: the old one is revoked, has ended by now_s, or somebody revoked or rotated it at
+     * the same moment. */
     ox_err (*key_rotate)(struct ox_control_store *self, const struct ox_control_key *fresh, int64_t now_s,
                          int64_t old_expires_s, struct ox_diag *diag);
     /* The key that a request showed, whosever it is; revoked and expired ones too. *state: of its tenant. */

@@ -7,6 +7,7 @@
  */
 #include <criterion/criterion.h>
 #include <libpq-fe.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +271,62 @@ Test(control_postgres, every_table_with_a_tenant_has_forced_row_level_security_a
              with_tenant);
     cr_assert_eq(rows(pg, "", sql), 0);
     PQfinish(pg);
+}
+
+/* ---- two at once ---- */
+
+struct rotation {
+    struct ox_control_store *st;
+    ox_err err;
+    struct ox_diag diag;
+};
+
+static void *
+rotate(void *arg)
+{
+    struct rotation *r = arg;
+    struct ox_control_key fresh = control_key_of("acme", "k_fresh");
+    ox_diag_clear(&r->diag);
+    snprintf(fresh.rotated_from, sizeof(fresh.rotated_from), "k_acme");
+    r->err = r->st->key_rotate(r->st, &fresh, 1700000000, 1700003600, &r->diag);
+    return NULL;
+}
+
+/* A rotation that has read the key, and waits for somebody who is changing it: what becomes of it. */
+static void
+expect_loser(const char *change)
+{
+    struct ox_control_store *st = open_store();
+    struct rotation r = {.st = st};
+    struct ox_control_key got;
+    struct ox_tenant_id acme = {"acme"};
+    pthread_t thread;
+    two_tenants(st);
+    PGconn *first = connect_as(server.owner_url), *look = connect_as(server.owner_url);
+    execute(first, "BEGIN");
+    execute(first, change);
+    cr_assert_eq(pthread_create(&thread, NULL, rotate, &r), 0);
+    while (rows(look, "", "SELECT 1 FROM pg_locks WHERE NOT granted") == 0) {
+    }
+    execute(first, "COMMIT");
+    pthread_join(thread, NULL);
+    cr_expect_eq(r.err, OX_E_STATE, "%s: %s", ox_err_info(r.err)->symbol, r.diag.text);
+    cr_expect_not_null(strstr(r.diag.text, "key k_acme was revoked or rotated at the same moment"), "%s",
+                       r.diag.text);
+    cr_expect_eq(st->key_get(st, &acme, "k_fresh", &got, &diag), OX_E_NOT_FOUND, "nothing is left of it");
+    PQfinish(first);
+    PQfinish(look);
+    st->close(st);
+}
+
+Test(control_postgres, a_rotation_beside_a_revocation_makes_no_key)
+{
+    expect_loser("UPDATE observex.api_keys SET revoked_at = 1700000000 WHERE key_id = 'k_acme'");
+}
+
+Test(control_postgres, of_two_rotations_at_once_one_wins)
+{
+    expect_loser("UPDATE observex.api_keys SET expires_at = 1700003600 WHERE key_id = 'k_acme'");
 }
 
 /* ---- what is refused at the start ---- */
