@@ -246,6 +246,8 @@ ox__control_keys_revoke(struct ox__control_call *c)
         err = find_key(c, &key);
     if (err != OX_OK)
         return err;
+    if (key.revoked_s != 0) /* for ever: nothing is done, so nothing is noted */
+        return ox__control_respond(c, 200, key_json(&key, c->now_s));
     snprintf(detail, sizeof(detail), "revoke key %s", key.id);
     err = ox__control_audit_granted(c, key.tenant.name, detail);
     if (err != OX_OK)

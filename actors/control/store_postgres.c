@@ -83,9 +83,8 @@ static const char *const statements[STATEMENT__COUNT] = {
         " ORDER BY key_id COLLATE \"C\" LIMIT $2::bigint",
     [KEY_LIST_ALL] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id COLLATE \"C\" > $1"
                      " ORDER BY key_id COLLATE \"C\" LIMIT $2::bigint",
-    [KEY_REVOKE] = "UPDATE observex.api_keys SET revoked_at ="
-                   " CASE WHEN revoked_at = 0 THEN $3::bigint ELSE revoked_at END"
-                   " WHERE key_id = $1 AND tenant_id = $2 RETURNING " KEY_COLUMNS,
+    [KEY_REVOKE] = "UPDATE observex.api_keys SET revoked_at = $3::bigint"
+                   " WHERE key_id = $1 AND tenant_id = $2 AND revoked_at = 0 RETURNING " KEY_COLUMNS,
     [KEY_EXPIRE] = "UPDATE observex.api_keys SET expires_at ="
                    " CASE WHEN expires_at = 0 OR expires_at > $3::bigint THEN $3::bigint ELSE expires_at END"
                    " WHERE key_id = $1 AND tenant_id = $2 AND revoked_at = 0 AND expires_at = $4::bigint"
@@ -463,9 +462,12 @@ op_key_revoke(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
     const char *params[] = {call->key_id, call->id->name, print(&now, call->now_s)};
     PGresult *r = NULL;
     ox_err err = run(c, KEY_REVOKE, 3, params, &r, diag);
-    if (err == OX_OK)
-        err = PQntuples(r) == 1 ? read_key(r, 0, call->keys, diag) : ox__control_no_key(call->key_id, diag);
+    bool revoked = err == OX_OK && PQntuples(r) == 1;
+    if (revoked)
+        err = read_key(r, 0, call->keys, diag);
     PQclear(r);
+    if (err == OX_OK && !revoked) /* it was already, which is no change to tell of, or there is none */
+        return find_key(c, call->id, call->key_id, call->keys, diag);
     return err == OX_OK ? note_change(c, call->id, call->keys->digest, diag) : err;
 }
 

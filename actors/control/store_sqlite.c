@@ -473,10 +473,10 @@ key_list(struct ox_control_store *self, const struct ox_tenant_id *tenant, const
     return err;
 }
 
-/* Sets one of the times of a key. */
+/* Sets one of the times of a key. *changed: rows, may be NULL. */
 static ox_err
 stamp_key(struct sqlite_store *st, const char *sql, const struct ox_tenant_id *tenant, const char *key_id,
-          int64_t time_s, struct ox_diag *diag)
+          int64_t time_s, int *changed, struct ox_diag *diag)
 {
     sqlite3_stmt *q;
     ox_err err = prepare(st, sql, &q, diag);
@@ -485,7 +485,7 @@ stamp_key(struct sqlite_store *st, const char *sql, const struct ox_tenant_id *t
     bind_text(q, 1, key_id);
     bind_text(q, 2, tenant->name);
     bind_int(q, 3, time_s);
-    return run(st, q, NULL, diag);
+    return run(st, q, changed, diag);
 }
 
 static ox_err
@@ -493,17 +493,18 @@ key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, con
            int64_t now_s, struct ox_control_key *out, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
+    int revoked = 0;
     ox_err err = begin(st, diag);
     if (err != OX_OK)
         return err;
     err = stamp_key(
         st, "UPDATE api_keys SET revoked_at = ?3 WHERE key_id = ?1 AND tenant_id = ?2 AND revoked_at = 0",
-        tenant, key_id, now_s, diag);
+        tenant, key_id, now_s, &revoked, diag);
     if (err == OX_OK)
         err = find_key(st, tenant, key_id, out, diag);
-    if (err == OX_OK)
+    if (err == OX_OK && revoked > 0)
         err = note_change(st, tenant, out->digest, diag);
-    return end(st, err, true, diag);
+    return end(st, err, revoked > 0, diag);
 }
 
 static ox_err
@@ -524,7 +525,7 @@ key_rotate(struct ox_control_store *self, const struct ox_control_key *fresh, in
         err = stamp_key(st,
                         "UPDATE api_keys SET expires_at = ?3 WHERE key_id = ?1 AND tenant_id = ?2"
                         " AND (expires_at = 0 OR expires_at > ?3)",
-                        &fresh->tenant, fresh->rotated_from, old_expires_s, diag);
+                        &fresh->tenant, fresh->rotated_from, old_expires_s, NULL, diag);
     if (err == OX_OK)
         err = note_change(st, &fresh->tenant, old.digest, diag);
     if (err == OX_OK)
@@ -580,7 +581,7 @@ keys_used(struct ox_control_store *self, const struct ox_control_use *uses, size
         err = stamp_key(st,
                         "UPDATE api_keys SET last_used_at = ?3 WHERE key_id = ?1 AND tenant_id = ?2"
                         " AND last_used_at < ?3",
-                        &uses[i].tenant, uses[i].key_id, uses[i].used_s, diag);
+                        &uses[i].tenant, uses[i].key_id, uses[i].used_s, NULL, diag);
     return end(st, err, false, diag);
 }
 

@@ -93,7 +93,7 @@ struct ox_control_store {
     /* Of one tenant, or of all of them for operators (tenant NULL); as tenant_list. */
     ox_err (*key_list)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *after,
                        struct ox_control_key *out, size_t *n, struct ox_diag *diag);
-    /* Revoking twice is no error and keeps the first time. */
+    /* Revoking twice is no error, keeps the first time and is no change that others hear of. */
     ox_err (*key_revoke)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
                          int64_t now_s, struct ox_control_key *out, struct ox_diag *diag);
     /* In one step `fresh` (which names the old key in rotated_from) exists, and the old one ends at old_expires_s, or

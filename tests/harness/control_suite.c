@@ -291,6 +291,8 @@ control_story_change_log(struct ox_control_store *st)
     control_add_tenant(st, "acme");
     add_key(st, "acme", "k_one");
     ok(st->key_revoke(st, &acme, "k_one", NOW, &got, &diag), "key_revoke");
+    ok(st->key_revoke(st, &acme, "k_one", NOW + 1, &got, &diag),
+       "key_revoke again, which tells of no change");
     cr_assert_eq(st->key_revoke(st, &acme, "k_none", NOW, &got, &diag), OX_E_NOT_FOUND,
                  "and tells of no change");
     n = 2;

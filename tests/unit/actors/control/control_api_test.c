@@ -397,6 +397,12 @@ Test(control_api, revoke_and_rotate)
     snprintf(path, sizeof(path), "/api/v1/keys/%s/rotate", old);
     cr_assert_eq(refusal_of("POST", path, NULL), 409);
     expect_audit("keys.write", "acme", "failed");
+    snprintf(path, sizeof(path), "/api/v1/keys/%s/revoke", old);
+    answer = ask("POST", path, NULL);
+    cr_assert_eq(status, 200);
+    cr_assert_str_eq(text_of(answer, "state"), "revoked");
+    json_decref(answer);
+    expect_audit("keys.write", "acme", "failed"); /* revoked already: nothing was done */
 }
 
 Test(control_api, verify_tells_a_good_key_from_one_that_is_not)
