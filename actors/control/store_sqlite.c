@@ -3,7 +3,8 @@
  * actors/control/store_sqlite.c - the control plane in DIR/control.db, for one node.
  *
  * Owns:    one connection, and the file behind it (mode 0600, WAL, synchronous=FULL: what is answered is on disk).
- * Threads: any that may block; `lock` serialises them: a call is a few statements on a small file.
+ * Threads: any that may block; `lock` serialises them: a call is a few statements on a small file. Waking takes
+ *          `news_lock` alone, which nobody holds while he is at the disk.
  * Bounds:  OX__CHANGES_KEPT changes.
  * Fails:   see include/ox/control.h. A transaction that fails leaves nothing behind.
  * Flow:    ox_control_open_sqlite -> migrations -> calls. A writer wakes who is in wait().
@@ -32,8 +33,9 @@ struct sqlite_store {
     char path[OX_DISK_PATH_MAX];
     sqlite3 *db; /* NULL = could not be opened yet; under lock */
     pthread_mutex_t lock;
+    pthread_mutex_t news_lock;
     pthread_cond_t written;
-    bool news; /* something was committed since wait() returned last; under lock */
+    bool news; /* something was committed since wait() returned last; under news_lock */
 };
 
 /* ---- statements ---- */
@@ -144,6 +146,16 @@ begin(struct sqlite_store *st, struct ox_diag *diag)
     return err;
 }
 
+static void
+wake(struct ox_control_store *self)
+{
+    struct sqlite_store *st = (struct sqlite_store *)self;
+    ox_lock(&st->news_lock);
+    st->news = true;
+    pthread_cond_signal(&st->written);
+    ox_unlock(&st->news_lock);
+}
+
 /* Commits what went well, undoes what did not. news: nodes have to hear of it. */
 static ox_err
 end(struct sqlite_store *st, ox_err err, bool news, struct ox_diag *diag)
@@ -152,11 +164,9 @@ end(struct sqlite_store *st, ox_err err, bool news, struct ox_diag *diag)
         err = exec(st, "COMMIT", diag);
     if (err != OX_OK)
         (void)exec(st, "ROLLBACK", NULL); /* no transaction is left when the commit has undone it */
-    if (err == OX_OK && news) {
-        st->news = true;
-        pthread_cond_signal(&st->written);
-    }
     ox_unlock(&st->lock);
+    if (err == OX_OK && news)
+        wake(&st->base);
     return err;
 }
 
@@ -614,7 +624,8 @@ read_changes(struct sqlite_store *st, uint64_t *cursor, struct ox_control_change
         return err;
     bind_int(q, 1, (int64_t)*cursor);
     bind_int(q, 2, (int64_t)room);
-    while (*n < room && sqlite3_step(q) == SQLITE_ROW) {
+    int code = SQLITE_DONE;
+    while (*n < room && (code = sqlite3_step(q)) == SQLITE_ROW) {
         struct ox_control_change *change = &out[(*n)++];
         change->whole_tenant = sqlite3_column_type(q, 2) == SQLITE_NULL;
         if (!column_text(q, 1, change->tenant.name, sizeof(change->tenant.name)) ||
@@ -624,6 +635,8 @@ read_changes(struct sqlite_store *st, uint64_t *cursor, struct ox_control_change
         }
         *cursor = (uint64_t)sqlite3_column_int64(q, 0);
     }
+    if (err == OX_OK && code != SQLITE_ROW && code != SQLITE_DONE)
+        err = failed(st, diag);
     sqlite3_finalize(q);
     return err;
 }
@@ -661,22 +674,12 @@ wait_news(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *di
     uint64_t ns = (uint64_t)until.tv_nsec + (uint64_t)timeout_ms * 1000000;
     until.tv_sec += (time_t)(ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
-    ox_lock(&st->lock);
-    while (!st->news && pthread_cond_timedwait(&st->written, &st->lock, &until) == 0) {
+    ox_lock(&st->news_lock);
+    while (!st->news && pthread_cond_timedwait(&st->written, &st->news_lock, &until) == 0) {
     }
     st->news = false;
-    ox_unlock(&st->lock);
+    ox_unlock(&st->news_lock);
     return OX_OK;
-}
-
-static void
-wake(struct ox_control_store *self)
-{
-    struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_lock(&st->lock);
-    st->news = true;
-    pthread_cond_signal(&st->written);
-    ox_unlock(&st->lock);
 }
 
 /* ---- opening and closing ---- */
@@ -687,6 +690,7 @@ close_store(struct ox_control_store *self)
     struct sqlite_store *st = (struct sqlite_store *)self;
     (void)sqlite3_close(st->db); /* no statement is left: each call ends its own */
     pthread_cond_destroy(&st->written);
+    pthread_mutex_destroy(&st->news_lock);
     pthread_mutex_destroy(&st->lock);
     free(st);
 }
@@ -696,7 +700,8 @@ read_applied(struct sqlite_store *st, bool *done, struct ox_diag *diag)
 {
     sqlite3_stmt *q;
     ox_err err = prepare(st, "SELECT number, name, sum FROM schema_migrations ORDER BY number", &q, diag);
-    while (err == OX_OK && sqlite3_step(q) == SQLITE_ROW) {
+    int code = SQLITE_DONE;
+    while (err == OX_OK && (code = sqlite3_step(q)) == SQLITE_ROW) {
         char name[80] = "", sum[OX__MIGRATION_SUM_MAX] = "";
         if (!column_text(q, 1, name, sizeof(name)) || !column_text(q, 2, sum, sizeof(sum)))
             err = ox__control_damaged("schema_migrations", diag);
@@ -704,6 +709,8 @@ read_applied(struct sqlite_store *st, bool *done, struct ox_diag *diag)
             err = ox__control_migration_seen(ox_schema_sqlite, ox_schema_sqlite_count,
                                              (long)sqlite3_column_int64(q, 0), name, sum, done, diag);
     }
+    if (err == OX_OK && code != SQLITE_DONE)
+        err = failed(st, diag);
     sqlite3_finalize(q);
     return err;
 }
@@ -821,6 +828,7 @@ ox_control_open_sqlite(const char *path, struct ox_control_store **out, struct o
         return OX_E_NOMEM;
     st->base = sqlite_calls;
     pthread_mutex_init(&st->lock, NULL);
+    pthread_mutex_init(&st->news_lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&st->written, &monotonic);
