@@ -157,7 +157,8 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
                                      .dev = dev,
                                      .clock = m->node.clock,
                                      .keys_max = (uint32_t)cfg->control_keys_max,
-                                     .unknown_max = (uint32_t)cfg->control_unknown_max};
+                                     .unknown_max = (uint32_t)cfg->control_unknown_max,
+                                     .stale_max_ms = (uint64_t)cfg->control_stale_max_ms};
     m->node.keys = ox_key_cache_new(&o);
     m->control_arg.cache = m->node.keys;
     return m->node.keys != NULL ? OX_OK : OX_E_NOMEM;

@@ -34,6 +34,7 @@ struct key_cache {
     struct ox_control_store *store;
     struct ox_keystore *dev;
     const struct ox_clock *clock;
+    uint64_t stale_max_ms; /* 0 = none */
     struct ox__key_table *known;
     struct ox__unknown_keys *unknown;
     _Atomic uint64_t generation; /* of changes; seq_cst, see above */
@@ -202,6 +203,26 @@ look_up(struct ox_keystore *self, const struct ox_credential *cred, struct ox_id
 
 /* ---- changes ---- */
 
+/* Counts first, see above. */
+static void
+forget_all(struct key_cache *k, const char *why)
+{
+    atomic_fetch_add(&k->generation, 1);
+    if (ox__key_table_count(k->known) > 0)
+        OX_LOG_WARN("control", why);
+    ox__key_table_remove_of(k->known, NULL);
+    ox_metric_set(OX_M_control_keys, 0);
+}
+
+/* A record that the store cannot tell of, though it answers: not known is what it is then. To go on with what was known
+ * would be for ever, and to ask until it can be read would hold up the changes behind it. */
+static void
+log_unreadable(ox_err err, const struct ox_diag *diag)
+{
+    OX_LOG_WARN("control", "what changed cannot be read: what was known of it is forgotten", OX_F_ERR(err),
+                OX_F_DIAG(diag));
+}
+
 /* What became of a key that is known here. */
 static ox_err
 refresh_key(struct key_cache *k, const uint8_t *digest, struct ox_diag *diag)
@@ -212,9 +233,11 @@ refresh_key(struct key_cache *k, const uint8_t *digest, struct ox_diag *diag)
         return OX_OK;
     uint64_t generation = atomic_load(&k->generation);
     ox_err err = k->store->key_by_digest(k->store, digest, &key, &state, diag);
-    if (err != OX_OK && err != OX_E_NOT_FOUND)
+    if (err == OX_E_UNAVAILABLE)
         return err;
-    if (err == OX_E_NOT_FOUND || !is_good(&key, state, now_s(k)))
+    if (err != OX_OK && err != OX_E_NOT_FOUND)
+        log_unreadable(err, diag);
+    if (err != OX_OK || !is_good(&key, state, now_s(k)))
         ox__key_table_remove(k->known, digest);
     else
         (void)ox__key_table_put(k->known, &key, &k->generation, generation); /* only this thread counts */
@@ -227,11 +250,13 @@ refresh_tenant(struct key_cache *k, const struct ox_tenant_id *id, struct ox_dia
 {
     struct ox_control_tenant tenant;
     ox_err err = k->store->tenant_get(k->store, id, &tenant, diag);
-    if (err == OX_E_NOT_FOUND || (err == OX_OK && tenant.state != OX_TENANT_ACTIVE)) {
+    if (err == OX_E_UNAVAILABLE)
+        return err;
+    if (err != OX_OK && err != OX_E_NOT_FOUND)
+        log_unreadable(err, diag);
+    if (err != OX_OK || tenant.state != OX_TENANT_ACTIVE)
         ox__key_table_remove_of(k->known, id);
-        return OX_OK;
-    }
-    return err;
+    return OX_OK;
 }
 
 static ox_err
@@ -241,10 +266,8 @@ take_changes(struct key_cache *k, size_t n, bool lost, struct ox_diag *diag)
     if (n == 0 && !lost)
         return OX_OK;
     atomic_fetch_add(&k->generation, 1);
-    if (lost) {
-        OX_LOG_WARN("control", "too many changes were missed: every key is asked for again");
-        ox__key_table_remove_of(k->known, NULL);
-    }
+    if (lost)
+        forget_all(k, "too many changes were missed: every key is asked for again");
     for (size_t i = 0; err == OX_OK && i < n; i++) {
         const struct ox_control_change *c = &k->changes[i];
         err = c->whole_tenant ? refresh_tenant(k, &c->tenant, diag) : refresh_key(k, c->digest, diag);
@@ -259,6 +282,9 @@ take_changes(struct key_cache *k, size_t n, bool lost, struct ox_diag *diag)
 static ox_err
 catch_up(struct key_cache *k, struct ox_diag *diag)
 {
+    struct ox_diag own;
+    ox_diag_clear(&own);
+    diag = diag != NULL ? diag : &own;
     size_t n = 0;
     bool lost = false;
     do {
@@ -276,6 +302,14 @@ catch_up(struct key_cache *k, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* Known keys go on while nothing is heard, but not for ever: somebody may have revoked them long ago. */
+static void
+forget_stale(struct key_cache *k, uint64_t stale_ms)
+{
+    if (k->stale_max_ms > 0 && stale_ms > k->stale_max_ms)
+        forget_all(k, "nothing was heard of changes for longer than control.stale_max: no key is known now");
+}
+
 ox_err
 ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_diag *diag)
 {
@@ -287,6 +321,7 @@ ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_dia
     set_up(k, caught == OX_OK);
     ox_key_cache_status(cache, &status);
     ox_metric_set(OX_M_control_stale, (double)status.stale_ms / 1000);
+    forget_stale(k, status.stale_ms);
     return caught != OX_OK ? caught : err;
 }
 
@@ -359,6 +394,7 @@ ox_key_cache_new(const struct ox_key_cache_options *o)
     k->store = o->store;
     k->dev = o->dev;
     k->clock = o->clock;
+    k->stale_max_ms = o->stale_max_ms;
     k->known = ox__key_table_new(o->keys_max);
     k->unknown = ox__unknown_keys_new(o->unknown_max);
     atomic_store_explicit(&k->heard_ns, ox_clock_monotonic_ns(o->clock), memory_order_relaxed);

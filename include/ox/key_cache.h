@@ -7,7 +7,8 @@
  *          thread at a time.
  * Bounds:  keys_max known keys (and an eighth for uneven shards); unknown ones and their addresses apart, in tables of fixed
  *          size, so that they displace no known key.
- * Fails:   see include/ox/keystore.h. While the store does not answer, known keys go on and others are UNAVAILABLE.
+ * Fails:   see include/ox/keystore.h. While the store does not answer, known keys go on, for stale_max_ms, and others are
+ *          UNAVAILABLE. A changed record that it cannot read, though it answers, is forgotten.
  * Flow:    gateway, API -> identify; AGAIN -> a lane -> look_up; actors/control/control_actor.c -> watch, flush.
  */
 #ifndef OX_KEY_CACHE_H
@@ -24,6 +25,8 @@ struct ox_key_cache_options {
     const struct ox_clock *clock;   /* lend */
     uint32_t keys_max;
     uint32_t unknown_max; /* unknown keys that one address may show within OX_KEY_UNKNOWN_S; then 429 */
+    uint64_t
+        stale_max_ms; /* without news of changes; then no key is known any more. 0 = known keys go on for ever */
 };
 
 #define OX_KEY_UNKNOWN_S 10

@@ -16,6 +16,7 @@
 
 #define START_S     1700000000
 #define UNKNOWN_MAX 20
+#define STALE_MAX_S 7200
 
 /* ---- a store in between ---- */
 
@@ -24,6 +25,7 @@ struct between {
     struct ox_control_store *real;
     bool down;
     bool keys_down;          /* changes can be read, keys cannot */
+    bool damaged;            /* the same, and for good */
     bool lose;               /* the next look at the changes missed too many */
     unsigned asked;          /* key_by_digest */
     void (*meanwhile)(void); /* after key_by_digest has read and before it answers; once */
@@ -42,6 +44,8 @@ by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTE
     between.asked++;
     if (between.down || between.keys_down)
         return OX_E_UNAVAILABLE;
+    if (between.damaged)
+        return OX_E_CORRUPT;
     ox_err err = st->key_by_digest(st, digest, out, state, d);
     void (*meanwhile)(void) = between.meanwhile;
     between.meanwhile = NULL;
@@ -54,6 +58,8 @@ static ox_err
 get_tenant(struct ox_control_store *self, const struct ox_tenant_id *id, struct ox_control_tenant *out,
            struct ox_diag *d)
 {
+    if (between.damaged)
+        return OX_E_CORRUPT;
     return between.down ? OX_E_UNAVAILABLE : st->tenant_get(st, id, out, d);
 }
 
@@ -96,7 +102,8 @@ open_cache(uint32_t keys_max, bool dev)
                                      .dev = dev ? ox_keystore_dev_new(OX_STR("0123456789abcdef")) : NULL,
                                      .clock = &clk.clock,
                                      .keys_max = keys_max,
-                                     .unknown_max = UNKNOWN_MAX};
+                                     .unknown_max = UNKNOWN_MAX,
+                                     .stale_max_ms = STALE_MAX_S * 1000};
     cache = ox_key_cache_new(&o);
     cr_assert_not_null(cache);
 }
@@ -468,6 +475,63 @@ Test(key_cache, a_change_whose_key_cannot_be_read_is_taken_later)
     between.keys_down = false;
     watch();
     cr_assert_eq(look_up(text), OX_E_UNAUTHENTICATED);
+}
+
+/* One damaged row must not hold back every revocation behind it. */
+Test(key_cache, a_change_that_can_never_be_read_forgets_its_key_and_no_other)
+{
+    struct ox_control_key a = {0}, b = {0};
+    add_tenant("acme");
+    const char *damaged = add_key("acme", &a), *other = add_key("acme", &b);
+    open_cache(1000, false);
+    cr_assert_eq(look_up(damaged), OX_OK);
+    cr_assert_eq(look_up(other), OX_OK);
+    cr_assert_eq(st->key_revoke(st, &a.tenant, a.id, START_S, &a, &diag), OX_OK);
+    between.damaged = true;
+    watch();
+    cr_assert_eq(identify(damaged), OX_E_AGAIN, "not known");
+    cr_assert_eq(look_up(damaged), OX_E_UNAVAILABLE, "and nobody can tell");
+    cr_assert_eq(identify(other), OX_OK);
+    between.damaged = false;
+    cr_assert_eq(st->key_revoke(st, &b.tenant, b.id, START_S, &b, &diag), OX_OK);
+    watch();
+    cr_assert_eq(look_up(other), OX_E_UNAUTHENTICATED, "the changes behind it are taken");
+}
+
+Test(key_cache, a_tenant_that_cannot_be_read_is_forgotten)
+{
+    struct ox_control_key a = {0}, b = {0};
+    struct ox_control_tenant t;
+    add_tenant("acme");
+    add_tenant("other");
+    const char *theirs = add_key("acme", &a), *other = add_key("other", &b);
+    open_cache(1000, false);
+    cr_assert_eq(look_up(theirs), OX_OK);
+    cr_assert_eq(look_up(other), OX_OK);
+    cr_assert_eq(st->tenant_set(st, &a.tenant, OX_TENANT_DISABLED, START_S, &t, &diag), OX_OK);
+    between.damaged = true;
+    watch();
+    cr_assert_eq(identify(theirs), OX_E_AGAIN);
+    cr_assert_eq(identify(other), OX_OK);
+}
+
+Test(key_cache, known_keys_do_not_go_on_for_ever_without_news)
+{
+    struct ox_control_key key = {0};
+    add_tenant("acme");
+    const char *text = add_key("acme", &key);
+    open_cache(1000, false);
+    cr_assert_eq(look_up(text), OX_OK);
+    between.down = true;
+    pass(STALE_MAX_S);
+    cr_assert_eq(ox_key_cache_watch(cache, 0, &diag), OX_E_UNAVAILABLE);
+    cr_assert_eq(identify(text), OX_OK, "not longer than that yet");
+    pass(1);
+    cr_assert_eq(ox_key_cache_watch(cache, 0, &diag), OX_E_UNAVAILABLE);
+    cr_assert_eq(identify(text), OX_E_UNAVAILABLE);
+    between.down = false;
+    watch();
+    cr_assert_eq(look_up(text), OX_OK, "it was good all the time");
 }
 
 Test(key_cache, a_store_that_is_away_at_the_start_lets_nobody_in_until_it_is_there)
