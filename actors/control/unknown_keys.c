@@ -38,8 +38,10 @@ struct address {
 
 struct ox__unknown_keys {
     uint32_t limit;
-    uint64_t seed;        /* nobody chooses whose slot he shares */
-    _Atomic uint32_t era; /* relaxed: a note of the era before is asked for once more at worst */
+    uint64_t seed; /* nobody chooses whose slot he shares */
+    /* seq_cst: who reads it before he asks the store notes nothing that a change behind it has made untrue. relaxed where
+     * notes are read: one of the era before is believed for a moment longer at worst. */
+    _Atomic uint32_t era;
     pthread_mutex_t locks[LOCKS];
     struct address table[ADDRESSES];
 };
@@ -129,7 +131,7 @@ ox__unknown_keys_look(struct ox__unknown_keys *u, const char *peer, const uint8_
 
 void
 ox__unknown_keys_note(struct ox__unknown_keys *u, const char *peer, const uint8_t digest[OX_KEY_DIGEST_BYTES],
-                      int64_t now_s)
+                      int64_t now_s, uint32_t era)
 {
     uint64_t hash = hash_of(u, peer);
     struct address *a = lock_slot(u, hash);
@@ -143,12 +145,18 @@ ox__unknown_keys_note(struct ox__unknown_keys *u, const char *peer, const uint8_
     struct noted *n = &a->ring[a->next++ % UNKNOWN_EACH];
     memcpy(n->digest, digest, OX_KEY_DIGEST_BYTES);
     n->at_s = now_s;
-    n->era = atomic_load_explicit(&u->era, memory_order_relaxed);
+    n->era = era;
     unlock_slot(u, a);
+}
+
+uint32_t
+ox__unknown_keys_era(struct ox__unknown_keys *u)
+{
+    return atomic_load(&u->era);
 }
 
 void
 ox__unknown_keys_forget(struct ox__unknown_keys *u)
 {
-    atomic_fetch_add_explicit(&u->era, 1, memory_order_relaxed);
+    atomic_fetch_add(&u->era, 1);
 }

@@ -22,8 +22,10 @@ enum ox__unknown { OX__UNKNOWN_NOT, OX__UNKNOWN_KEY, OX__UNKNOWN_LIMITED };
  * address as text; IPv6 ones count by /64. */
 enum ox__unknown ox__unknown_keys_look(struct ox__unknown_keys *u, const char *peer,
                                        const uint8_t digest[OX_KEY_DIGEST_BYTES], int64_t now_s);
+/* era: what ox__unknown_keys_era said before the store was asked; when keys have changed since, it only counts. */
 void ox__unknown_keys_note(struct ox__unknown_keys *u, const char *peer,
-                           const uint8_t digest[OX_KEY_DIGEST_BYTES], int64_t now_s);
+                           const uint8_t digest[OX_KEY_DIGEST_BYTES], int64_t now_s, uint32_t era);
+uint32_t ox__unknown_keys_era(struct ox__unknown_keys *u);
 /* Keys have changed: an unknown one may be known now. The counts stay. */
 void ox__unknown_keys_forget(struct ox__unknown_keys *u);
 

@@ -269,6 +269,29 @@ Test(key_cache, an_unknown_key_is_asked_for_once_and_then_known_to_be_none)
     cr_assert_eq(identify(text), OX_E_AGAIN, "for a while");
 }
 
+static struct ox_control_key newcomer;
+
+static void
+create_and_take(void)
+{
+    cr_assert_eq(st->key_create(st, &newcomer, &diag), OX_OK, "%s", diag.text);
+    watch();
+}
+
+/* It would be refused for ten seconds though it is good. */
+Test(key_cache, a_key_made_between_reading_and_noting_is_not_taken_for_unknown)
+{
+    char text[OX_API_KEY_LEN + 1];
+    add_tenant("acme");
+    open_cache(1000, false);
+    cr_assert_eq(ox_api_key_generate(text, &newcomer), OX_OK);
+    snprintf(newcomer.tenant.name, sizeof(newcomer.tenant.name), "acme");
+    newcomer.role = OX_ROLE_EDITOR;
+    between.meanwhile = create_and_take;
+    cr_assert_eq(look_up(text), OX_E_UNAUTHENTICATED, "there was none when the store was asked");
+    cr_assert_eq(look_up(text), OX_OK);
+}
+
 Test(key_cache, who_shows_too_many_unknown_keys_is_not_asked_for_any_more)
 {
     struct ox_control_key key = {0};
