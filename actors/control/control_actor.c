@@ -26,10 +26,13 @@ static void
 watch(void *arg)
 {
     struct ox_control_arg *a = arg;
+    struct ox_key_cache_status status;
     struct ox_diag diag;
     ox_diag_clear(&diag);
     a->err = ox_key_cache_watch(a->cache, WATCH_MS, &diag);
-    if (a->err != OX_OK || ox_now_ns() - a->flushed_ns < FLUSH_NS)
+    ox_key_cache_status(a->cache, &status);
+    if (!status.up ||
+        ox_now_ns() - a->flushed_ns < FLUSH_NS) /* up: it answers, whether it can be listened to or not */
         return;
     a->flushed_ns = ox_now_ns();
     ox_err err = ox_key_cache_flush(a->cache, &diag);

@@ -27,6 +27,7 @@
 #define CHANGES_AT_ONCE 256
 #define USES_AT_ONCE    500
 #define LOOK_UP_TRIES   3
+#define FLUSH_NS        200000000ull /* of the half second after which changes are looked at again */
 #define DEV_PREFIX      "ox_dev_"
 
 struct key_cache {
@@ -45,6 +46,8 @@ struct key_cache {
     uint64_t cursor;
     struct ox_control_change changes[CHANGES_AT_ONCE];
     struct ox_control_use uses[USES_AT_ONCE];
+    size_t uses_n;    /* in uses */
+    size_t uses_done; /* of them; the next flush goes on there */
 };
 
 static int64_t
@@ -318,9 +321,14 @@ ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_dia
 {
     struct key_cache *k = (struct key_cache *)cache;
     struct ox_key_cache_status status;
-    ox_err err = k->store->wait(k->store, timeout_ms, diag);
-    /* Also when nothing is heard: revocations must not depend on notices. */
-    ox_err caught = catch_up(k, err == OX_OK ? diag : NULL);
+    ox_err err = OX_OK;
+    /* First, since beginning to listen takes a while where a server is slow; and whom one cannot ask one need not wait for. */
+    ox_err caught = catch_up(k, diag);
+    if (caught == OX_OK) {
+        err = k->store->wait(k->store, timeout_ms, diag);
+        /* Also when nothing is heard: revocations must not depend on notices. */
+        caught = catch_up(k, err == OX_OK ? diag : NULL);
+    }
     set_up(k, caught == OX_OK);
     ox_key_cache_status(cache, &status);
     ox_metric_set(OX_M_control_stale, (double)status.stale_ms / 1000);
@@ -335,12 +343,32 @@ ox_key_cache_wake(struct ox_keystore *cache)
     k->store->wake(k->store);
 }
 
+/* How many of the uses at the front are of one tenant. */
+static size_t
+uses_of_one(const struct ox_control_use *uses, size_t n)
+{
+    size_t i = 1;
+    while (i < n && strcmp(uses[i].tenant.name, uses[0].tenant.name) == 0)
+        i++;
+    return i;
+}
+
 ox_err
 ox_key_cache_flush(struct ox_keystore *cache, struct ox_diag *diag)
 {
     struct key_cache *k = (struct key_cache *)cache;
-    size_t n = ox__key_table_uses(k->known, now_s(k), k->uses, USES_AT_ONCE);
-    return n > 0 ? k->store->keys_used(k->store, k->uses, n, diag) : OX_OK;
+    uint64_t end = ox_clock_monotonic_ns(k->clock) + FLUSH_NS;
+    ox_err err = OX_OK;
+    if (k->uses_done == k->uses_n) {
+        k->uses_n = ox__key_table_uses(k->known, now_s(k), k->uses, USES_AT_ONCE);
+        k->uses_done = 0;
+    }
+    while (err == OX_OK && k->uses_done < k->uses_n && ox_clock_monotonic_ns(k->clock) < end) {
+        size_t n = uses_of_one(k->uses + k->uses_done, k->uses_n - k->uses_done);
+        err = k->store->keys_used(k->store, k->uses + k->uses_done, n, diag);
+        k->uses_done += n;
+    }
+    return err;
 }
 
 void

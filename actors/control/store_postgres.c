@@ -26,10 +26,15 @@
 
 #define CHANNEL "observex_control"
 
+/* What beginning to listen may take, so that changes are looked at in time by a server that is slow: it is tried again and
+ * again, and a server that never makes it is one whose changes are heard of by looking. */
+#define LISTEN_MS 500
+
 struct pg_store {
     struct ox_control_store base;
     struct pg_target target;
     struct pg_pool *pool;
+    struct pg_target listen_target;
     struct pg_conn listener; /* of the thread in wait() */
     int wake_fd;             /* eventfd: wait() ends */
 };
@@ -659,7 +664,7 @@ changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_chang
 static ox_err
 begin_listening(struct pg_store *st, struct ox_diag *diag)
 {
-    ox_err err = pg_conn_open(&st->listener, &st->target, diag);
+    ox_err err = pg_conn_open(&st->listener, &st->listen_target, diag);
     if (err == OX_OK)
         err = pg_conn_exec(&st->listener, "LISTEN " CHANNEL, NULL, diag);
     if (err != OX_OK)
@@ -733,6 +738,12 @@ static const struct ox_control_store postgres_calls = {
     .close = close_store,
 };
 
+static uint32_t
+at_most(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 static bool
 store_init(struct pg_store *st, const struct ox_control_postgres *o)
 {
@@ -741,6 +752,9 @@ store_init(struct pg_store *st, const struct ox_control_postgres *o)
     st->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     st->target = (struct pg_target){strdup(o->url), has_password ? strdup(o->password) : NULL,
                                     o->connect_timeout_ms, o->statement_timeout_ms};
+    st->listen_target = st->target;
+    st->listen_target.connect_timeout_ms = at_most(o->connect_timeout_ms, LISTEN_MS);
+    st->listen_target.statement_timeout_ms = at_most(o->statement_timeout_ms, LISTEN_MS);
     st->pool = pg_pool_new(&st->target, o->connections, o->as_owner);
     return st->wake_fd >= 0 && st->pool != NULL && st->target.url != NULL &&
            (!has_password || st->target.password != NULL);

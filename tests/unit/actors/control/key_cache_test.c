@@ -27,7 +27,11 @@ struct between {
     bool keys_down;          /* changes can be read, keys cannot */
     bool damaged;            /* the same, and for good */
     bool lose;               /* the next look at the changes missed too many */
+    bool deaf;               /* changes can be read, but not waited for */
+    void (*at_wait)(void);   /* when the watch begins to wait; once */
     unsigned asked;          /* key_by_digest */
+    unsigned written;        /* keys_used */
+    uint64_t write_ns;       /* what each takes */
     void (*meanwhile)(void); /* after key_by_digest has read and before it answers; once */
 };
 static struct between between;
@@ -78,12 +82,18 @@ list_changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_
 static ox_err
 wait_none(struct ox_control_store *self, uint32_t timeout_ms, struct ox_diag *d)
 {
-    return between.down ? OX_E_UNAVAILABLE : OX_OK;
+    void (*at_wait)(void) = between.at_wait;
+    between.at_wait = NULL;
+    if (at_wait != NULL)
+        at_wait();
+    return between.down || between.deaf ? OX_E_UNAVAILABLE : OX_OK;
 }
 
 static ox_err
 used(struct ox_control_store *self, const struct ox_control_use *uses, size_t n, struct ox_diag *d)
 {
+    between.written++;
+    ox_clock_virtual_advance(&clk, between.write_ns);
     return between.down ? OX_E_UNAVAILABLE : st->keys_used(st, uses, n, d);
 }
 
@@ -610,6 +620,50 @@ Test(key_cache, the_last_use_is_written_down_once_a_minute)
     cr_assert_eq(ox_key_cache_flush(cache, &diag), OX_OK);
     cr_assert_eq(last_used(key.id), START_S + 30, "the last use, not the time of writing");
     cr_assert_eq(last_used(idle.id), 0);
+}
+
+static const char *revoked_text;
+
+static void
+expect_taken(void)
+{
+    cr_assert_eq(identify(revoked_text), OX_E_AGAIN);
+    revoked_text = NULL;
+}
+
+Test(key_cache, changes_are_taken_before_anything_is_waited_for)
+{
+    struct ox_control_key key = {0};
+    add_tenant("acme");
+    revoked_text = add_key("acme", &key);
+    open_cache(1000, false);
+    cr_assert_eq(look_up(revoked_text), OX_OK);
+    cr_assert_eq(st->key_revoke(st, &key.tenant, key.id, START_S, &key, &diag), OX_OK);
+    between.at_wait = expect_taken;
+    between.deaf = true;
+    cr_assert_eq(ox_key_cache_watch(cache, 0, &diag), OX_E_UNAVAILABLE, "it cannot be listened to");
+    cr_assert_null(revoked_text);
+    struct ox_key_cache_status status;
+    ox_key_cache_status(cache, &status);
+    cr_assert(status.up, "but it answers");
+}
+
+Test(key_cache, writing_down_uses_does_not_hold_up_the_watch)
+{
+    static const char *const tenants[] = {"a", "b", "c"};
+    struct ox_control_key keys[3] = {0};
+    open_cache(1000, false);
+    for (size_t i = 0; i < OX_COUNT(tenants); i++) {
+        add_tenant(tenants[i]);
+        cr_assert_eq(look_up(add_key(tenants[i], &keys[i])), OX_OK);
+    }
+    between.write_ns = 150000000;
+    cr_assert_eq(ox_key_cache_flush(cache, &diag), OX_OK);
+    cr_assert_eq(between.written, 2, "the second begins within the time there is");
+    cr_assert_eq(ox_key_cache_flush(cache, &diag), OX_OK);
+    cr_assert_eq(between.written, 3, "and nothing is left out");
+    for (size_t i = 0; i < OX_COUNT(keys); i++)
+        cr_assert_geq(last_used(keys[i].id), START_S);
 }
 
 Test(key_cache, in_development_both_sorts_of_keys_are_taken)
