@@ -239,7 +239,7 @@ refresh_key(struct key_cache *k, const uint8_t *digest, struct ox_diag *diag)
         return OX_OK;
     uint64_t generation = atomic_load(&k->generation);
     ox_err err = k->store->key_by_digest(k->store, digest, &key, &state, diag);
-    if (err == OX_E_UNAVAILABLE)
+    if (err == OX_E_UNAVAILABLE || err == OX_E_OVERLOAD)
         return err;
     if (err != OX_OK && err != OX_E_NOT_FOUND)
         log_unreadable(err, diag);
@@ -256,7 +256,7 @@ refresh_tenant(struct key_cache *k, const struct ox_tenant_id *id, struct ox_dia
 {
     struct ox_control_tenant tenant;
     ox_err err = k->store->tenant_get(k->store, id, &tenant, diag);
-    if (err == OX_E_UNAVAILABLE)
+    if (err == OX_E_UNAVAILABLE || err == OX_E_OVERLOAD)
         return err;
     if (err != OX_OK && err != OX_E_NOT_FOUND)
         log_unreadable(err, diag);
@@ -329,7 +329,8 @@ ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_dia
         /* Also when nothing is heard: revocations must not depend on notices. */
         caught = catch_up(k, err == OX_OK ? diag : NULL);
     }
-    set_up(k, caught == OX_OK);
+    if (caught != OX_E_OVERLOAD) /* which is no outage; before the first look it is not up, and stays so */
+        set_up(k, caught == OX_OK);
     ox_key_cache_status(cache, &status);
     ox_metric_set(OX_M_control_stale, (double)status.stale_ms / 1000);
     forget_stale(k, status.stale_ms);

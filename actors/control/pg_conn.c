@@ -122,6 +122,9 @@ of_sqlstate(const char *state)
         return OX_E_STATE;
     if (strcmp(state, "42501") == 0) /* not granted, or refused by row-level security */
         return OX_E_CONFIG;
+    /* Ended by statement_timeout, not serialisable or a deadlock, a lock not had: the server is busy and not away. */
+    if (strcmp(state, "57014") == 0 || strncmp(state, "40", 2) == 0 || strcmp(state, "55P03") == 0)
+        return OX_E_OVERLOAD;
     return OX_E_UNAVAILABLE;
 }
 

@@ -117,7 +117,7 @@ pg_pool_take(struct pg_pool *pool, struct pg_conn **out, bool *fresh, struct ox_
 {
     struct pooled *p = wait_for_place(pool);
     if (p == NULL)
-        return ox_diag_set(diag, OX_E_UNAVAILABLE, "control.connections", -1,
+        return ox_diag_set(diag, OX_E_OVERLOAD, "control.connections", -1,
                            "all connections to PostgreSQL are in use; retry later");
     *out = &p->conn;
     *fresh = p->conn.pg == NULL;

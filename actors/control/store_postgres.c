@@ -792,6 +792,8 @@ ox_control_open_postgres(const struct ox_control_postgres *options, struct ox_co
     err = store_init(st, options) ? pg_pool_take(st->pool, &first, &fresh, diag) : OX_E_NOMEM;
     if (err == OX_OK)
         pg_pool_give(st->pool, first);
+    if (err == OX_E_OVERLOAD) /* to be used later, as when it is away */
+        err = OX_E_UNAVAILABLE;
     if (err == OX_OK || err == OX_E_UNAVAILABLE)
         *out = &st->base;
     else

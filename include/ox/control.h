@@ -5,8 +5,8 @@
  * Owns:    a store owns its connections; the records are plain values.
  * Threads: every call of a store blocks: dirty threads and lanes only, any number at once. Opening and closing: main.
  * Bounds:  OX_CONTROL_PAGE_MAX rows per list; the store's own time-outs.
- * Fails:   NOT_FOUND, EXISTS, STATE, INVALID with a sentence; UNAVAILABLE when the store does not answer (nothing is known
- *          about the record then), CORRUPT when it answers nonsense.
+ * Fails:   NOT_FOUND, EXISTS, STATE, INVALID with a sentence; UNAVAILABLE when the store does not answer, OVERLOAD when it is
+ *          too busy to (nothing is known about the record then), CORRUPT when it answers nonsense.
  * Flow:    API, key cache and CLI -> here -> actors/control/store_sqlite.c or store_postgres.c.
  *
  * No call takes a tenant from what a request says without being told on whose behalf: writes name the tenant whose row

@@ -329,6 +329,22 @@ Test(control_postgres, of_two_rotations_at_once_one_wins)
     expect_loser("UPDATE observex.api_keys SET expires_at = 1700003600 WHERE key_id = 'k_acme'");
 }
 
+Test(control_postgres, a_statement_that_takes_too_long_is_no_outage)
+{
+    struct ox_control_store *st = open_store();
+    struct ox_control_key got;
+    struct ox_tenant_id acme = {"acme"};
+    two_tenants(st);
+    PGconn *first = connect_as(server.owner_url);
+    execute(first, "BEGIN");
+    execute(first, "UPDATE observex.api_keys SET name = 'held' WHERE key_id = 'k_acme'");
+    cr_assert_eq(st->key_revoke(st, &acme, "k_acme", 1700000000, &got, &diag), OX_E_OVERLOAD, "%s",
+                 diag.text);
+    PQfinish(first);
+    cr_assert_eq(st->key_revoke(st, &acme, "k_acme", 1700000000, &got, &diag), OX_OK, "%s", diag.text);
+    st->close(st);
+}
+
 /* ---- what is refused at the start ---- */
 
 static void

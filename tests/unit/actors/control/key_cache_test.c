@@ -27,6 +27,7 @@ struct between {
     bool keys_down;          /* changes can be read, keys cannot */
     bool damaged;            /* the same, and for good */
     bool lose;               /* the next look at the changes missed too many */
+    bool busy;               /* all of it, for a moment */
     bool deaf;               /* changes can be read, but not waited for */
     void (*at_wait)(void);   /* when the watch begins to wait; once */
     unsigned asked;          /* key_by_digest */
@@ -50,6 +51,8 @@ by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTE
         return OX_E_UNAVAILABLE;
     if (between.damaged)
         return OX_E_CORRUPT;
+    if (between.busy)
+        return OX_E_OVERLOAD;
     ox_err err = st->key_by_digest(st, digest, out, state, d);
     void (*meanwhile)(void) = between.meanwhile;
     between.meanwhile = NULL;
@@ -529,6 +532,24 @@ Test(key_cache, a_change_that_can_never_be_read_forgets_its_key_and_no_other)
     cr_assert_eq(st->key_revoke(st, &b.tenant, b.id, START_S, &b, &diag), OX_OK);
     watch();
     cr_assert_eq(look_up(other), OX_E_UNAUTHENTICATED, "the changes behind it are taken");
+}
+
+Test(key_cache, a_store_that_is_busy_is_not_away)
+{
+    struct ox_control_key a = {0}, b = {0};
+    add_tenant("acme");
+    const char *known = add_key("acme", &a), *other = add_key("acme", &b);
+    open_cache(1000, false);
+    cr_assert_eq(look_up(known), OX_OK);
+    cr_assert_eq(st->key_revoke(st, &a.tenant, a.id, START_S, &a, &diag), OX_OK);
+    between.busy = true;
+    cr_assert_eq(ox_key_cache_watch(cache, 0, &diag), OX_E_OVERLOAD);
+    cr_assert_eq(look_up(other), OX_E_UNAVAILABLE);
+    cr_assert_eq(identify(other), OX_E_AGAIN, "it is asked again at once");
+    between.busy = false;
+    watch();
+    cr_assert_eq(look_up(known), OX_E_UNAUTHENTICATED, "what could not be read is taken later");
+    cr_assert_eq(look_up(other), OX_OK);
 }
 
 Test(key_cache, a_tenant_that_cannot_be_read_is_forgotten)
