@@ -196,3 +196,50 @@ serve_teardown(void)
     serve_forget_ready();
     remove(log);
 }
+
+void
+serve_on_small_disk(const char *size)
+{
+    char options[64];
+    snprintf(options, sizeof(options), "size=%s,mode=0700", size);
+    if (mount("tmpfs", serve.dir, "tmpfs", 0, options) != 0)
+        cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
+    serve.mounted = true;
+}
+
+void
+serve_fill(size_t leave_mib)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/ballast", serve.dir);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    cr_assert_geq(fd, 0);
+    static char zeros[1 << 20];
+    while (write(fd, zeros, sizeof(zeros)) == (ssize_t)sizeof(zeros))
+        ;
+    off_t end = lseek(fd, 0, SEEK_END);
+    cr_assert_eq(ftruncate(fd, end - (off_t)(leave_mib << 20)), 0);
+    close(fd);
+}
+
+const char *
+serve_sql(const char *statement)
+{
+    static char out[256];
+    char command[1024];
+    out[0] = '\0';
+    snprintf(command, sizeof(command), "'%s' sql --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
+             serve.dir, statement);
+    FILE *f = popen(command, "r");
+    cr_assert_not_null(f);
+    if (fgets(out, sizeof(out), f) != NULL)
+        out[strcspn(out, "\n")] = '\0';
+    return pclose(f) == 0 ? out : NULL;
+}
+
+long
+serve_number(const char *statement)
+{
+    const char *text = serve_sql(statement);
+    return text != NULL ? atol(text) : -1;
+}

@@ -45,6 +45,14 @@ void serve_setup(void);
 void serve_teardown(void);
 /* After serve_setup: the embedded engine instead of the scripted endpoint. */
 void serve_embedded(const char *libchdb);
+/* After serve_setup: the directory is a file system of `size` ("80m"). Skips the test where that may not be mounted. */
+void serve_on_small_disk(const char *size);
+/* Something else fills the disk but for so many MiB: the file DIR/ballast. */
+void serve_fill(size_t leave_mib);
+/* `observex sql`: the first line of the answer, until the next call; NULL when the statement failed. */
+const char *serve_sql(const char *statement);
+/* The same as a number; -1 when it failed. */
+long serve_number(const char *statement);
 /* Starts the program and waits until it takes traffic. faults: OBSERVE_X_TEST_FAULTS, or NULL. more: further arguments,
  * NULL at their end, or NULL. */
 void serve_start(const char *faults, const char *const *more);

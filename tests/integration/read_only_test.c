@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "tests/harness/spine_node.h"
@@ -76,22 +75,6 @@ Test(read_only, an_order_that_is_not_understood_changes_nothing)
     cr_assert_eq(serve_stop(), 0);
 }
 
-/* Something else fills the disk, and goes away again. */
-static void
-fill(size_t leave_mib)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "%s/ballast", serve.dir);
-    int fd = open(path, O_CREAT | O_WRONLY, 0600);
-    cr_assert_geq(fd, 0);
-    static char zeros[1 << 20];
-    while (write(fd, zeros, sizeof(zeros)) == (ssize_t)sizeof(zeros))
-        ;
-    off_t end = lseek(fd, 0, SEEK_END);
-    cr_assert_eq(ftruncate(fd, end - (off_t)(leave_mib << 20)), 0);
-    close(fd);
-}
-
 Test(read_only, a_disk_that_fills_and_empties)
 {
     static const char *const options[] = {"--heart-disk-min",
@@ -106,13 +89,11 @@ Test(read_only, a_disk_that_fills_and_empties)
                                           "16MiB",
                                           NULL};
     char answer[1024], ballast[128];
-    if (mount("tmpfs", serve.dir, "tmpfs", 0, "size=80m,mode=0700") != 0)
-        cr_skip_test("NOT TESTED: a full disk, since this process may not mount a tmpfs");
-    serve.mounted = true;
+    serve_on_small_disk("80m");
     serve_start(NULL, options);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(spine_send_next(0), 200);
-    fill(8);
+    serve_fill(8);
     snprintf(ballast, sizeof(ballast), "%s/ballast", serve.dir);
     eventually(spine_send_request(spine_n_requests, 0, NULL, 0) == 429);
     expect_read_only("space");
@@ -124,7 +105,7 @@ Test(read_only, a_disk_that_fills_and_empties)
     cr_assert_eq(remove(ballast), 0);
     eventually(spine_send_request(spine_n_requests, 0, NULL, 0) == 200);
     spine_acked[spine_n_requests++] = true;
-    fill(18); /* more than the reserve, less than the way back wants */
+    serve_fill(18); /* more than the reserve, less than the way back wants */
     cr_assert_eq(spine_send_next(0), 200, "refused above the reserve");
     eventually(spine_metric("\nobservex_storage_read_only{reason=\"space\"} ") == 0);
     spine_check_all();

@@ -23,29 +23,6 @@ setup(void)
 
 TestSuite(refused_rows, .init = setup, .fini = serve_teardown, .timeout = 170);
 
-/* The first line of the answer; NULL when the statement failed. */
-static const char *
-sql(const char *statement)
-{
-    static char out[256];
-    char command[1024];
-    out[0] = '\0';
-    snprintf(command, sizeof(command), "'%s' sql --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
-             serve.dir, statement);
-    FILE *f = popen(command, "r");
-    cr_assert_not_null(f);
-    if (fgets(out, sizeof(out), f) != NULL)
-        out[strcspn(out, "\n")] = '\0';
-    return pclose(f) == 0 ? out : NULL;
-}
-
-static long
-number(const char *statement)
-{
-    const char *text = sql(statement);
-    return text != NULL ? atol(text) : -1;
-}
-
 static void
 refuse(uint32_t id)
 {
@@ -53,7 +30,7 @@ refuse(uint32_t id)
     snprintf(statement, sizeof(statement),
              "ALTER TABLE otel_logs ADD CONSTRAINT IF NOT EXISTS c%u CHECK position(body, 'uid=%07u;') = 0",
              id, id);
-    eventually(sql(statement) != NULL);
+    eventually(serve_sql(statement) != NULL);
 }
 
 static unsigned
@@ -93,12 +70,12 @@ check(const uint32_t *bad, size_t n_bad)
     long want = (long)(spine_n_requests * SPINE_PER_REQUEST) - (long)n_bad;
     for (size_t i = 0; i < n_bad; i++)
         eventually(letters_of(bad[i]) > 0);
-    eventually(number("SELECT uniqExact(body) FROM otel_logs") == want);
+    eventually(serve_number("SELECT uniqExact(body) FROM otel_logs") == want);
     eventually(spine_metric("\nobservex_outbox_blocks ") == 0);
-    cr_assert_eq(number("SELECT count() FROM otel_logs"), want);
-    cr_assert_eq(number("SELECT uniqExact(body) FROM otel_logs"), want);
+    cr_assert_eq(serve_number("SELECT count() FROM otel_logs"), want);
+    cr_assert_eq(serve_number("SELECT uniqExact(body) FROM otel_logs"), want);
     /* Every record is an error, so that a view counts it. */
-    cr_assert_eq(number("SELECT sum(count) FROM otel_logs_errors_1h"), want);
+    cr_assert_eq(serve_number("SELECT sum(count) FROM otel_logs_errors_1h"), want);
 }
 
 Test(refused_rows, are_taken_out_and_kept)
@@ -137,7 +114,7 @@ Test(refused_rows, killed_in_the_middle)
             kill(engine, SIGKILL);
         kill(old, SIGKILL);
         eventually(serve_read_ready(old));
-        eventually(sql("SELECT 1") != NULL);
+        eventually(serve_sql("SELECT 1") != NULL);
         check(bad, n_bad);
     }
     cr_assert_eq(serve_stop(), 0);
