@@ -13,19 +13,22 @@
  * ReplacingMergeTree folds.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "encode_rows.h"
 
-#define WAYS    8
+#define WAYS    5
+#define HUGE    (2u << 20) /* a huge page of x86-64, and of arm64 with pages of 4 KiB */
 #define WRITTEN 0u
 
-/* Two cache lines: the keys, and what is known of them. */
+/* One cache line, since a lookup waits for memory. */
 struct set {
     _Alignas(64) uint64_t key[WAYS]; /* 0 = free */
-    _Alignas(64) uint32_t ticket[WAYS];
+    uint32_t ticket[WAYS];
     uint8_t used; /* bit per way: asked for since the hand passed */
     uint8_t hand;
 };
+_Static_assert(sizeof(struct set) == 64, "a set is one cache line");
 
 struct ox_series_cache {
     size_t n_sets; /* a power of two */
@@ -33,6 +36,22 @@ struct ox_series_cache {
     void *memory;
     struct set *sets; /* in it */
 };
+
+/* calloc, since what no series fell into yet then costs no memory; it does not align, so we do. Series fall anywhere, so a
+ * table of small pages would cost a miss of the TLB each; that the kernel has no huge ones is no error. */
+static bool
+allocate(struct ox_series_cache *cache)
+{
+    size_t bytes = cache->n_sets * sizeof(*cache->sets);
+    uintptr_t align = bytes >= HUGE ? HUGE : _Alignof(struct set);
+    cache->memory = calloc(1, bytes + align);
+    if (cache->memory == NULL)
+        return false;
+    cache->sets = (struct set *)(((uintptr_t)cache->memory + align - 1) / align * align);
+    if (align == HUGE)
+        (void)madvise(cache->sets, bytes, MADV_HUGEPAGE);
+    return true;
+}
 
 struct ox_series_cache *
 ox_series_cache_new(size_t capacity)
@@ -43,14 +62,10 @@ ox_series_cache_new(size_t capacity)
     cache->n_sets = 1;
     while (cache->n_sets * WAYS < capacity && cache->n_sets < SIZE_MAX / 4 / sizeof(struct set))
         cache->n_sets *= 2;
-    /* calloc, since what no series fell into yet then costs no memory; it does not align, so we do. */
-    cache->memory = calloc(cache->n_sets + 1, sizeof(*cache->sets));
-    if (cache->memory == NULL) {
+    if (!allocate(cache)) {
         free(cache);
         return NULL;
     }
-    uintptr_t at = (uintptr_t)cache->memory, align = _Alignof(struct set);
-    cache->sets = (struct set *)((at + align - 1) / align * align);
     return cache;
 }
 
@@ -80,9 +95,7 @@ set_of(struct ox_series_cache *cache, uint64_t key)
 void
 ox__series_cache_soon(const struct ox_series_cache *cache, uint64_t key)
 {
-    const struct set *set = &cache->sets[(key >> 32) & (cache->n_sets - 1)];
-    __builtin_prefetch(set->key);
-    __builtin_prefetch(set->ticket, 1);
+    __builtin_prefetch(&cache->sets[(key >> 32) & (cache->n_sets - 1)], 1);
 }
 
 /* The way that holds key, or WAYS. */
