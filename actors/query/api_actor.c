@@ -251,6 +251,12 @@ is_order(const struct ox_http_request *req)
 static bool
 order_is_sound(struct ox_http_request *req)
 {
+    struct ox_query_response refusal;
+    ox_query_response_init(&refusal);
+    if (ox_query_refuses_order(req->path, &refusal)) {
+        ox__api_send(req, &refusal);
+        return false;
+    }
     if (!is_json(req)) {
         ox__api_refuse(req, OX_E_MEDIA_TYPE, "an order is sent as JSON",
                        "send it with content-type: application/json; no page of another site can do that");

@@ -143,6 +143,7 @@ static const struct {
 } pages[] = {
     {"/", NULL}, /* the console */
     {"/api/v1", page_index},
+    {"/api", page_index},
     {"/health", page_health},
     {"/ready", page_ready},
     {"/metrics", page_metrics},

@@ -35,6 +35,8 @@
 
 enum access { READ, SELF };
 
+#define NEAR_MAX 3 /* letters that may be wrong in a misspelt path */
+
 static const struct ox_query_route routes[] = {
 #define R(method, pattern, handler, access, doc) {method, pattern, doc},
     ROUTES(R)
@@ -103,12 +105,11 @@ find_route(struct ox_str path, struct ox_str *arg)
 bool
 ox_query_is_route(struct ox_str path, struct ox_str query)
 {
+    char text[256];
+    struct ox_str arg;
     if (ox_str_eq(path, OX_STR("/metrics")))
         return query.n > 0;
-    struct ox_str api = OX_STR("/api/"), arg;
-    if (path.n >= api.n && memcmp(path.p, api.p, api.n) == 0)
-        return true;
-    return find_route(path, &arg) < OX_COUNT(routes);
+    return find_route(canonical(path, text, sizeof(text)), &arg) < OX_COUNT(routes);
 }
 
 void
@@ -147,21 +148,47 @@ ox_query_respond_error(struct ox_query_response *res, ox_err err, const char *me
     res->retry_after_s = info->http_status == 429 || info->http_status == 503 ? 1 : 0;
 }
 
-static void
-no_route(struct ox_query_response *res, struct ox_str path)
+/* Where OTLP goes when it is sent to the wrong port. */
+static bool
+is_otlp(struct ox_str path)
 {
-    char message[200], hint[160];
-    const char *nearest = routes[0].pattern;
-    unsigned best = UINT32_MAX;
+    struct ox_str otlp = OX_STR("/v1/");
+    return path.n > otlp.n && memcmp(path.p, otlp.p, otlp.n) == 0;
+}
+
+/* The route that `path` is a misspelling of, or short for; NULL: none is like it. */
+static const char *
+nearest_route(struct ox_str path)
+{
+    const char *nearest = NULL;
+    unsigned best = NEAR_MAX + 1;
+    char in_api[256];
+    snprintf(in_api, sizeof(in_api), "/api/v1%.*s", (int)(path.n < 200 ? path.n : 200), path.p);
     for (size_t i = 0; i < OX_COUNT(routes); i++) {
-        unsigned distance = ox__params_distance(path, ox_str_of(routes[i].pattern));
-        if (distance < best) {
+        struct ox_str pattern = ox_str_of(routes[i].pattern);
+        if (ox_str_eq(ox_str_of(in_api), pattern))
+            return routes[i].pattern;
+        unsigned distance = ox__params_distance(path, pattern);
+        if (distance < best && distance < path.n / 2) {
             best = distance;
             nearest = routes[i].pattern;
         }
     }
+    return nearest;
+}
+
+static void
+no_route(struct ox_query_response *res, struct ox_str path)
+{
+    char message[200], hint[160] = "GET /api/v1 lists what there is, docs/api.md tells more";
+    const char *nearest = nearest_route(path);
+    if (is_otlp(path))
+        snprintf(hint, sizeof(hint),
+                 "this port answers questions; OTLP is received on others, /api/v1/status "
+                 "names them under `listen` (4318 over HTTP, 4317 over gRPC)");
+    else if (nearest != NULL)
+        snprintf(hint, sizeof(hint), "the nearest is %s; GET /api/v1 lists all", nearest);
     snprintf(message, sizeof(message), "no such path: %.*s", (int)(path.n < 120 ? path.n : 120), path.p);
-    snprintf(hint, sizeof(hint), "the nearest is %s; docs/api.md lists all", nearest);
     ox_query_respond_error(res, OX_E_NO_ROUTE, message, hint);
 }
 
@@ -231,6 +258,21 @@ wrong_method(struct ox_query_response *res, const char *wanted)
     ox_query_respond_error(res, OX_E_METHOD, get ? "this path is read with GET" : "this path takes a POST",
                            NULL);
     res->allow = get ? "GET, HEAD" : wanted;
+}
+
+bool
+ox_query_refuses_order(struct ox_str path, struct ox_query_response *res)
+{
+    char text[256];
+    struct ox_str arg;
+    size_t route = find_route(canonical(path, text, sizeof(text)), &arg);
+    if (route < OX_COUNT(routes) && strcmp(routes[route].method, "GET") == 0)
+        wrong_method(res, "GET");
+    else if (is_otlp(path))
+        no_route(res, path);
+    else
+        return false;
+    return true;
 }
 
 void

@@ -107,6 +107,12 @@ void ox_query_handle(const struct ox_query *q, const struct ox_query_request *re
  */
 bool ox_query_is_route(struct ox_str path, struct ox_str query);
 
+/*
+ * Whether `path` takes no order, whatever is sent and by whom: it is only read, or is one of OTLP's, which has ports of
+ * its own. Then `res` (lend, initialised) is the answer that says so. Any thread.
+ */
+bool ox_query_refuses_order(struct ox_str path, struct ox_query_response *res);
+
 /* Replaces the content of `res` by an error answer. hint may be NULL. */
 void ox_query_respond_error(struct ox_query_response *res, ox_err err, const char *message, const char *hint);
 

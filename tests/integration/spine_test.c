@@ -46,6 +46,28 @@ Test(spine, answers_lost_after_the_block_was_taken)
     cr_assert_eq(serve_stop(), 0);
 }
 
+/* What a sender or a browser that is wrong about the port or the path is told. */
+Test(spine, the_api_port_lists_its_paths_and_names_the_ports_of_otlp)
+{
+    static const char *const mistaken[][3] = {{"/v1/traces", "404", "OTLP is received on others"},
+                                              {"/api/v1/traces", "405", "read with GET"}};
+    char answer[8192];
+    struct ox_client_response r;
+    serve_start(NULL, NULL);
+    cr_assert_eq(spine_api("GET", "/api/v1", answer, sizeof(answer)), 200, "%s", answer);
+    cr_assert_not_null(strstr(answer, "\"/api/v1/services/stats\""), "%s", answer);
+    for (size_t i = 0; i < OX_COUNT(mistaken); i++) {
+        ox_client_response_init(&r);
+        cr_assert(ox_client1_request(serve.api_port, "POST", mistaken[i][0],
+                                     "Content-Type: application/x-protobuf\r\n", NULL, 0, &r));
+        snprintf(answer, sizeof(answer), "%.*s", (int)r.body.len, (char *)r.body.data);
+        cr_assert_eq(r.status, atoi(mistaken[i][1]), "%s: %d %s", mistaken[i][0], r.status, answer);
+        cr_assert_not_null(strstr(answer, mistaken[i][2]), "%s", answer);
+        ox_client_response_fini(&r);
+    }
+    cr_assert_eq(serve_stop(), 0);
+}
+
 Test(spine, a_stuck_table_does_not_hold_the_others)
 {
     static const char span[] =

@@ -96,6 +96,40 @@ Test(handle, unknown_path_names_the_nearest)
     json_decref(a);
 }
 
+static void
+expect_hint(const char *path, const char *part)
+{
+    json_t *a = ask("GET", path, "");
+    const char *hint = json_string_value(json_object_get(json_object_get(a, "error"), "hint"));
+    cr_expect_eq(res.status, 404, "%s: %d", path, res.status);
+    cr_expect(hint != NULL && strstr(hint, part) != NULL, "%s: %s", path, hint);
+    json_decref(a);
+}
+
+Test(handle, unknown_path_is_not_likened_to_just_anything)
+{
+    expect_hint("/services", "nearest is /api/v1/services;");
+    expect_hint("/status", "nearest is /api/v1/status;");
+    expect_hint("/api/v2/traces", "nearest is /api/v1/traces;");
+    expect_hint("/v1/traces", "OTLP is received on others");
+    static const char *const like_none[] = {"/nix", "/favicon.ico", "/api/v1/alerts", "/x"};
+    for (size_t i = 0; i < OX_COUNT(like_none); i++)
+        expect_hint(like_none[i], "GET /api/v1 lists what there is");
+}
+
+Test(handle, an_order_for_what_is_read_is_refused_whatever_its_type)
+{
+    ox_query_response_init(&res);
+    cr_assert(ox_query_refuses_order(OX_STR("/api/traces"), &res));
+    cr_expect_eq(res.status, 405);
+    cr_expect_str_eq(res.allow, "GET, HEAD");
+    cr_assert(ox_query_refuses_order(OX_STR("/v1/traces"), &res));
+    cr_expect_eq(res.status, 404);
+    cr_expect_not(ox_query_refuses_order(OX_STR("/api/v1/quarantine/acme/revoke"), &res));
+    cr_expect_not(ox_query_refuses_order(OX_STR("/api/v1/keys"), &res));
+    ox_query_response_fini(&res);
+}
+
 Test(handle, wrong_method_says_what_is_allowed)
 {
     json_t *a = ask("POST", "/api/v1/logs", "");
@@ -228,8 +262,9 @@ Test(handle, which_paths_are_questions)
     cr_assert(ox_query_is_route(OX_STR("/metrics"), OX_STR("service=a")));
     cr_assert_not(ox_query_is_route(OX_STR("/metrics"), OX_STR("")));
     cr_assert(ox_query_is_route(OX_STR("/logs"), OX_STR("")));
-    cr_assert(ox_query_is_route(OX_STR("/api/anything"), OX_STR("")),
-              "so that it gets the 404 with the nearest");
+    cr_assert(ox_query_is_route(OX_STR("/api/logs"), OX_STR("")));
+    cr_assert_not(ox_query_is_route(OX_STR("/api/v1"), OX_STR("")),
+                  "the list of routes is a page of the port");
     cr_assert_not(ox_query_is_route(OX_STR("/health"), OX_STR("")));
 }
 
