@@ -90,6 +90,17 @@ parse_by(struct ox__call *c, struct ox__metric_search *s)
     return OX_OK;
 }
 
+/* A list of names has no values that could be combined. */
+static ox_err
+check_named(struct ox__call *c, const struct ox__metric_search *s)
+{
+    struct ox__param *p = ox__params_get(&c->params, "agg");
+    if (p == NULL)
+        p = ox__params_get(&c->params, "step");
+    return s->name.n > 0 || p == NULL ? OX_OK
+                                      : ox__param_bad(p, "it together with a metric's name", &c->diag);
+}
+
 ox_err
 ox__metrics_parse(struct ox__call *c, struct ox__metric_search *s)
 {
@@ -111,6 +122,8 @@ ox__metrics_parse(struct ox__call *c, struct ox__metric_search *s)
         err = parse_step(c, s);
     if (err == OX_OK)
         err = parse_by(c, s);
+    if (err == OX_OK)
+        err = check_named(c, s);
     if (err == OX_OK)
         err = ox__call_limit(c, c->limits.metric_points_max, c->limits.metric_points_max);
     return err == OX_OK ? ox__call_done_params(c, legal) : err;

@@ -88,6 +88,7 @@ ox__params_get(struct ox__params *ps, const char *name)
         if (!ox_str_eq(ps->items[i].name, ox_str_of(name)))
             continue;
         ps->items[i].used = true;
+        ps->items[i].extra = found != NULL && ps->items[i].value.n > 0;
         if (found == NULL && ps->items[i].value.n > 0)
             found = &ps->items[i];
     }
@@ -102,6 +103,8 @@ ox__params_any(struct ox__params *ps, const char *const *names)
         struct ox__param *p = ox__params_get(ps, *names);
         if (found == NULL)
             found = p;
+        else if (p != NULL)
+            p->extra = true;
     }
     return found;
 }
@@ -133,34 +136,52 @@ ox__params_distance(struct ox_str a, struct ox_str b)
     return row[bn];
 }
 
+/* How many letters of a name may be wrong for it to be a typing error. */
+static unsigned
+typing_errors(size_t letters)
+{
+    return letters / 2 < 3 ? (unsigned)letters / 2 : 3;
+}
+
 static ox_err
 unknown(struct ox_str name, const char *const *names, struct ox_diag *diag)
 {
-    const char *nearest = "";
-    unsigned best = 4; /* three wrong letters are still a typing error */
-    char list[200] = "";
-    for (size_t i = 0; names[i] != NULL; i++) {
+    const char *nearest = NULL;
+    unsigned best = typing_errors(name.n) + 1;
+    int n = (int)(name.n < 60 ? name.n : 60);
+    char list[200] = "none";
+    for (size_t i = 0, at = 0; names[i] != NULL && at < sizeof(list); i++) {
         unsigned distance = ox__params_distance(name, ox_str_of(names[i]));
         if (distance < best) {
             best = distance;
             nearest = names[i];
         }
-        size_t at = strlen(list);
-        snprintf(list + at, sizeof(list) - at, "%s%s", i > 0 ? ", " : "", names[i]);
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i > 0 ? ", " : "", names[i]);
     }
-    if (nearest[0] != 0)
-        return ox_diag_set(diag, OX_E_INVALID, "query", -1, "unknown parameter %.*s: did you mean %s?",
-                           (int)(name.n < 60 ? name.n : 60), name.p, nearest);
-    return ox_diag_set(diag, OX_E_INVALID, "query", -1, "unknown parameter %.*s: known are %s",
-                       (int)(name.n < 60 ? name.n : 60), name.p, list);
+    if (nearest != NULL)
+        return ox_diag_set(diag, OX_E_INVALID, "query", -1, "unknown parameter %.*s: did you mean %s?", n,
+                           name.p, nearest);
+    return ox_diag_set(diag, OX_E_INVALID, "query", -1, "unknown parameter %.*s: known here: %s", n, name.p,
+                       list);
+}
+
+static ox_err
+ambiguous(const struct ox__param *p, struct ox_diag *diag)
+{
+    return ox_diag_set(diag, OX_E_INVALID, "query", -1,
+                       "%.*s is given more than once, or beside another name for the same; give one value",
+                       (int)(p->name.n < 60 ? p->name.n : 60), p->name.p);
 }
 
 ox_err
 ox__params_check_used(const struct ox__params *ps, const char *const *names, struct ox_diag *diag)
 {
-    for (size_t i = 0; i < ps->n; i++)
+    for (size_t i = 0; i < ps->n; i++) {
         if (!ps->items[i].used)
             return unknown(ps->items[i].name, names, diag);
+        if (ps->items[i].extra)
+            return ambiguous(&ps->items[i], diag);
+    }
     return OX_OK;
 }
 

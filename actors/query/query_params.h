@@ -21,6 +21,7 @@ struct ox__param {
     struct ox_str value;
     bool escaped; /* the value's first byte was percent-encoded: it is meant literally */
     bool used;
+    bool extra; /* another value of a parameter that takes one */
 };
 
 struct ox__params {
@@ -33,11 +34,13 @@ struct ox__params {
 OX_MUST_USE ox_err ox__params_parse(struct ox__params *ps, struct ox_str query, struct ox_diag *diag);
 void ox__params_fini(struct ox__params *ps);
 
-/* The first parameter called `name`, marked as used, or NULL. An empty value counts as absent. */
+/* The first parameter called `name`, marked as used, or NULL. An empty value counts as absent; further values are
+ * marked as extra, and so are those of other spellings. */
 struct ox__param *ox__params_get(struct ox__params *ps, const char *name);
 /* The first of several spellings, NULL-terminated list. */
 struct ox__param *ox__params_any(struct ox__params *ps, const char *const *names);
-/* INVALID for the first parameter that nobody asked for; names are the legal ones, for the sentence. */
+/* INVALID for the first parameter that nobody asked for, and for one that came again: which of them was meant?
+ * names are the legal ones, for the sentence. */
 OX_MUST_USE ox_err ox__params_check_used(const struct ox__params *ps, const char *const *names,
                                          struct ox_diag *diag);
 /* Edit distance, for "did you mean": at most 32 bytes of each are compared. */

@@ -74,6 +74,8 @@ parse(struct ox__call *c, struct search *s)
     ox_err err = ox__params_duration(&c->params, min, &s->has_min, &s->min_ns, &c->diag);
     if (err == OX_OK)
         err = ox__params_duration(&c->params, max, &s->has_max, &s->max_ns, &c->diag);
+    if (err == OX_OK && s->has_min && s->has_max && s->min_ns > s->max_ns)
+        err = ox__param_bad(ox__params_any(&c->params, min), "one that is not above maxDuration", &c->diag);
     if (err == OX_OK)
         err = parse_status(c, &s->status);
     if (err == OX_OK)

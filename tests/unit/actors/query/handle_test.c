@@ -145,6 +145,12 @@ Test(handle, bad_parameters_are_named_before_storage_is_asked)
         const char *path, *query, *names;
     } cases[] = {
         {"/api/v1/traces", "minDuration=slow", "minDuration"},
+        {"/api/v1/traces", "minDuration=2s&maxDuration=1s", "minDuration=2s"},
+        {"/api/v1/traces", "service=a&service=b", "service is given more than once"},
+        {"/api/v1/traces", "time=1h&since=2h", "since is given more than once"},
+        {"/api/v1/metrics", "agg=avg", "agg=avg"},
+        {"/api/v1/metrics", "service=a&step=1m", "step=1m"},
+        {"/api/v1/status", "x=1", "known here: none"},
         {"/api/v1/traces", "status=broken", "status"},
         {"/api/v1/traces", "limit=1001", "limit"},
         {"/api/v1/traces", "tags=x", "tags"},

@@ -53,6 +53,26 @@ Test(params, an_unknown_name_gets_the_nearest)
     parse("colour=x");
     cr_assert_eq(ox__params_check_used(&ps, names, &diag), OX_E_INVALID);
     cr_assert_not_null(strstr(diag.text, "service, limit"), "%s", diag.text);
+    parse("lib=x"); /* most letters of it would have to be wrong */
+    cr_assert_eq(ox__params_check_used(&ps, names, &diag), OX_E_INVALID);
+    cr_assert_null(strstr(diag.text, "did you mean"), "%s", diag.text);
+}
+
+Test(params, a_second_value_is_refused)
+{
+    static const char *const spellings[] = {"service", "service_name", NULL}, *const names[] = {"service",
+                                                                                                NULL};
+    static const char *const twice[] = {"service=a&service=b", "service=a&service_name=b",
+                                        "service=a&service=a"};
+    for (size_t i = 0; i < OX_COUNT(twice); i++) {
+        parse(twice[i]);
+        cr_assert_not_null(ox__params_any(&ps, spellings));
+        cr_assert_eq(ox__params_check_used(&ps, names, &diag), OX_E_INVALID, "%s", twice[i]);
+        cr_assert_not_null(strstr(diag.text, "more than once"), "%s", diag.text);
+    }
+    parse("service=&service=a");
+    cr_assert_not_null(ox__params_any(&ps, spellings));
+    cr_assert_eq(ox__params_check_used(&ps, names, &diag), OX_OK, "an empty one counts as absent");
 }
 
 Test(params, numbers_within_bounds)
