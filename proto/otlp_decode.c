@@ -390,7 +390,8 @@ report(const struct ox__dec *d, const struct ox_body *body, struct ox_diag *diag
         return ox_diag_set(diag, d->err, field, d->at - body->data, "not a protobuf %s request: %s",
                            ox_signal_name(d->b->signal), ox__wire_bad_text(d->bad));
     case OX_E_TOO_DEEP:
-        return ox_diag_set(diag, d->err, field, -1, "a value is nested deeper than %u levels",
+        return ox_diag_set(diag, d->err, field, -1,
+                           "a value is nested deeper than %u levels, the limit decode.depth",
                            d->limits->any_depth_max);
     case OX_E_TOO_LARGE:
         return ox_diag_set(diag, d->err, field, -1,

@@ -353,7 +353,7 @@ message(struct from_json *j, const ProtobufCMessageDescriptor *type)
 {
     bool any = ox__otlp_is_any(type);
     if (any && j->any_depth >= j->limits->any_depth_max)
-        return fail(j, OX_E_TOO_DEEP, "a value nested deeper than any_depth_max");
+        return fail(j, OX_E_TOO_DEEP, "a value is nested too deep");
     j->any_depth += any;
     bool ok = members(j, type);
     j->any_depth -= any;
@@ -382,6 +382,19 @@ finish(struct from_json *j, struct ox_account *account, struct ox_body **body, s
     return OX_OK;
 }
 
+static ox_err
+say_bad(const struct from_json *j, enum ox_signal signal, struct ox_diag *diag)
+{
+    ptrdiff_t at = j->in.p - j->in.begin;
+    if (j->err == OX_E_TOO_DEEP)
+        return ox_diag_set(diag, j->err, j->bad_path, at,
+                           "a value is nested deeper than %u levels, the limit decode.depth",
+                           j->limits->any_depth_max);
+    ox_err err = j->err != OX_OK ? j->err : j->in.too_deep ? OX_E_TOO_DEEP : OX_E_DECODE;
+    return ox_diag_set(diag, err, j->bad_path, at, "not an OTLP/JSON %s request: %s", ox_signal_name(signal),
+                       j->in.bad != NULL ? j->in.bad : "malformed");
+}
+
 ox_err
 ox_otlp_from_json(enum ox_signal signal, struct ox_str json, const struct ox_decode_limits *limits,
                   struct ox_account *account, struct ox_body **body, struct ox_diag *diag)
@@ -391,13 +404,10 @@ ox_otlp_from_json(enum ox_signal signal, struct ox_str json, const struct ox_dec
     ox__json_init(&j.in, json);
     ox_buf_init(&j.out);
     ox_buf_init(&j.scratch);
-    if (document(&j, signal) || j.out.failed || j.scratch.failed) {
+    if (document(&j, signal) || j.out.failed || j.scratch.failed)
         err = finish(&j, account, body, diag);
-    } else {
-        err = j.err != OX_OK ? j.err : j.in.too_deep ? OX_E_TOO_DEEP : OX_E_DECODE;
-        err = ox_diag_set(diag, err, j.bad_path, j.in.p - j.in.begin, "not an OTLP/JSON %s request: %s",
-                          ox_signal_name(signal), j.in.bad != NULL ? j.in.bad : "malformed");
-    }
+    else
+        err = say_bad(&j, signal, diag);
     ox_buf_fini(&j.out);
     ox_buf_fini(&j.scratch);
     return err;
