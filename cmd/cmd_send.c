@@ -16,6 +16,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/demo.h"
+#include "cmd/otlp_answer.h"
 #include "cmd/otlp_client.h"
 #include "ox/clock.h"
 
@@ -106,9 +107,12 @@ send_one(struct ox_otlp_client *client, const char *path, const char *signal_nam
         ox_complain("%s", diag.text);
         goto out;
     }
-    printf("%s: %ld %s %.*s\n", path, reply.status, ox_signal_name(signal), json ? (int)reply.body.len : 0,
-           reply.body.data != NULL ? (const char *)reply.body.data : "");
-    code = reply.status == 200 ? OX_EXIT_OK : OX_EXIT_FAILED;
+    struct ox_otlp_answer answer;
+    ox_otlp_answer_read(reply.status, &reply.body, &answer);
+    bool whole = reply.status == 200 && answer.rejected == 0;
+    printf("%s: %ld %s, %s\n", path, reply.status, ox_signal_name(signal),
+           whole ? "all of it acknowledged" : answer.why);
+    code = whole ? OX_EXIT_OK : OX_EXIT_FAILED;
 out:
     ox_buf_fini(&reply.body);
     ox_buf_fini(&body);

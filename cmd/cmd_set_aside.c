@@ -21,6 +21,7 @@
 #include "cmd/cmd.h"
 #include "cmd/cmd_supervision.h"
 #include "cmd/node_internal.h"
+#include "cmd/otlp_answer.h"
 #include "cmd/otlp_client.h"
 #include "cmd/text.h"
 #include "ox/clock.h"
@@ -318,10 +319,11 @@ post_to(const char *base, const char *key, const struct stored *s, struct ox_dia
         return OX_E_NOMEM;
     ox_buf_init(&reply.body);
     ox_err err = ox_otlp_client_post(client, s->entry.signal, false, s->entry.body, &reply, diag);
+    struct ox_otlp_answer answer;
+    ox_otlp_answer_read(reply.status, &reply.body, &answer);
     if (err == OX_OK && reply.status != 200)
-        err = ox_diag_set(diag, OX_E_INVALID, NULL, -1, "the server does not take it: status %ld: %.*s",
-                          reply.status, (int)(reply.body.len < 200 ? reply.body.len : 200),
-                          (const char *)reply.body.data);
+        err = ox_diag_set(diag, OX_E_INVALID, NULL, -1, "the server does not take it: status %ld: %s",
+                          reply.status, answer.why);
     ox_buf_fini(&reply.body);
     ox_otlp_client_free(client);
     return err;

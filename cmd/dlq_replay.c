@@ -24,6 +24,7 @@
 
 #include "cmd/dlq.h"
 #include "cmd/node_internal.h"
+#include "cmd/otlp_answer.h"
 #include "cmd/otlp_client.h"
 #include "cmd/text.h"
 #include "ox/clock.h"
@@ -106,24 +107,6 @@ client_of(struct replay *r, const char *tenant)
     return r->client;
 }
 
-/* Of a 200: how many records the server refused, and its words. */
-static uint64_t
-rejected_in(const struct ox_buf *body, char *why, size_t size)
-{
-    static const char *const members[] = {"rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"};
-    json_t *reply = json_loadb(body->data != NULL ? (const char *)body->data : "", body->len, 0, NULL);
-    const json_t *partial = json_object_get(reply, "partialSuccess");
-    uint64_t n = 0;
-    for (size_t i = 0; i < OX_COUNT(members); i++) {
-        const json_t *v = json_object_get(partial, members[i]);
-        n += json_is_string(v) ? strtoull(json_string_value(v), NULL, 10) : (uint64_t)json_integer_value(v);
-    }
-    const char *message = json_string_value(json_object_get(partial, "errorMessage"));
-    dlq_copy(why, size, message != NULL ? message : "");
-    json_decref(reply);
-    return n;
-}
-
 static bool
 is_retryable(long status)
 {
@@ -159,11 +142,11 @@ static enum ox_replay_state
 failed(struct replay *r, const struct item *it, ox_err err, const struct ox_otlp_reply *reply, bool doubt,
        const struct ox_diag *diag)
 {
-    char why[400];
+    struct ox_otlp_answer answer;
+    char why[sizeof(answer.why) + 24];
+    ox_otlp_answer_read(reply->status, &reply->body, &answer);
     if (err == OX_OK)
-        snprintf(why, sizeof(why), "%ld %.*s", reply->status,
-                 (int)(reply->body.len < 300 ? reply->body.len : 300),
-                 reply->body.data != NULL ? (const char *)reply->body.data : "");
+        snprintf(why, sizeof(why), "%ld %s", reply->status, answer.why);
     r->failed++;
     r->over = err != OX_OK || reply->status == 401 || reply->status == 403;
     say_one(r, it, doubt ? "in_doubt" : "failed", err == OX_OK ? why : diag->text);
@@ -181,7 +164,6 @@ send_one(struct replay *r, const struct item *it)
 {
     struct ox_otlp_reply reply = {0};
     struct ox_diag diag;
-    char why[512];
     bool doubt;
     enum ox_replay_state state;
     ox_diag_clear(&diag);
@@ -190,11 +172,13 @@ send_one(struct replay *r, const struct item *it)
     if (err != OX_OK || reply.status != 200) {
         state = failed(r, it, err, &reply, doubt, &diag);
     } else {
-        bool refused = rejected_in(&reply.body, why, sizeof(why)) > 0;
+        struct ox_otlp_answer answer;
+        ox_otlp_answer_read(reply.status, &reply.body, &answer);
+        bool refused = answer.rejected > 0;
         state = refused ? OX_REPLAY_REFUSED : OX_REPLAY_STORED;
         r->refused += refused;
         r->stored += !refused;
-        say_one(r, it, refused ? "refused" : "stored", why);
+        say_one(r, it, refused ? "refused" : "stored", answer.why);
     }
     ox_buf_fini(&reply.body);
     r->sent++;

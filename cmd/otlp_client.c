@@ -10,10 +10,14 @@
 #include "cmd/otlp_client.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "cmd/cmd.h"
+#include "cmd/otlp_answer.h"
 
 #define REPLY_MAX      65536
 #define BACKOFF_MIN_MS 1000
@@ -27,6 +31,7 @@ struct ox_otlp_client {
     struct curl_slist *headers[2]; /* protobuf, JSON */
     enum ox_encoding encoding;
     struct ox_buf packed;
+    bool waits; /* said so, and nothing was taken since */
 };
 
 struct ox_otlp_client *
@@ -132,6 +137,33 @@ nap(uint32_t ms, const volatile sig_atomic_t *stop)
 }
 
 ox_err
+ox_otlp_reply_check(const char *base, const struct ox_otlp_reply *reply, struct ox_diag *diag)
+{
+    struct ox_otlp_answer answer;
+    ox_otlp_answer_read(reply->status, &reply->body, &answer);
+    if (reply->status != 200)
+        return ox_diag_set(diag, OX_E_INVALID, NULL, -1, "%s refuses the request with %ld: %s", base,
+                           reply->status, answer.why);
+    if (answer.rejected > 0)
+        return ox_diag_set(diag, OX_E_INVALID, NULL, -1, "%s refuses %" PRIu64 " of the records: %s", base,
+                           answer.rejected, answer.why);
+    return OX_OK;
+}
+
+/* Once until something is taken again: who started this by hand should not wonder why nothing happens. */
+static void
+say_waiting(struct ox_otlp_client *c, ox_err err, const struct ox_otlp_reply *reply,
+            const struct ox_diag *diag)
+{
+    struct ox_diag refusal;
+    if (!c->waits && err == OX_OK && ox_otlp_reply_check(c->base, reply, &refusal) != OX_OK)
+        ox_complain("%s; trying again until it takes it", refusal.text);
+    else if (!c->waits)
+        ox_complain("%s; trying again until it does", diag->text);
+    c->waits = true;
+}
+
+ox_err
 ox_otlp_client_deliver(struct ox_otlp_client *c, enum ox_signal signal, bool json, struct ox_str body,
                        const volatile sig_atomic_t *stop, uint64_t *retries, struct ox_diag *diag)
 {
@@ -140,14 +172,12 @@ ox_otlp_client_deliver(struct ox_otlp_client *c, enum ox_signal signal, bool jso
     ox_err err = OX_E_CANCELLED;
     while (!*stop) {
         err = ox_otlp_client_post(c, signal, json, body, &reply, diag);
-        if (err == OX_OK && reply.status == 200)
-            break;
         if (err == OX_OK && !is_retryable(reply.status)) {
-            err = ox_diag_set(diag, OX_E_INVALID, NULL, -1, "%s refuses the request with %ld: %.*s", c->base,
-                              reply.status, (int)(reply.body.len < 200 ? reply.body.len : 200),
-                              reply.body.data);
+            err = ox_otlp_reply_check(c->base, &reply, diag);
+            c->waits = false;
             break;
         }
+        say_waiting(c, err, &reply, diag);
         ++*retries;
         nap(reply.retry_after_s > 0 ? reply.retry_after_s * 1000 : backoff_ms, stop);
         backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;

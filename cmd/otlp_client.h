@@ -33,9 +33,15 @@ struct ox_otlp_reply {
 OX_MUST_USE ox_err ox_otlp_client_post(struct ox_otlp_client *client, enum ox_signal signal, bool json,
                                        struct ox_str body, struct ox_otlp_reply *reply, struct ox_diag *diag);
 
+/* OK: the server took every record. INVALID: it refuses the request or a part of it; diag has its words. base: whom to
+ * name. */
+OX_MUST_USE ox_err ox_otlp_reply_check(const char *base, const struct ox_otlp_reply *reply,
+                                       struct ox_diag *diag);
+
 /*
- * The same, and again after Retry-After (or 1 s, doubling to 30 s) while the answer is 429, 502, 503, 504 or nothing
- * answers, until *stop. OK: acknowledged. CANCELLED: stopped. Otherwise the server's refusal as INVALID.
+ * The same as post, and again after Retry-After (or 1 s, doubling to 30 s) while the answer is 429, 502, 503, 504 or
+ * nothing answers, until *stop; the first time a sentence on stderr says so. OK: all of it is acknowledged. CANCELLED:
+ * stopped. Otherwise the server's refusal, of all or of some records, as INVALID.
  */
 OX_MUST_USE ox_err ox_otlp_client_deliver(struct ox_otlp_client *client, enum ox_signal signal, bool json,
                                           struct ox_str body, const volatile sig_atomic_t *stop,

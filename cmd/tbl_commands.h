@@ -169,7 +169,9 @@ OX_COMMAND(send,   0, "send [--otlp-http URL] [--key KEY] [--signal traces|logs|
     "  --generate N      N traces of the demo shop with their logs and metrics, just past\n"
     "  --seed N          the same seed gives the same shop (1)\n"
     "  --otlp-http URL   where to send to (http://127.0.0.1:4318)\n"
-    "  --key KEY         API key; none is needed from this machine in development mode\n")
+    "  --key KEY         API key; none is needed from this machine in development mode\n"
+    "\n"
+    "Exit code 1 when a request or some of its records were refused. While nothing answers --generate tries again.\n")
 OX_COMMAND(demo,   0, "demo [--otlp-http URL] [--key KEY] [--rate N] [--seed N] [--story S] [--history S] [--seconds S]",
     "Play a shop of twelve services whose checkout goes slow, and send its telemetry.\n"
     "\n"
