@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# tools/build.sh DIR [MESON-OPTION...] - configures DIR if it is not yet and builds all of it.
+# tools/build.sh DIR [MESON-OPTION...] - configures DIR if it is not yet and builds all of it, or only TARGET from the
+# environment.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 dir=$1
@@ -11,7 +12,7 @@ trap 'rm -f "$log"' EXIT
 
 # A folder of an interrupted or much older configuration is made anew rather than explained.
 if [ ! -f "$dir/build.ninja" ]; then
-    printf 'configuring %s\n' "$dir"
+    printf 'configuring and building %s\n' "$dir"
     rm -rf "$dir"
     if ! meson setup "$dir" "$@" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
@@ -20,7 +21,8 @@ if [ ! -f "$dir/build.ninja" ]; then
     fi
 fi
 # Ninja's own lines only when something fails: a build that works says nothing.
-if ! ninja -C "$dir" >"$log" 2>&1; then
+# shellcheck disable=SC2086 # no TARGET is no word
+if ! ninja -C "$dir" ${TARGET:-} >"$log" 2>&1; then
     grep -v '^\[[0-9]*/[0-9]*\] \|^ninja: Entering' "$log" | tail -n 60 >&2
     printf 'observex build: the compiler refused %s (above).\n' "$dir" >&2
     exit 1
