@@ -89,6 +89,8 @@ prepare(struct ox__heart *h)
     const struct ox_config *c = h->config;
     ox_err err = ox__data_lock(c->data, &h->lock_fd, h->diag);
     if (err == OX_OK)
+        err = ox__ready_begin(h, h->diag);
+    if (err == OX_OK)
         err = ox__data_space(c, h->diag);
     if (err == OX_OK)
         err = ox__listeners_open(h, h->diag);

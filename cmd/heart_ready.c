@@ -4,11 +4,15 @@
  *
  * Owns:    the ready file.
  * Threads: the main thread.
- * Fails:   a ready file that cannot be written is logged; serving goes on.
+ * Fails:   a ready file that could not be written at the start refuses the start; later it is logged and serving goes
+ *          on.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/heart_internal.h"
@@ -113,4 +117,32 @@ ox__ready_remove(struct ox__heart *h)
     (void)unlink(own);
     if (h->config->ready_file[0] != '\0')
         (void)unlink(h->config->ready_file);
+}
+
+static ox_err
+cannot_write(const char *path, int why, struct ox_diag *diag)
+{
+    return ox_diag_set(diag, ox_err_from_errno(why), "ready_file", -1,
+                       "the ready file %s cannot be written: %s; name another with --ready-file FILE", path,
+                       strerror(why));
+}
+
+ox_err
+ox__ready_begin(struct ox__heart *h, struct ox_diag *diag)
+{
+    const char *path = h->config->ready_file;
+    char probe[OX_CONFIG_STRING_MAX + 48];
+    struct stat st;
+    ox__ready_remove(h);
+    if (path[0] == '\0')
+        return OX_OK;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return cannot_write(path, EISDIR, diag);
+    snprintf(probe, sizeof(probe), "%s.%d.probe", path, (int)getpid());
+    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return cannot_write(path, errno, diag);
+    close(fd);
+    (void)unlink(probe);
+    return OX_OK;
 }

@@ -559,6 +559,30 @@ Test(heart, refuses_a_full_disk)
     cr_assert_not_null(strstr(read_text("sentence"), "heart.disk_min"), "%s", read_text("sentence"));
 }
 
+Test(heart, refuses_a_ready_file_that_it_could_not_write)
+{
+    start_heart((const char *[]){"--ready-file=/nowhere/ready.json", NULL});
+    cr_assert_eq(heart_ended(), OX_EXIT_FAILED);
+    cr_assert_not_null(strstr(read_text("sentence"), "/nowhere/ready.json cannot be written"), "%s",
+                       read_text("sentence"));
+    cr_assert_eq(count_events("start"), 0);
+}
+
+/* Whoever starts ObserveX again after a crash waits for the file, and must not read about the one that died. */
+Test(heart, has_no_ready_file_before_it_is_ready)
+{
+    start_heart(NULL);
+    eventually(read_ready());
+    kill(heart, SIGKILL);
+    waitpid(heart, NULL, 0);
+    cr_assert(file_exists("ready-for-tests"));
+    cr_assert(file_exists("ready.json"));
+    behave("node", "hang");
+    start_heart((const char *[]){"--heart-start=1m", NULL});
+    eventually(!file_exists("ready-for-tests") && !file_exists("ready.json"));
+    cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK);
+}
+
 Test(heart, starts_no_engine_for_a_store_elsewhere)
 {
     start_heart((const char *[]){"--storage-url=http://127.0.0.1:8123", NULL});
