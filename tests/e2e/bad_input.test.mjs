@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Goal: bad requests get their documented status on both ports, the server stays up, and the counters add up.
-// Method: raw sockets and a hand-made OTLP request; figures of /metrics before and after.
+// Goal: bad requests get their documented status (docs/ingest.md) on both ports, the server stays up, and the counters add
+// up for every case: one request more under its status, and records received = acknowledged + dropped.
+// Method: raw sockets and hand-made OTLP requests, mutated ones from a seed; figures of /metrics before and after.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -53,9 +54,64 @@ function deep(n) {
   return `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"${nowNs()}","body":${v}}]}]}]}`;
 }
 
+const seed = Number(process.env.BAD_INPUT_SEED ?? Date.now() % 1e9);
+console.log(`BAD_INPUT_SEED=${seed}`);
+
+// xorshift
+function chance(seed) {
+  let x = seed >>> 0 || 1;
+  return (n) => { x ^= x << 13; x >>>= 0; x ^= x >>> 17; x ^= x << 5; x >>>= 0; return x % n; };
+}
+
+// An ExportLogsServiceRequest of one log record without a body: the smallest one that is right.
+function protobufLog() {
+  const time = Buffer.alloc(9);
+  time[0] = 0x09;
+  time.writeBigUInt64LE(BigInt(nowNs()), 1);
+  let bytes = time;
+  for (const field of [0x12, 0x12, 0x0a]) bytes = Buffer.concat([Buffer.from([field, bytes.length]), bytes]);
+  return bytes;
+}
+
+// The bytes with one of them changed, or cut off behind it.
+function mutate(bytes, pick) {
+  const copy = Buffer.from(bytes);
+  const at = pick(copy.length);
+  copy[at] ^= 1 << pick(8);
+  return pick(2) === 0 ? copy : copy.subarray(0, at + 1);
+}
+
 describe('bad input', { timeout: 240000 }, () => {
   let server;
-  before(async () => { server = await Server.start(); });
+  before(async () => {
+    server = await Server.start(['--gateway-header-timeout', '500ms', '--gateway-body-timeout', '500ms']);
+  });
+
+  // Requests by status and records, as the server counts them.
+  const books = async () => {
+    const { text } = await server.get('/metrics');
+    const requests = {};
+    for (const [, labels, n] of text.matchAll(/^observex_ingest_requests_total\{(.*)\} (\d+)$/gm)) {
+      const status = /status="(\d+)"/.exec(labels)[1];
+      requests[status] = (requests[status] ?? 0) + Number(n);
+    }
+    const sum = (name) => [...text.matchAll(new RegExp(`^observex_ingest_signals_${name}_total\\{.*\\} (\\d+)$`, 'gm'))]
+      .reduce((all, m) => all + Number(m[1]), 0);
+    return { requests, missing: sum('received') - sum('acknowledged') - sum('dropped') };
+  };
+
+  // Does `send` and expects that one request was counted, under the status that it resolves to.
+  const counted = async (send) => {
+    const was = await books();
+    const status = await send();
+    was.requests[status] = (was.requests[status] ?? 0) + 1;
+    await until('the request to be counted, once', async () => {
+      assert.deepEqual(await books(), { requests: was.requests, missing: 0 });
+      return true;
+    }, 5000);
+    assert.equal((await server.get('/health')).status, 200);
+    return status;
+  };
   after(async () => { await server.stop(); await server.remove(); });
 
   const cases = [
@@ -75,13 +131,39 @@ describe('bad input', { timeout: 240000 }, () => {
     ['GET', '/v1/logs', { method: 'GET', headers: { 'content-length': 0 } }, 405],
     ['another path', '/v1/profiles', { body: '{}' }, 404],
     ['an unknown key', '/v1/logs', { headers: { 'x-api-key': 'nobody' }, body: '{}' }, 401],
+    ['a body that does not arrive', '/v1/logs', { headers: { 'content-length': 100 }, body: '{' }, 408],
+    ['a chunk size that is no number', '/v1/logs', { headers: { 'content-length': undefined, 'transfer-encoding': 'chunked' }, body: 'xyz\r\n' }, 400],
+    ['headers beyond the limit', '/v1/logs', { headers: { 'x-large': 'a'.repeat(40000) }, body: '{}' }, 431],
   ];
-  for (const [what, path, options, status] of cases)
-    test(`${what}: ${status}`, async () => {
-      const answer = await raw(server.ready.otlp_http, request(path, options));
-      assert.equal(answer.status, status, answer.text.slice(0, 600));
-      assert.equal((await server.get('/health')).status, 200);
-    });
+  for (const port of ['otlp_http', 'otlp_grpc'])
+    for (const [what, path, options, status] of cases)
+      test(`${what}, on port ${port}: ${status}`, async () => {
+        await counted(async () => {
+          const answer = await raw(server.ready[port], request(path, options));
+          assert.equal(answer.status, status, answer.text.slice(0, 600));
+          return status;
+        });
+      });
+
+  test('headers that do not arrive: 408', async () => {
+    for (const port of ['otlp_http', 'otlp_grpc']) {
+      const answer = await raw(server.ready[port], Buffer.from('POST /v1/logs HTTP/1.1\r\nhost: a\r\n'));
+      assert.equal(answer.status, 408, answer.text);
+    }
+  });
+
+  test('mutated requests: accepted, or refused with 400, and counted', async () => {
+    const pick = chance(seed);
+    for (let i = 0; i < 100; i++) {
+      const [type, body] = i % 2 === 0 ? ['application/json', Buffer.from(logs([log()]))] : ['application/x-protobuf', protobufLog()];
+      await counted(async () => {
+        const answer = await raw(server.ready[i % 3 === 0 ? 'otlp_grpc' : 'otlp_http'],
+          request('/v1/logs', { headers: { 'content-type': type }, body: mutate(body, pick) }));
+        assert.ok([200, 400].includes(answer.status), answer.text);
+        return answer.status;
+      });
+    }
+  });
 
   test('bytes that are no HTTP: 400 or a closed connection', async () => {
     for (const bytes of ['\x16\x03\x01\x02\x00\x01\x00', 'GARBAGE\r\n\r\n', 'POST /v1/logs HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
@@ -99,26 +181,61 @@ describe('bad input', { timeout: 240000 }, () => {
     assert.equal(found.logs.length, 0);
   });
 
-  test('gRPC: a broken message is INVALID_ARGUMENT, an unknown method UNIMPLEMENTED', async () => {
-    const session = http2.connect(server.grpc);
-    session.on('error', () => {});
-    const call = async (path, message) => {
-      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' });
+  describe('gRPC', () => {
+    let session;
+    before(() => {
+      session = http2.connect(server.grpc);
+      session.on('error', () => {});
+    });
+    after(() => session.destroy());
+
+    // Resolves to the status of gRPC.
+    const call = async (path, message, { headers = {}, flag = 0, length = message.length } = {}) => {
+      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers });
       let status;
+      stream.on('error', () => {});
       stream.on('response', (h) => { status ??= h['grpc-status']; });
       stream.on('trailers', (h) => { status ??= h['grpc-status']; });
       stream.on('data', () => {});
       const frame = Buffer.alloc(5);
-      frame.writeUInt32BE(message.length, 1);
+      frame[0] = flag;
+      frame.writeUInt32BE(length, 1);
       stream.end(Buffer.concat([frame, message]));
       await once(stream, 'close');
       return Number(status);
     };
-    const service = '/opentelemetry.proto.collector.logs.v1.LogsService';
-    assert.equal(await call(`${service}/Export`, Buffer.from([0x0a, 0xff, 1])), 3);
-    assert.equal(await call(`${service}/Import`, Buffer.alloc(0)), 12);
-    assert.equal(await call(`${service}/Export`, Buffer.alloc(0)), 0);
-    session.destroy();
+    const method = '/opentelemetry.proto.collector.logs.v1.LogsService/Export';
+    const gzip = { headers: { 'grpc-encoding': 'gzip' }, flag: 1 };
+    const cases = [
+      ['an empty message', method, Buffer.alloc(0), {}, 0],
+      ['a record', method, protobufLog(), {}, 0],
+      ['a broken message', method, Buffer.from([0x0a, 0xff, 1]), {}, 3],
+      ['a message shorter than its length', method, Buffer.alloc(3), { length: 100 }, 3],
+      ['a message larger than the limit', method, Buffer.alloc(11 << 20), {}, 3],
+      ['broken gzip', method, Buffer.from([0x1f, 0x8b, 8, 0]), gzip, 3],
+      ['a bomb', method, gzipSync(Buffer.alloc(64 << 20)), gzip, 3],
+      ['an unknown encoding', method, Buffer.alloc(4), { headers: { 'grpc-encoding': 'br' }, flag: 1 }, 12],
+      ['an unknown key', method, Buffer.alloc(0), { headers: { 'x-api-key': 'nobody' } }, 16],
+      ['an unknown method', method.replace('Export', 'Import'), Buffer.alloc(0), {}, 12],
+    ];
+    for (const [what, path, message, options, status] of cases)
+      test(`${what}: ${status}`, async () => {
+        await counted(async () => {
+          const got = await call(path, message, options);
+          assert.equal(got, status);
+          return status;
+        });
+      });
+
+    test('mutated messages: accepted, or INVALID_ARGUMENT, and counted', async () => {
+      const pick = chance(seed + 1);
+      for (let i = 0; i < 50; i++)
+        await counted(async () => {
+          const got = await call(method, mutate(protobufLog(), pick));
+          assert.ok([0, 3].includes(got), `${got}`);
+          return got;
+        });
+    });
   });
 
   test('good records go on, bad ones are counted and named in the partial success', async () => {
