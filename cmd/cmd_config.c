@@ -12,6 +12,7 @@
 
 #include "cmd/api_client.h"
 #include "cmd/cmd.h"
+#include "cmd/heart.h"
 
 /* "OBSERVE_X_WAL_ACK" or "--wal-ack" as a string of its own; NULL without memory. */
 static char *
@@ -132,7 +133,8 @@ show_running(const char *data)
     const char *key;
     json_t *row;
     snprintf(path, sizeof(path), "%s/config.json", data);
-    json_t *file = json_load_file(path, 0, NULL);
+    /* A killed ObserveX leaves the file. */
+    json_t *file = ox_data_held(data) ? json_load_file(path, 0, NULL) : NULL;
     if (file == NULL)
         return ox_complain(
             "nothing runs on %s, or not for you (%s cannot be read); without --data this shows what "

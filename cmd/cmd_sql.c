@@ -85,6 +85,10 @@ connect_and_run(const char *data, struct ox_str sql, const char *format)
     ox_diag_clear(&diag);
     if (ox_secret_read(data, secret, &diag) != OX_OK)
         return ox_complain("%s", diag.text);
+    if (!ox_data_held(data)) /* one that was killed leaves its secret */
+        return ox_complain("nothing runs on %s any more: start `observex serve --data %s`, or name the right "
+                           "directory",
+                           data, data);
     snprintf(url, sizeof(url), "unix:%s/engine.sock", data);
     const struct ox_storage_options options = {
         .url = url, .key = secret, .system_secret = secret, .request_timeout_ms = PATIENCE_MS};

@@ -81,6 +81,9 @@ OX_MUST_USE ox_err ox_child_args_take(int *argc, char **argv, struct ox_child_ar
 bool ox_child_say(int fd_control, enum ox_heart_event event);
 bool ox_child_say_line(int fd_control, struct ox_heart_line line);
 
+/* Whether an ObserveX, or a child that a killed one left behind, holds DIR. Any process, any thread. */
+bool ox_data_held(const char *data);
+
 /* Reads DIR/secret (hex, zero-terminated) into out. NOT_FOUND with a sentence when nothing runs there. */
 #define OX_SECRET_HEX 64
 OX_MUST_USE ox_err ox_secret_read(const char *data, char out[OX_SECRET_HEX + 1], struct ox_diag *diag);

@@ -113,6 +113,19 @@ ox__data_lock(const char *data, int *lock_fd, struct ox_diag *diag)
     return OX_OK;
 }
 
+bool
+ox_data_held(const char *data)
+{
+    char path[OX_CONFIG_STRING_MAX + 16];
+    snprintf(path, sizeof(path), "%s/lock", data);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd); /* and with it what was taken; a start that came upon it tries again */
+    return held;
+}
+
 ox_err
 ox__data_space(const struct ox_config *config, struct ox_diag *diag)
 {

@@ -577,9 +577,11 @@ Test(heart, has_no_ready_file_before_it_is_ready)
     waitpid(heart, NULL, 0);
     cr_assert(file_exists("ready-for-tests"));
     cr_assert(file_exists("ready.json"));
+    eventually(!ox_data_held(dir)); /* the children end with it */
     behave("node", "hang");
     start_heart((const char *[]){"--heart-start=1m", NULL});
     eventually(!file_exists("ready-for-tests") && !file_exists("ready.json"));
+    cr_assert(ox_data_held(dir));
     cr_assert_eq(stop_heart(SIGTERM), OX_EXIT_OK);
 }
 
