@@ -211,14 +211,15 @@ print_trace(const json_t *trace)
 }
 
 static int
-show(const char *api, const char *data, const char *key, const char *id, bool json)
+show(const char *api, const char *data, const char *key, const char *id, const char *limit, bool json)
 {
     struct ox_diag diag = {0};
     char base[256], path[160];
     struct ox_buf body;
     json_t *answer = NULL;
     ox_buf_init(&body);
-    snprintf(path, sizeof(path), "/api/v1/traces/%s", id);
+    snprintf(path, sizeof(path), "/api/v1/traces/%s%s%.64s", id, limit != NULL ? "?limit=" : "",
+             limit != NULL ? limit : "");
     ox_err err = ox_api_find(api, data, base, sizeof(base), &diag);
     if (err == OX_OK)
         err = cmd_api_json(base, path, key, &body, &answer, &diag);
@@ -238,10 +239,13 @@ show(const char *api, const char *data, const char *key, const char *id, bool js
 int
 ox_cmd_trace(int argc, char **argv)
 {
-    const char *api = NULL, *data = NULL, *key = NULL;
+    const char *api = NULL, *data = NULL, *key = NULL, *limit = NULL;
     bool json = false;
-    const struct ox_flag flags[] = {
-        {"api", &api, NULL}, {"data", &data, NULL}, {"key", &key, NULL}, {"json", NULL, &json}};
+    const struct ox_flag flags[] = {{"api", &api, NULL},
+                                    {"data", &data, NULL},
+                                    {"key", &key, NULL},
+                                    {"limit", &limit, NULL},
+                                    {"json", NULL, &json}};
     if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 1) != OX_OK)
         return OX_EXIT_USAGE;
     if (argc < 2)
@@ -249,5 +253,5 @@ ox_cmd_trace(int argc, char **argv)
     uint8_t id[16];
     if (ox_hex_decode(ox_str_of(argv[1]), id, sizeof(id)) != OX_OK)
         return ox_complain_usage("trace", "%.64s is not the id of a trace: that is 32 hex digits", argv[1]);
-    return show(api, data, key, argv[1], json);
+    return show(api, data, key, argv[1], limit, json);
 }

@@ -31,11 +31,12 @@ OX_COMMAND(sql,    0, "sql [--data DIR] [--format FORMAT] 'SELECT ...'",
     "                    (PrettyCompact on a terminal, otherwise TSV)\n"
     "\n"
     "`-` instead of the statement reads it from standard input. All tenants are visible.\n")
-OX_COMMAND(trace,  0, "trace ID [--api URL | --data DIR] [--key KEY] [--json]",
+OX_COMMAND(trace,  0, "trace ID [--limit N] [--api URL | --data DIR] [--key KEY] [--json]",
     "Show one trace as a tree with bars.\n"
     "\n"
-    "  ID      32 hex digits\n"
-    "  --json  the API's answer as it is\n")
+    "  ID         32 hex digits\n"
+    "  --limit N  only the first N spans of the tree (100000)\n"
+    "  --json     the API's answer as it is\n")
 OX_COMMAND(logs,   0, "logs [--service NAME] [--level LEVEL] [--q WORDS] [--trace ID] [--since 1h] [--limit N] [--follow] [--json]",
     "Search log records, oldest first.\n"
     "\n"

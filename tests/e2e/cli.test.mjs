@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Goal: who sends by hand learns what became of it: by a sentence and by the exit code.
-// Method: `observex send` with good, half bad and refused requests, in both encodings, and with nobody listening.
+// Goal: who sends or asks by hand learns what became of it: by a sentence and by the exit code.
+// Method: `observex send` with good, half bad and refused requests, in both encodings, and with nobody listening;
+// `observex trace` with more spans than are wanted.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -9,19 +10,21 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { binary, Server, until } from './harness.mjs';
 
-function send(...args) {
+function cli(...args) {
   return new Promise((resolve) => {
-    execFile(binary, ['send', ...args], (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
+    execFile(binary, args, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
   });
 }
 
-const span = (traceId) => {
+const send = (...args) => cli('send', ...args);
+
+const span = (traceId, i) => {
   const now = BigInt(Date.now()) * 1000000n;
-  return { traceId, spanId: '00000000000000a1', name: 'n', startTimeUnixNano: `${now}`, endTimeUnixNano: `${now}` };
+  return { traceId, spanId: `00000000000000a${i}`, name: 'n', startTimeUnixNano: `${now}`, endTimeUnixNano: `${now}` };
 };
 const request = (...ids) => JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: ids.map(span) }] }] });
 
-describe('observex send', () => {
+describe('the command line', () => {
   let server;
   const file = async (name, bytes) => {
     const name_in_dir = path.join(server.dir, name);
@@ -35,19 +38,19 @@ describe('observex send', () => {
     await server?.remove();
   });
 
-  test('says that all of it was taken', async () => {
+  test('send says that all of it was taken', async () => {
     const got = await send('--otlp-http', server.http, await file('good.json', request('a'.repeat(32))));
     assert.equal(got.code, 0, got.stderr);
     assert.match(got.stdout, /200 traces, all of it acknowledged/);
   });
 
-  test('fails when a part was refused, and says which', async () => {
+  test('send fails when a part was refused, and says which', async () => {
     const got = await send('--otlp-http', server.http, await file('half.json', request('b'.repeat(32), '0'.repeat(32))));
     assert.equal(got.code, 1);
     assert.match(got.stdout, /200 traces, 1 of 2 spans refused: 1 trace_id/);
   });
 
-  test('reads a refusal in either encoding', async () => {
+  test('send reads a refusal in either encoding', async () => {
     const bad = await send('--otlp-http', server.http, '--signal', 'traces', await file('bad.pb', Buffer.from([0x0a, 0x7f])));
     assert.equal(bad.code, 1);
     assert.match(bad.stdout, /400 traces, record 0: not a protobuf traces request/);
@@ -56,12 +59,26 @@ describe('observex send', () => {
     assert.match(key.stderr, /with 401: x-api-key: unknown/);
   });
 
-  test('says that it waits when nothing listens', async () => {
+  test('send says that it waits when nothing listens', async () => {
     const child = spawn(binary, ['send', '--otlp-http', 'http://127.0.0.1:1', '--generate', '1']);
     let text = '';
     child.stderr.on('data', (d) => { text += d; });
     await until('a line', async () => (text.includes('\n') ? true : undefined));
     child.kill();
     assert.match(text, /127\.0\.0\.1:1 does not answer: .*; trying again until it does/);
+  });
+
+  test('trace shows as much of the tree as is wanted, and says so', async () => {
+    const id = 'c'.repeat(32), show = (...args) => cli('trace', id, '--api', server.api, ...args);
+    await send('--otlp-http', server.http, await file('three.json', request(id, id, id)));
+    await until('the trace', async () => ((await show()).code === 0 ? true : undefined));
+    assert.match((await show()).stdout, / 3 spans/);
+    const some = await show('--limit', '2');
+    assert.equal(some.code, 0, some.stderr);
+    assert.equal(some.stdout.match(/unknown_service/g).length, 2, some.stdout);
+    assert.match(some.stdout, /more/);
+    const wrong = await show('--limit', '0');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /limit=0 is not valid: give a whole number from 1/);
   });
 });
