@@ -95,8 +95,8 @@ OX_MUST_USE ox_err ox__listeners_open(struct ox__heart *heart, struct ox_diag *d
 void ox__listeners_close(struct ox__heart *heart);
 
 /* heart_ready.c: the ready file and the banner. */
-/* Before anything is started, with the lock held: removes what a killed ObserveX left, which speaks of processes that are
- * gone, and makes sure that the file can be written: whoever waits for it would wait for ever. */
+/* Before anything is started, with the lock held: removes what a killed ObserveX left, which speaks of processes that
+ * are gone, and makes sure that the file can be written: whoever waits for it would wait for ever. */
 OX_MUST_USE ox_err ox__ready_begin(struct ox__heart *heart, struct ox_diag *diag);
 void ox__ready_write(struct ox__heart *heart);
 void ox__ready_remove(struct ox__heart *heart);
