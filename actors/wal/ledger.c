@@ -371,6 +371,18 @@ ox_ledger_wal_releasable(const struct ox_ledger *l, uint64_t *segment)
     return true;
 }
 
+bool
+ox_ledger_wal_newest_only(const struct ox_ledger *l, bool *pins)
+{
+    OX_CHECK_OBJ(l, LEDGER_MAGIC);
+    const struct segments *wal = &l->wal, *box = &l->outbox;
+    bool only = !l->rebuilding && wal->n == 1 && wal->at[0].number >= wal->sealed_below;
+    if (pins != NULL)
+        *pins = only && box->n > 0 && box->at[0].open == 0 && box->at[0].number < box->sealed_below &&
+                box->at[0].wal_max >= wal->at[0].number;
+    return only;
+}
+
 void
 ox_ledger_wal_gone(struct ox_ledger *l, uint64_t segment)
 {

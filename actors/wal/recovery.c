@@ -16,6 +16,7 @@
 #include "actors/spill/backlog_recovery.h"
 #include "actors/wal/recovery_damage.h"
 #include "actors/wal/set_aside.h"
+#include "actors/wal/wal_internal.h"
 #include "ox/log.h"
 #include "ox/outbox_entry.h"
 #include "ox/wal_entry.h"
@@ -310,22 +311,7 @@ is_full(struct ox_journal *j, uint64_t total)
 {
     struct ox_journal_stats stats;
     ox_journal_stats(j, &stats);
-    return total != 0 && stats.bytes >= total / 5 * 4;
-}
-
-/* Seals the newest segment. *newest: the number of the empty one behind it. */
-static ox_err
-seal(struct ox_journal *j, uint64_t *newest)
-{
-    ox_err err = ox_journal_rotate(j);
-    size_t n = ox_journal_segments(j, NULL, 0);
-    struct ox_journal_segment *all = err == OX_OK && n > 0 ? calloc(n, sizeof(*all)) : NULL;
-    if (all == NULL)
-        return err != OX_OK ? err : n > 0 ? OX_E_NOMEM : OX_E_END;
-    ox_journal_segments(j, all, n);
-    *newest = all[n - 1].number;
-    free(all);
-    return OX_OK;
+    return total != 0 && stats.bytes >= total / 1000 * OX_WAL_FILL_SEAL;
 }
 
 /* The newest segments are sealed by new entries only, and a node whose journals are full takes none: it would refuse
@@ -336,11 +322,11 @@ seal_if_full(struct ox_recovery *rec, const struct ox_recovery_options *options)
     uint64_t newest;
     if (!is_full(rec->wal, options->wal_total_bytes) && !is_full(rec->outbox, options->outbox_total_bytes))
         return;
-    ox_err err = seal(rec->wal, &newest);
+    ox_err err = ox__wal_seal_newest(rec->wal, &newest);
     if (err == OX_OK)
         ox_ledger_wal_sealed_below(rec->ledger, newest);
     if (err == OX_OK || err == OX_E_END)
-        err = seal(rec->outbox, &newest);
+        err = ox__wal_seal_newest(rec->outbox, &newest);
     if (err == OX_OK)
         ox_ledger_outbox_sealed_below(rec->ledger, newest);
     else if (err != OX_E_END)

@@ -55,6 +55,7 @@ struct wal {
     bool committing;
     uint64_t commit_timer; /* requests gather until it fires (wal.commit_interval) */
     bool releasing;
+    bool sealing; /* the newest segment */
     bool warned_full;
     uint64_t release_retry; /* timer */
     struct ox__divert *divert;
@@ -561,6 +562,35 @@ on_wal_released(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     release_next(self, w);
 }
 
+/* The log's newest segment must not be what keeps full journals full. */
+static void
+seal_if_in_the_way(struct ox_actor *self, struct wal *w)
+{
+    uint32_t wal = atomic_load_explicit(&w->node->wal_fill, memory_order_relaxed);
+    uint32_t outbox = atomic_load_explicit(&w->node->outbox_fill, memory_order_relaxed);
+    if (w->sealing || !ox__wal_must_seal(w->ledger, wal, outbox))
+        return;
+    struct ox__wal_seal *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return; /* looked at again when the house is kept */
+    job->journal = w->journal;
+    w->sealing = ox_dirty_submit(self, w->lane, ox__wal_seal_job, job, OX_K_wal_sealed, free, NULL) == OX_OK;
+    if (!w->sealing)
+        free(job);
+}
+
+static void
+on_wal_sealed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    const struct ox__wal_seal *job = msg->data;
+    w->sealing = false;
+    if (job->err == OX_OK)
+        ox_ledger_wal_sealed_below(w->ledger, job->newest);
+    else
+        OX_LOG_WARN("wal", "a journal is full and the log's segment cannot be sealed", OX_F_ERR(job->err));
+    release_next(self, w);
+}
+
 static void
 on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
@@ -789,6 +819,7 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
         break;
     default:
         publish_fill(w);
+        seal_if_in_the_way(self, w);
         release_next(self, w);
         look_at_disk(self, w);
         if (ox_timer_start(self, KEEP_HOUSE_MS, OX_K_retry, RETRY_KEEP_HOUSE, &ref) != OX_OK)
@@ -822,6 +853,9 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_stored:
         on_stored(self, w, msg);
+        break;
+    case OX_K_wal_sealed:
+        on_wal_sealed(self, w, msg);
         break;
     case OX_K_wal_released:
         on_wal_released(self, w, msg);

@@ -70,6 +70,21 @@ struct ox_wal_space {
     ox_err err;
 };
 
+/* ---- wal_seal.c ---- */
+
+/* Permille of a journal's bound from which on its oldest segment is not kept by the log's newest. */
+#define OX_WAL_FILL_SEAL 800
+struct ox__wal_seal {
+    struct ox_journal *journal;
+    uint64_t newest; /* segment, after the seal: an empty one */
+    ox_err err;
+};
+/* Seals the newest segment; *newest: the number of the empty one behind it. END: there is none. The journal's writer. */
+OX_MUST_USE ox_err ox__wal_seal_newest(struct ox_journal *j, uint64_t *newest);
+/* Whether the log's newest segment is in the way of room, with these fills (permille) of log and outbox. Own turn. */
+bool ox__wal_must_seal(const struct ox_ledger *ledger, uint32_t wal_fill, uint32_t outbox_fill);
+void ox__wal_seal_job(void *seal);
+
 /* The entry's request as a parcel on its way again, in any case admitted. entry: lend. NOMEM, OVERLOAD, or what was wrong
  * with its bytes. Any thread. */
 OX_MUST_USE ox_err ox__wal_parcel_of(struct ox_node *node, const struct ox_wal_entry *entry, uint64_t seq,

@@ -74,6 +74,10 @@ void ox_ledger_wal_gone(struct ox_ledger *l, uint64_t segment);
 bool ox_ledger_outbox_releasable(const struct ox_ledger *l, uint64_t *segment);
 void ox_ledger_outbox_gone(struct ox_ledger *l, uint64_t segment);
 
+/* The log's accounts are all of its newest segment, the one that still takes entries. *pins (may be NULL): an outbox segment
+ * waits for nothing but this one to go. */
+bool ox_ledger_wal_newest_only(const struct ox_ledger *l, bool *pins);
+
 /* The ordinals of an open entry that are not disposed of replace the content of *out. NOT_FOUND: not open
  * (unknown, or nothing missing). */
 OX_MUST_USE ox_err ox_ledger_missing(const struct ox_ledger *l, uint64_t seq, struct ox_ranges *out);
