@@ -239,8 +239,6 @@ on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
         ox_tenant_give_back(&m->node, msg, true);
     else if (strcmp(ob->class_name, "gateway") == 0)
         ox_gateway_set_aside(msg);
-    else if (ox_pid_eq(ob->pid, m->warden.pid))
-        ox_warden_set_aside(&m->warden, msg);
 }
 
 static void

@@ -75,7 +75,8 @@ ox_warden_open(struct ox_warden *w, struct ox_node *node, const char *data, stru
     w->audit = ox_audit_open(node->disk, path, node->clock);
     snprintf(path, sizeof(path), "%s/crash", data);
     node->crashes = ox_crashes_open(node->disk, path);
-    if (w->audit == NULL || node->crashes == NULL)
+    w->unkept = ox__unkept_new();
+    if (w->audit == NULL || node->crashes == NULL || w->unkept == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the obituaries");
     snprintf(path, sizeof(path), "%s/quarantine.json", data);
     return ox_quarantine_open(node->disk, path, &w->quarantine, diag);
@@ -86,6 +87,7 @@ ox_warden_close(struct ox_warden *w)
 {
     ox_quarantine_close(w->quarantine);
     ox_audit_close(w->audit);
+    ox__unkept_free(w->unkept);
     if (w->node != NULL)
         ox_crashes_close(w->node->crashes);
 }

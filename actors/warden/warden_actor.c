@@ -2,12 +2,15 @@
  *
  * actors/warden/warden_actor.c - what the runtime's hooks see, made durable on a lane of its own.
  *
- * Owns:    one job per quarantine until it is durable.
+ * Owns:    nothing: what waits to be written stands in struct ox_warden, so that the actor's crash takes none of it along.
  * Threads: one actor; files are written on its lane.
- * Bounds:  its control mailbox; one save of obituaries at a time.
+ * Bounds:  one job for obituaries and one for quarantines, each asked for once.
  * Fails:   a quarantine that cannot be written down is in force all the same, and is tried again every RETRY_MS; a node that
  *          ends meanwhile forgets it and learns it again from the next crashes.
  * Flow:    hooks -obituary, quarantined-> here -(lane)-> files.
+ *
+ * A message means "look". A new incarnation looks by itself: the one before may have crashed with the word in its hands, or
+ * with a timer running.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +22,7 @@
 
 struct warden_state {
     struct ox_warden *w;
-};
-
-/* One tenant on its way into the list. */
-struct quarantine_job {
-    struct ox_warden *w;
-    struct ox_quarantined entry;
-    bool in_force;
-    ox_err err;
+    uint64_t retry; /* timer */
 };
 
 static ox_err
@@ -34,72 +30,50 @@ warden_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
 {
     struct ox_warden *w = arg;
     ((struct warden_state *)ox_actor_state(self))->w = w;
-    /* The incarnation before may have crashed with the word that obituaries are to be saved in its hands. */
     if (ox_actor_restarts(self) > 0) {
         atomic_store_explicit(&w->saving, false, memory_order_release);
+        atomic_store_explicit(&w->keeping, false, memory_order_release);
         ox_warden_crashed(w);
+        ox__warden_ask(w, &w->keeping, OX_K_quarantined);
     }
     return OX_OK;
 }
 
 /* ---- from the hooks ---- */
 
+bool
+ox__warden_ask(struct ox_warden *w, _Atomic bool *asked, uint32_t kind)
+{
+    if (ox_pid_is_none(w->pid) || atomic_exchange_explicit(asked, true, memory_order_acq_rel))
+        return true;
+    struct ox_msg *msg = ox_msg_new(kind, NULL, 0, NULL);
+    if (msg != NULL)
+        msg->flags |= OX_MSG_F_CONTROL;
+    bool sent = msg != NULL && ox_send(w->pid, &msg) == OX_OK;
+    if (!sent)
+        atomic_store_explicit(asked, false, memory_order_release); /* with the next one */
+    ox_msg_free(msg);
+    return sent;
+}
+
 void
 ox_warden_crashed(struct ox_warden *w)
 {
-    if (ox_pid_is_none(w->pid) || atomic_exchange_explicit(&w->saving, true, memory_order_acq_rel))
-        return;
-    struct ox_msg *msg = ox_msg_new(OX_K_obituary, NULL, 0, NULL);
-    if (msg != NULL)
-        msg->flags |= OX_MSG_F_CONTROL;
-    if (msg == NULL || ox_send(w->pid, &msg) != OX_OK)
-        atomic_store_explicit(&w->saving, false, memory_order_release); /* with the next one */
-    ox_msg_free(msg);
-}
-
-/* Behind its restart the warden finds it in its mailbox again. */
-void
-ox_warden_set_aside(struct ox_warden *w, struct ox_msg *msg)
-{
-    struct ox_msg *again = msg->kind == OX_K_quarantined && msg->data != NULL
-                               ? ox_msg_new(OX_K_quarantined, msg->data, 0, free)
-                               : NULL;
-    if (again == NULL)
-        return;
-    msg->data = NULL;
-    again->flags |= OX_MSG_F_CONTROL;
-    if (ox_send(w->pid, &again) != OX_OK)
-        OX_LOG_ERROR("warden", "a quarantine is not written down: it ends with this node");
-    ox_msg_free(again);
-}
-
-static void
-fill(struct ox_warden *w, struct quarantine_job *job, const char *tenant, uint32_t crashes)
-{
-    job->w = w;
-    snprintf(job->entry.tenant.name, sizeof(job->entry.tenant.name), "%s", tenant);
-    job->entry.crashes = crashes;
-    job->entry.since_ns = ox_clock_realtime_ns(w->node->clock);
-    job->entry.has_last = ox_crashes_find(w->node->crashes, 0, tenant, &job->entry.last);
+    (void)ox__warden_ask(w, &w->saving, OX_K_obituary);
 }
 
 void
 ox_warden_quarantined(struct ox_warden *w, const char *tenant, uint32_t crashes)
 {
-    struct quarantine_job *job = calloc(1, sizeof(*job));
-    struct ox_msg *msg = job != NULL ? ox_msg_new(OX_K_quarantined, job, 0, free) : NULL;
-    if (msg != NULL) {
-        fill(w, job, tenant, crashes);
-        msg->flags |= OX_MSG_F_CONTROL;
-    } else {
-        free(job);
-    }
-    if (msg == NULL || ox_send(w->pid, &msg) != OX_OK) {
-        OX_LOG_ERROR("warden", "a quarantine is not written down: it ends with this node",
-                     OX_F_STR("tenant", tenant));
-        ox__warden_apply(w->node, tenant, crashes);
-    }
-    ox_msg_free(msg);
+    struct ox_quarantined entry = {.crashes = crashes, .since_ns = ox_clock_realtime_ns(w->node->clock)};
+    snprintf(entry.tenant.name, sizeof(entry.tenant.name), "%s", tenant);
+    entry.has_last = ox_crashes_find(w->node->crashes, 0, tenant, &entry.last);
+    bool noted = ox__unkept_add(w->unkept, &entry);
+    if (noted && ox__warden_ask(w, &w->keeping, OX_K_quarantined))
+        return;
+    OX_LOG_ERROR("warden", "a quarantine is not written down yet; should the node end now, it ends with it",
+                 OX_F_STR("tenant", tenant));
+    ox__warden_apply(w->node, tenant, crashes);
 }
 
 /* ---- on the lane ---- */
@@ -117,13 +91,11 @@ save_job(void *arg)
 }
 
 static void
-put_job(void *arg)
+keep_job(void *arg)
 {
-    struct quarantine_job *job = arg;
-    job->err = ox_quarantine_put(job->w->quarantine, &job->entry);
-    if (!job->in_force)
-        ox__warden_apply(job->w->node, job->entry.tenant.name, job->entry.crashes);
-    job->in_force = true;
+    struct ox_warden *w = arg;
+    atomic_store_explicit(&w->keeping, false, memory_order_release); /* as above */
+    ox__unkept_keep(w->unkept, w->node, w->quarantine);
 }
 
 /* ---- the actor ---- */
@@ -135,53 +107,47 @@ on_obituary(struct ox_actor *self, struct ox_warden *w)
         atomic_store_explicit(&w->saving, false, memory_order_release); /* saved with the next one */
 }
 
-/* job: take. */
 static void
-keep(struct ox_actor *self, struct ox_warden *w, struct quarantine_job *job)
+again_soon(struct ox_actor *self, struct warden_state *st)
 {
-    uint64_t ref;
-    if (ox_dirty_submit(self, w->lane, put_job, job, OX_K_quarantine_kept, free, NULL) == OX_OK)
-        return;
-    if (!job->in_force)
-        ox__warden_apply(w->node, job->entry.tenant.name, job->entry.crashes);
-    job->in_force = true;
-    if (ox_timer_start(self, RETRY_MS, OX_K_retry, (uintptr_t)job, &ref) == OX_OK)
-        return;
-    OX_LOG_ERROR("warden", "a quarantine is not written down: it ends with this node",
-                 OX_F_STR("tenant", job->entry.tenant.name));
-    free(job);
+    if (st->retry == 0 && ox_timer_start(self, RETRY_MS, OX_K_retry, 0, &st->retry) != OX_OK)
+        ox_panic("no timer for quarantines that wait to be written");
 }
 
 static void
-on_quarantine_kept(struct ox_actor *self, struct ox_msg *msg)
+on_quarantined(struct ox_actor *self, struct warden_state *st)
 {
-    struct quarantine_job *job = msg->data;
-    uint64_t ref;
-    if (job->err == OX_OK)
+    struct ox_warden *w = st->w;
+    if (ox_dirty_submit(self, w->lane, keep_job, w, OX_K_quarantine_kept, NULL, NULL) == OX_OK)
         return;
-    OX_LOG_ERROR("warden", "a quarantine is in force and cannot be written down; tried again",
-                 OX_F_STR("tenant", job->entry.tenant.name), OX_F_ERR(job->err));
-    if (ox_timer_start(self, RETRY_MS, OX_K_retry, (uintptr_t)job, &ref) == OX_OK)
-        msg->data = NULL;
+    atomic_store_explicit(&w->keeping, false, memory_order_release);
+    again_soon(self, st);
+}
+
+static void
+on_quarantine_kept(struct ox_actor *self, struct warden_state *st)
+{
+    if (!ox__unkept_empty(st->w->unkept))
+        again_soon(self, st);
 }
 
 static void
 warden_message(struct ox_actor *self, struct ox_msg *msg)
 {
-    struct ox_warden *w = ((struct warden_state *)ox_actor_state(self))->w;
+    struct warden_state *st = ox_actor_state(self);
     switch (msg->kind) {
     case OX_K_obituary:
-        on_obituary(self, w);
+        on_obituary(self, st->w);
         break;
     case OX_K_quarantined:
-        keep(self, w, msg->data);
-        msg->data = NULL;
+        on_quarantined(self, st);
         break;
     case OX_K_quarantine_kept:
-        on_quarantine_kept(self, msg);
+        on_quarantine_kept(self, st);
         break;
     case OX_K_retry:
-        keep(self, w, (struct quarantine_job *)(uintptr_t)msg->num);
+        st->retry = 0;
+        on_quarantined(self, st);
         break;
     case OX_K_obituaries_saved:
         break;
@@ -195,6 +161,4 @@ const struct ox_actor_class ox_warden_class = {
     .state_size = sizeof(struct warden_state),
     .on_start = warden_start,
     .on_message = warden_message,
-    .pending_max = 8192, /* a job or timer per quarantine that is not durable yet */
-    .control_msgs_max = 8192,
 };

@@ -479,8 +479,6 @@ on_set_aside(void *arg, const struct ox_obituary *ob, struct ox_msg *msg)
         ox_tenant_give_back(&s->n.node, msg, true);
     else if (strcmp(ob->class_name, "gateway") == 0)
         ox_gateway_set_aside(msg);
-    else if (ox_pid_eq(ob->pid, s->n.warden.pid))
-        ox_warden_set_aside(&s->n.warden, msg);
 }
 
 /* Before the handler has seen its message. */

@@ -20,8 +20,10 @@ struct ox_warden {
     struct ox_quarantine *quarantine;
     struct ox_audit *audit;
     struct ox_lane *lane;
-    ox_pid pid;          /* of the actor; written before the actors that may crash exist */
-    _Atomic bool saving; /* obituaries wait to be saved: one message is enough. acq_rel against the job */
+    ox_pid pid; /* of the actor; written before the actors that may crash exist */
+    struct ox__unkept *unkept;
+    _Atomic bool saving;  /* obituaries wait to be saved: one message is enough. acq_rel against the job */
+    _Atomic bool keeping; /* likewise, quarantines that wait to be written */
 };
 
 extern const struct ox_actor_class ox_warden_class; /* argument: struct ox_warden */
@@ -41,8 +43,6 @@ void ox_warden_faulted(struct ox_warden *w, const char *tenant, uint32_t max_res
 
 /* An obituary was noted: it is saved soon. Any thread; does not block. */
 void ox_warden_crashed(struct ox_warden *w);
-/* What the warden had in hand when it crashed: comes again. msg: lend, steals its data. The warden's thread. */
-void ox_warden_set_aside(struct ox_warden *w, struct ox_msg *msg);
 /* A tenant's actor passed its intensity: this becomes durable, then is in force. Any thread; does not block. */
 void ox_warden_quarantined(struct ox_warden *w, const char *tenant, uint32_t crashes);
 

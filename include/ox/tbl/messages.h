@@ -39,8 +39,8 @@ OX_MESSAGE(spill_tick,    "-",                      "wal (timer)",              
 OX_MESSAGE(control_watched, "struct ox_control_arg", "the control lane",           "control", "owed, never")
 /* warden */
 OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
-OX_MESSAGE(quarantined,   "struct quarantine_job",  "the node (a hook)",           "warden",  "control; in force at once, and said in the log")
-OX_MESSAGE(quarantine_kept, "struct quarantine_job", "the warden's lane",          "warden",  "owed, never")
+OX_MESSAGE(quarantined,   "-",                      "the node (a hook)",           "warden",  "control; in force at once, and said in the log")
+OX_MESSAGE(quarantine_kept, "-",                    "the warden's lane",           "warden",  "owed, never")
 OX_MESSAGE(obituaries_saved, "-",                   "the warden's lane",           "warden",  "owed, never")
 /* writer and outbox */
 OX_MESSAGE(flush,         "num",                    "writer (timer)",              "writer",  "owed, never")
