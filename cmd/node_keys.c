@@ -153,6 +153,7 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
             dev->free(dev);
         return err;
     }
+    m->control->keys_max = (uint32_t)cfg->control_keys_per_tenant;
     struct ox_key_cache_options o = {.store = m->control,
                                      .dev = dev,
                                      .clock = m->node.clock,

@@ -85,6 +85,12 @@ ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err 
     return err;
 }
 
+const struct ox_control_asker *
+ox__control_asker(const struct ox__control_call *c)
+{
+    return c->asker.key_id[0] != '\0' ? &c->asker : NULL;
+}
+
 /* ---- routes ---- */
 
 /* {} stands for one segment of the path. A longer pattern comes before one that would take its place. */
@@ -149,8 +155,17 @@ check(struct ox__control_call *c)
 }
 
 static void
+set_asker(struct ox__control_call *c)
+{
+    c->asker = (struct ox_control_asker){.tenant = c->req->tenant, .now_s = c->now_s};
+    if (c->req->key_id != NULL)
+        snprintf(c->asker.key_id, sizeof(c->asker.key_id), "%s", c->req->key_id);
+}
+
+static void
 answer(struct ox__control_call *c, ox__control_handler run)
 {
+    set_asker(c);
     ox_err err = check(c);
     if (err == OX_OK)
         err = run(c);

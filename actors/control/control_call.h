@@ -19,7 +19,8 @@ struct ox__control_call {
     struct ox_str arg; /* what stands for {} in the route's pattern */
     enum ox_action action;
     bool writes;
-    json_t *body; /* an object, also when there was none; NULL until it was read */
+    struct ox_control_asker asker; /* see ox__control_asker */
+    json_t *body;                  /* an object, also when there was none; NULL until it was read */
     int64_t now_s;
     struct ox_diag diag;
     const char *hint;
@@ -32,6 +33,8 @@ typedef ox_err (*ox__control_handler)(struct ox__control_call *c);
 ox_err ox__control_respond(struct ox__control_call *c, int status, json_t *answer);
 /* RFC 3339 in whole seconds; null for never. */
 json_t *ox__control_time_json(int64_t time_s);
+/* Whom the store has to look at before it writes; NULL: he showed no key that is kept. */
+const struct ox_control_asker *ox__control_asker(const struct ox__control_call *c);
 /* Before an act: what cannot be written down must not happen. */
 OX_MUST_USE ox_err ox__control_audit_granted(struct ox__control_call *c, const char *tenant,
                                              const char *detail);

@@ -9,6 +9,7 @@
  * Flow:    control_api.c -> here -> audit log -> store.
  */
 #include "actors/control/control_call.h"
+#include "actors/control/control_record.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -228,7 +229,7 @@ ox__control_keys_create(struct ox__control_call *c)
              scopes);
     err = ox__control_audit_granted(c, key.tenant.name, detail);
     if (err == OX_OK) {
-        err = c->api->store->key_create(c->api->store, &key, &c->diag);
+        err = c->api->store->key_create(c->api->store, ox__control_asker(c), &key, &c->diag);
         err = err == OX_OK ? respond_new(c, &key, text) : ox__control_audit_failed(c, key.tenant.name, err);
     }
     OPENSSL_cleanse(text, sizeof(text));
@@ -255,7 +256,8 @@ ox__control_keys_revoke(struct ox__control_call *c)
     struct ox_tenant_id tenant = key.tenant;
     char id[OX_KEY_ID_MAX + 1];
     memcpy(id, key.id, sizeof(id));
-    err = c->api->store->key_revoke(c->api->store, &tenant, id, c->now_s, &key, &c->diag);
+    err =
+        c->api->store->key_revoke(c->api->store, ox__control_asker(c), &tenant, id, c->now_s, &key, &c->diag);
     return err == OX_OK ? ox__control_respond(c, 200, key_json(&key, c->now_s))
                         : ox__control_audit_failed(c, tenant.name, err);
 }
@@ -288,6 +290,10 @@ ox__control_keys_rotate(struct ox__control_call *c)
         err = ox_role_may_grant(c->req->role, old.role, &c->diag);
     if (err != OX_OK)
         return err;
+    err = ox__control_may_rotate(&old, c->now_s,
+                                 &c->diag); /* here, too: before a secret is made and a line written */
+    if (err != OX_OK)
+        return ox__control_audit_failed(c, old.tenant.name, err);
     inherit(c, &old, &fresh);
     err = make_secret(c, &fresh, text);
     snprintf(detail, sizeof(detail), "rotate key %s to %s, overlap %lld s", old.id, fresh.id,
@@ -295,7 +301,8 @@ ox__control_keys_rotate(struct ox__control_call *c)
     if (err == OX_OK)
         err = ox__control_audit_granted(c, fresh.tenant.name, detail);
     if (err == OX_OK) {
-        err = c->api->store->key_rotate(c->api->store, &fresh, c->now_s, c->now_s + overlap_s, &c->diag);
+        err = c->api->store->key_rotate(c->api->store, ox__control_asker(c), &fresh, c->now_s,
+                                        c->now_s + overlap_s, &c->diag);
         err =
             err == OX_OK ? respond_new(c, &fresh, text) : ox__control_audit_failed(c, fresh.tenant.name, err);
     }

@@ -52,6 +52,27 @@ ox__control_no_key(const char *key_id, struct ox_diag *diag)
 }
 
 ox_err
+ox__control_no_asker(struct ox_diag *diag)
+{
+    return ox_diag_set(
+        diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
+        "the key that gives this order has ended meanwhile, or its tenant is disabled: nothing has "
+        "changed");
+}
+
+ox_err
+ox__control_room_for_key(const struct ox_control_store *st, const struct ox_tenant_id *tenant, uint64_t have,
+                         struct ox_diag *diag)
+{
+    if (st->keys_max == 0 || have <= st->keys_max)
+        return OX_OK;
+    return ox_diag_set(diag, OX_E_STATE, "control.keys_per_tenant", -1,
+                       "tenant %s has %u keys that are good or were made within a day, and may have no more "
+                       "(control.keys_per_tenant): revoke some, or wait a day if they were made today",
+                       tenant->name, st->keys_max);
+}
+
+ox_err
 ox__control_may_have_key(const struct ox_control_tenant *tenant, struct ox_diag *diag)
 {
     if (tenant->state == OX_TENANT_ACTIVE)

@@ -62,7 +62,7 @@ ox__control_tenants_create(struct ox__control_call *c)
         err = ox__control_audit_granted(c, t.id.name, "create the tenant");
     if (err != OX_OK)
         return err;
-    err = c->api->store->tenant_create(c->api->store, &t, &c->diag);
+    err = c->api->store->tenant_create(c->api->store, ox__control_asker(c), &t, &c->diag);
     return err == OX_OK ? ox__control_respond(c, 201, tenant_json(&t))
                         : ox__control_audit_failed(c, t.id.name, err);
 }
@@ -113,7 +113,7 @@ ox__control_tenants_change(struct ox__control_call *c)
             c, id.name, state == OX_TENANT_ACTIVE ? "enable the tenant" : "disable the tenant");
     if (err != OX_OK)
         return err;
-    err = c->api->store->tenant_set(c->api->store, &id, state, c->now_s, &t, &c->diag);
+    err = c->api->store->tenant_set(c->api->store, ox__control_asker(c), &id, state, c->now_s, &t, &c->diag);
     return err == OX_OK ? ox__control_respond(c, 200, tenant_json(&t))
                         : ox__control_audit_failed(c, id.name, err);
 }

@@ -22,7 +22,7 @@ make_platform(struct ox_control_store *store, const struct ox_tenant_id *id, int
         return err;
     tenant = (struct ox_control_tenant){
         .id = *id, .name = "Operators", .state = OX_TENANT_ACTIVE, .created_s = now_s, .changed_s = now_s};
-    err = store->tenant_create(store, &tenant, diag);
+    err = store->tenant_create(store, NULL, &tenant, diag);
     return err == OX_E_EXISTS ? OX_OK : err;
 }
 
@@ -72,7 +72,7 @@ ox_control_first_operator(struct ox_control_store *store, int64_t now_s, char te
     if (err == OX_OK)
         err = ox_api_key_fingerprint((struct ox_str){text, OX_API_KEY_LEN}, key->fingerprint);
     if (err == OX_OK)
-        err = store->key_create(store, key, diag);
+        err = store->key_create(store, NULL, key, diag);
     if (err != OX_OK)
         OPENSSL_cleanse(text, OX_API_KEY_LEN + 1);
     *made = err == OX_OK;

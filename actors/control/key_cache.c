@@ -26,6 +26,7 @@
 
 #define CHANGES_AT_ONCE 256
 #define USES_AT_ONCE    500
+#define USES_PER_WRITE  50 /* of one transaction, which each tenant in it makes longer */
 #define LOOK_UP_TRIES   3
 #define FLUSH_NS        200000000ull /* of the half second after which changes are looked at again */
 #define DEV_PREFIX      "ox_dev_"
@@ -344,16 +345,6 @@ ox_key_cache_wake(struct ox_keystore *cache)
     k->store->wake(k->store);
 }
 
-/* How many of the uses at the front are of one tenant. */
-static size_t
-uses_of_one(const struct ox_control_use *uses, size_t n)
-{
-    size_t i = 1;
-    while (i < n && strcmp(uses[i].tenant.name, uses[0].tenant.name) == 0)
-        i++;
-    return i;
-}
-
 ox_err
 ox_key_cache_flush(struct ox_keystore *cache, struct ox_diag *diag)
 {
@@ -365,7 +356,7 @@ ox_key_cache_flush(struct ox_keystore *cache, struct ox_diag *diag)
         k->uses_done = 0;
     }
     while (err == OX_OK && k->uses_done < k->uses_n && ox_clock_monotonic_ns(k->clock) < end) {
-        size_t n = uses_of_one(k->uses + k->uses_done, k->uses_n - k->uses_done);
+        size_t left = k->uses_n - k->uses_done, n = left < USES_PER_WRITE ? left : USES_PER_WRITE;
         err = k->store->keys_used(k->store, k->uses + k->uses_done, n, diag);
         k->uses_done += n;
     }

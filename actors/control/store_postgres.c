@@ -48,11 +48,14 @@ struct pg_store {
 
 enum statement {
     ON_BEHALF,
+    ASKER_SAY,
+    ASKER_HOLD,
     TENANT_INSERT,
     TENANT_GET,
     TENANT_LIST,
     TENANT_SET,
     KEY_INSERT,
+    KEY_COUNT,
     KEY_GET,
     KEY_GET_ANY,
     KEY_LIST,
@@ -70,6 +73,12 @@ enum statement {
 
 static const char *const statements[STATEMENT__COUNT] = {
     [ON_BEHALF] = "SELECT set_config($1, $2, true)",
+    [ASKER_SAY] = "SELECT set_config('app.asker_key', $1, true), set_config('app.asker_tenant', $2, true)",
+    /* Held, so that who revokes it waits for the order, or the order for him and then finds none. */
+    [ASKER_HOLD] = "SELECT 1 FROM observex.api_keys k JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
+                   " WHERE k.key_id = $1 AND k.tenant_id = $2 AND k.revoked_at = 0"
+                   " AND (k.expires_at = 0 OR k.expires_at > $3::bigint) AND t.state = 'active'"
+                   " FOR NO KEY UPDATE OF k FOR SHARE OF t",
     [TENANT_INSERT] = "INSERT INTO observex.tenants (" TENANT_COLUMNS ")"
                       " VALUES ($1, $2, $3, $4::bigint, $5::bigint)",
     [TENANT_GET] = "SELECT " TENANT_COLUMNS " FROM observex.tenants WHERE tenant_id = $1",
@@ -81,6 +90,8 @@ static const char *const statements[STATEMENT__COUNT] = {
         "INSERT INTO observex.api_keys (key_id, tenant_id, name, digest, fingerprint, scopes, role,"
         " created_at, expires_at, rotated_from) VALUES"
         " ($1, $2, $3, decode($4, 'hex'), $5, $6::bigint, $7, $8::bigint, $9::bigint, $10)",
+    [KEY_COUNT] = "SELECT count(*) FROM observex.api_keys WHERE tenant_id = $1 AND (created_at > $2::bigint"
+                  " - $3::bigint OR (revoked_at = 0 AND (expires_at = 0 OR expires_at > $2::bigint)))",
     [KEY_GET] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id = $1 AND tenant_id = $2",
     [KEY_GET_ANY] = "SELECT " KEY_COLUMNS " FROM observex.api_keys WHERE key_id = $1",
     [KEY_LIST] =
@@ -99,9 +110,13 @@ static const char *const statements[STATEMENT__COUNT] = {
         " k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.rotated_from, t.state"
         " FROM observex.api_keys k JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
         " WHERE k.digest = decode($1, 'hex')",
+    /* Who waits for somebody's row while he holds others may wait for ever: what is held is passed over. */
     [KEYS_USED] = "UPDATE observex.api_keys k SET last_used_at = u.used FROM"
-                  " unnest($2::text[], $3::bigint[]) AS u (id, used)"
-                  " WHERE k.key_id = u.id AND k.tenant_id = $1 AND k.last_used_at < u.used",
+                  " (SELECT h.key_id, v.used FROM observex.api_keys h"
+                  "  JOIN unnest($2::text[], $3::bigint[]) AS v (id, used) ON v.id = h.key_id"
+                  "  WHERE h.tenant_id = $1 AND h.last_used_at < v.used"
+                  "  FOR NO KEY UPDATE OF h SKIP LOCKED) AS u"
+                  " WHERE k.key_id = u.key_id AND k.tenant_id = $1",
     [CHANGE_NOTE] = "WITH c AS (UPDATE observex.control_clock SET seq = seq + 1 RETURNING seq),"
                     " n AS (INSERT INTO observex.control_changes (seq, tenant_id, digest)"
                     "  SELECT c.seq, $1, decode($2, 'hex') FROM c)"
@@ -143,6 +158,7 @@ struct behalf {
 /* What a call was given, and where its answer goes; each uses its own part. */
 struct call {
     struct pg_store *st;
+    const struct ox_control_asker *asker; /* who orders it; NULL = nobody, or it is a question */
     const struct ox_control_tenant *tenant;
     const struct ox_tenant_id *id;
     const struct ox_control_key *key;
@@ -171,10 +187,28 @@ begin(struct pg_conn *c, struct behalf whose, struct ox_diag *diag)
     return err == OX_OK ? run(c, ON_BEHALF, 2, params, NULL, diag) : err;
 }
 
+/* Whether he may still give orders; his key and tenant stay as they are until this transaction ends. */
+static ox_err
+hold_asker(struct pg_conn *c, const struct ox_control_asker *asker, struct ox_diag *diag)
+{
+    struct number now;
+    const char *params[] = {asker->key_id, asker->tenant.name, print(&now, asker->now_s)};
+    PGresult *r = NULL;
+    ox_err err = run(c, ASKER_SAY, 2, params, NULL, diag);
+    if (err == OX_OK)
+        err = run(c, ASKER_HOLD, 3, params, &r, diag);
+    if (err == OX_OK && PQntuples(r) != 1)
+        err = ox__control_no_asker(diag);
+    PQclear(r);
+    return err;
+}
+
 static ox_err
 attempt(struct pg_conn *c, struct behalf whose, op_fn op, const struct call *call, struct ox_diag *diag)
 {
     ox_err err = begin(c, whose, diag);
+    if (err == OX_OK && call->asker != NULL)
+        err = hold_asker(c, call->asker, diag);
     if (err == OX_OK)
         err = op(c, call, diag);
     if (err == OX_OK)
@@ -286,9 +320,10 @@ op_tenant_create(struct pg_conn *c, const struct call *call, struct ox_diag *dia
 }
 
 static ox_err
-tenant_create(struct ox_control_store *self, const struct ox_control_tenant *tenant, struct ox_diag *diag)
+tenant_create(struct ox_control_store *self, const struct ox_control_asker *asker,
+              const struct ox_control_tenant *tenant, struct ox_diag *diag)
 {
-    struct call call = {.st = (struct pg_store *)self, .tenant = tenant};
+    struct call call = {.st = (struct pg_store *)self, .asker = asker, .tenant = tenant};
     return transact(&call, of_tenant(&tenant->id), false, op_tenant_create, diag);
 }
 
@@ -356,11 +391,15 @@ op_tenant_set(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 }
 
 static ox_err
-tenant_set(struct ox_control_store *self, const struct ox_tenant_id *id, enum ox_tenant_state state,
-           int64_t now_s, struct ox_control_tenant *out, struct ox_diag *diag)
+tenant_set(struct ox_control_store *self, const struct ox_control_asker *asker, const struct ox_tenant_id *id,
+           enum ox_tenant_state state, int64_t now_s, struct ox_control_tenant *out, struct ox_diag *diag)
 {
-    struct call call = {
-        .st = (struct pg_store *)self, .id = id, .state = state, .now_s = now_s, .tenants = out};
+    struct call call = {.st = (struct pg_store *)self,
+                        .asker = asker,
+                        .id = id,
+                        .state = state,
+                        .now_s = now_s,
+                        .tenants = out};
     return transact(&call, of_tenant(id), true, op_tenant_set, diag);
 }
 
@@ -392,17 +431,36 @@ insert_key(struct pg_conn *c, const struct ox_control_key *key, struct ox_diag *
     return err == OX_E_EXISTS ? ox_diag_set(diag, err, "key", -1, "there is a key %s already", key->id) : err;
 }
 
+/* Whether the tenant may have the key that was just inserted. After its change is noted: from then on nobody else commits
+ * one, so that of two at once the second counts the first. */
+static ox_err
+check_room(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct number now, recent;
+    const char *params[] = {call->key->tenant.name, print(&now, call->key->created_s),
+                            print(&recent, OX__KEYS_RECENT_S)};
+    PGresult *r = NULL;
+    ox_err err = run(c, KEY_COUNT, 3, params, &r, diag);
+    if (err == OX_OK)
+        err = ox__control_room_for_key(&call->st->base, &call->key->tenant, (uint64_t)pg_int(r, 0, 0), diag);
+    PQclear(r);
+    return err;
+}
+
 static ox_err
 op_key_create(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     ox_err err = insert_key(c, call->key, diag);
-    return err == OX_OK ? note_change(c, &call->key->tenant, call->key->digest, diag) : err;
+    if (err == OX_OK)
+        err = note_change(c, &call->key->tenant, call->key->digest, diag);
+    return err == OX_OK ? check_room(c, call, diag) : err;
 }
 
 static ox_err
-key_create(struct ox_control_store *self, const struct ox_control_key *key, struct ox_diag *diag)
+key_create(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_control_key *key, struct ox_diag *diag)
 {
-    struct call call = {.st = (struct pg_store *)self, .key = key};
+    struct call call = {.st = (struct pg_store *)self, .asker = asker, .key = key};
     return transact(&call, of_tenant(&key->tenant), false, op_key_create, diag);
 }
 
@@ -477,11 +535,16 @@ op_key_revoke(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 }
 
 static ox_err
-key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
-           int64_t now_s, struct ox_control_key *out, struct ox_diag *diag)
+key_revoke(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_tenant_id *tenant, const char *key_id, int64_t now_s, struct ox_control_key *out,
+           struct ox_diag *diag)
 {
-    struct call call = {
-        .st = (struct pg_store *)self, .id = tenant, .key_id = key_id, .now_s = now_s, .keys = out};
+    struct call call = {.st = (struct pg_store *)self,
+                        .asker = asker,
+                        .id = tenant,
+                        .key_id = key_id,
+                        .now_s = now_s,
+                        .keys = out};
     return transact(&call, of_tenant(tenant), true, op_key_revoke, diag);
 }
 
@@ -518,14 +581,17 @@ op_key_rotate(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
         err = insert_key(c, fresh, diag);
     if (err == OX_OK)
         err = note_change(c, &fresh->tenant, old.digest, diag);
-    return err == OX_OK ? note_change(c, &fresh->tenant, fresh->digest, diag) : err;
+    if (err == OX_OK)
+        err = note_change(c, &fresh->tenant, fresh->digest, diag);
+    return err == OX_OK ? check_room(c, call, diag) : err;
 }
 
 static ox_err
-key_rotate(struct ox_control_store *self, const struct ox_control_key *fresh, int64_t now_s,
-           int64_t old_expires_s, struct ox_diag *diag)
+key_rotate(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_control_key *fresh, int64_t now_s, int64_t old_expires_s, struct ox_diag *diag)
 {
-    struct call call = {.st = (struct pg_store *)self, .key = fresh, .now_s = now_s, .time_s = old_expires_s};
+    struct call call = {
+        .st = (struct pg_store *)self, .asker = asker, .key = fresh, .now_s = now_s, .time_s = old_expires_s};
     return transact(&call, of_tenant(&fresh->tenant), false, op_key_rotate, diag);
 }
 
@@ -555,39 +621,46 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
     return transact(&call, (struct behalf){"app.key_digest", hex}, true, op_key_by_digest, diag);
 }
 
-/* Ids are of [A-Za-z0-9_], so that an array needs no quotes. */
+/* Those of one tenant, on its behalf. Ids are of [A-Za-z0-9_], so that an array needs no quotes. */
 static ox_err
-op_keys_used(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+write_uses(struct pg_conn *c, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
 {
     struct ox_buf ids = {0}, times = {0};
-    for (size_t i = 0; i < call->room; i++) {
-        ox_buf_printf(&ids, "%c%s", i == 0 ? '{' : ',', call->uses[i].key_id);
-        ox_buf_printf(&times, "%c%lld", i == 0 ? '{' : ',', (long long)call->uses[i].used_s);
+    for (size_t i = 0; i < n; i++) {
+        ox_buf_printf(&ids, "%c%s", i == 0 ? '{' : ',', uses[i].key_id);
+        ox_buf_printf(&times, "%c%lld", i == 0 ? '{' : ',', (long long)uses[i].used_s);
     }
     ox_buf_append(&ids, "}", 2);
     ox_buf_append(&times, "}", 2);
-    const char *params[] = {call->id->name, (const char *)ids.data, (const char *)times.data};
-    ox_err err = ids.failed || times.failed ? OX_E_NOMEM : run(c, KEYS_USED, 3, params, NULL, diag);
+    const char *whose[] = {"app.tenant_id", uses[0].tenant.name};
+    const char *params[] = {uses[0].tenant.name, (const char *)ids.data, (const char *)times.data};
+    ox_err err = ids.failed || times.failed ? OX_E_NOMEM : run(c, ON_BEHALF, 2, whose, NULL, diag);
+    if (err == OX_OK)
+        err = run(c, KEYS_USED, 3, params, NULL, diag);
     ox_buf_fini(&ids);
     ox_buf_fini(&times);
     return err;
 }
 
-/* A transaction per tenant: each runs on behalf of one. */
+/* One tenant after the other in one transaction, which speaks for one of them at a time. */
+static ox_err
+op_keys_used(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    const struct ox_control_use *uses = call->uses;
+    ox_err err = OX_OK;
+    for (size_t i = 0, end; err == OX_OK && i < call->room; i = end) {
+        for (end = i + 1; end < call->room && strcmp(uses[end].tenant.name, uses[i].tenant.name) == 0;)
+            end++;
+        err = write_uses(c, uses + i, end - i, diag);
+    }
+    return err;
+}
+
 static ox_err
 keys_used(struct ox_control_store *self, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
 {
-    ox_err err = OX_OK;
-    for (size_t i = 0; err == OX_OK && i < n;) {
-        size_t end = i;
-        while (end < n && strcmp(uses[end].tenant.name, uses[i].tenant.name) == 0)
-            end++;
-        struct call call = {
-            .st = (struct pg_store *)self, .id = &uses[i].tenant, .uses = uses + i, .room = end - i};
-        err = transact(&call, of_tenant(&uses[i].tenant), true, op_keys_used, diag);
-        i = end;
-    }
-    return err;
+    struct call call = {.st = (struct pg_store *)self, .uses = uses, .room = n};
+    return n > 0 ? transact(&call, of_tenant(&uses[0].tenant), true, op_keys_used, diag) : OX_OK;
 }
 
 /* ---- changes ---- */

@@ -170,6 +170,41 @@ end(struct sqlite_store *st, ox_err err, bool news, struct ox_diag *diag)
     return err;
 }
 
+/* Whether he may still give orders. Nobody else writes until this transaction ends. */
+static ox_err
+check_asker(struct sqlite_store *st, const struct ox_control_asker *asker, struct ox_diag *diag)
+{
+    sqlite3_stmt *q;
+    if (asker == NULL)
+        return OX_OK;
+    ox_err err = prepare(st,
+                         "SELECT 1 FROM api_keys k JOIN tenants t ON t.tenant_id = k.tenant_id"
+                         " WHERE k.key_id = ?1 AND k.tenant_id = ?2 AND k.revoked_at = 0"
+                         " AND (k.expires_at = 0 OR k.expires_at > ?3) AND t.state = 'active'",
+                         &q, diag);
+    if (err != OX_OK)
+        return err;
+    bind_text(q, 1, asker->key_id);
+    bind_text(q, 2, asker->tenant.name);
+    bind_int(q, 3, asker->now_s);
+    int code = sqlite3_step(q);
+    if (code != SQLITE_ROW)
+        err = code == SQLITE_DONE ? ox__control_no_asker(diag) : failed(st, diag);
+    sqlite3_finalize(q);
+    return err;
+}
+
+/* A transaction that writes on somebody's order. On failure there is none, and the lock is not held. */
+static ox_err
+begin_order(struct sqlite_store *st, const struct ox_control_asker *asker, struct ox_diag *diag)
+{
+    ox_err err = begin(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = check_asker(st, asker, diag);
+    return err == OX_OK ? OX_OK : end(st, err, false, diag);
+}
+
 /* digest NULL: the tenant as a whole. */
 static ox_err
 note_change(struct sqlite_store *st, const struct ox_tenant_id *tenant, const uint8_t *digest,
@@ -250,10 +285,11 @@ insert_tenant(struct sqlite_store *st, const struct ox_control_tenant *tenant, s
 }
 
 static ox_err
-tenant_create(struct ox_control_store *self, const struct ox_control_tenant *tenant, struct ox_diag *diag)
+tenant_create(struct ox_control_store *self, const struct ox_control_asker *asker,
+              const struct ox_control_tenant *tenant, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_err err = begin(st, diag);
+    ox_err err = begin_order(st, asker, diag);
     if (err != OX_OK)
         return err;
     err = insert_tenant(st, tenant, diag);
@@ -326,11 +362,11 @@ update_tenant(struct sqlite_store *st, const struct ox_tenant_id *id, enum ox_te
 }
 
 static ox_err
-tenant_set(struct ox_control_store *self, const struct ox_tenant_id *id, enum ox_tenant_state state,
-           int64_t now_s, struct ox_control_tenant *out, struct ox_diag *diag)
+tenant_set(struct ox_control_store *self, const struct ox_control_asker *asker, const struct ox_tenant_id *id,
+           enum ox_tenant_state state, int64_t now_s, struct ox_control_tenant *out, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_err err = begin(st, diag);
+    ox_err err = begin_order(st, asker, diag);
     if (err != OX_OK)
         return err;
     err = update_tenant(st, id, state, now_s, diag);
@@ -389,6 +425,27 @@ find_key(struct sqlite_store *st, const struct ox_tenant_id *tenant, const char 
     return err;
 }
 
+/* Whether the tenant may have the key that was just inserted. */
+static ox_err
+check_room(struct sqlite_store *st, const struct ox_control_key *key, struct ox_diag *diag)
+{
+    sqlite3_stmt *q;
+    ox_err err = prepare(st,
+                         "SELECT count(*) FROM api_keys WHERE tenant_id = ?1 AND (created_at > ?2 - ?3"
+                         " OR (revoked_at = 0 AND (expires_at = 0 OR expires_at > ?2)))",
+                         &q, diag);
+    if (err != OX_OK)
+        return err;
+    bind_text(q, 1, key->tenant.name);
+    bind_int(q, 2, key->created_s);
+    bind_int(q, 3, OX__KEYS_RECENT_S);
+    err = sqlite3_step(q) == SQLITE_ROW
+              ? ox__control_room_for_key(&st->base, &key->tenant, (uint64_t)sqlite3_column_int64(q, 0), diag)
+              : failed(st, diag);
+    sqlite3_finalize(q);
+    return err;
+}
+
 static ox_err
 insert_key(struct sqlite_store *st, const struct ox_control_key *key, struct ox_diag *diag)
 {
@@ -415,14 +472,17 @@ insert_key(struct sqlite_store *st, const struct ox_control_key *key, struct ox_
     bind_int(q, 9, key->expires_s);
     bind_text(q, 10, key->rotated_from);
     err = run(st, q, NULL, diag);
-    return err == OX_E_EXISTS ? ox_diag_set(diag, err, "key", -1, "there is a key %s already", key->id) : err;
+    if (err == OX_E_EXISTS)
+        return ox_diag_set(diag, err, "key", -1, "there is a key %s already", key->id);
+    return err == OX_OK ? check_room(st, key, diag) : err;
 }
 
 static ox_err
-key_create(struct ox_control_store *self, const struct ox_control_key *key, struct ox_diag *diag)
+key_create(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_control_key *key, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
-    ox_err err = begin(st, diag);
+    ox_err err = begin_order(st, asker, diag);
     if (err != OX_OK)
         return err;
     err = insert_key(st, key, diag);
@@ -499,12 +559,13 @@ stamp_key(struct sqlite_store *st, const char *sql, const struct ox_tenant_id *t
 }
 
 static ox_err
-key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
-           int64_t now_s, struct ox_control_key *out, struct ox_diag *diag)
+key_revoke(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_tenant_id *tenant, const char *key_id, int64_t now_s, struct ox_control_key *out,
+           struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
     int revoked = 0;
-    ox_err err = begin(st, diag);
+    ox_err err = begin_order(st, asker, diag);
     if (err != OX_OK)
         return err;
     err = stamp_key(
@@ -518,12 +579,12 @@ key_revoke(struct ox_control_store *self, const struct ox_tenant_id *tenant, con
 }
 
 static ox_err
-key_rotate(struct ox_control_store *self, const struct ox_control_key *fresh, int64_t now_s,
-           int64_t old_expires_s, struct ox_diag *diag)
+key_rotate(struct ox_control_store *self, const struct ox_control_asker *asker,
+           const struct ox_control_key *fresh, int64_t now_s, int64_t old_expires_s, struct ox_diag *diag)
 {
     struct sqlite_store *st = (struct sqlite_store *)self;
     struct ox_control_key old;
-    ox_err err = begin(st, diag);
+    ox_err err = begin_order(st, asker, diag);
     if (err != OX_OK)
         return err;
     err = find_key(st, &fresh->tenant, fresh->rotated_from, &old, diag);

@@ -61,6 +61,7 @@ take_asker(struct api_job *job, const struct ox_identity *who)
     job->question.tenant = who->tenant;
     job->question.role = who->role;
     job->question.scopes = who->scopes;
+    memcpy(job->key_id, who->key_id, sizeof(job->key_id));
 }
 
 /* Query thread. False: nobody, and that is the answer. */
@@ -168,7 +169,8 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
 {
     job->req = req;
     job->query = job->port->query;
-    job->question = (struct ox_query_request){.credential = job->credential,
+    job->question = (struct ox_query_request){.key_id = job->key_id,
+                                              .credential = job->credential,
                                               .peer = req->peer,
                                               .body = body_of(req),
                                               .method = req->method_name,

@@ -51,7 +51,8 @@ struct api_job {
     struct ox_query query;
     struct ox_query_request question;
     bool stranger; /* its key is not known yet: the query thread has it looked up */
-    char credential[OX_TENANT_MAX + OX_KEY_ID_MAX + 32]; /* the question lends it */
+    char key_id[OX_KEY_ID_MAX + 1];
+    char credential[OX_TENANT_MAX + OX_KEY_ID_MAX + 32]; /* the question lends both */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
     struct api_job *next;

@@ -69,24 +69,39 @@ struct ox_control_use {
     int64_t used_s;
 };
 
+/* On whose order something is written: a key. What the node knows of it may be a moment old, so the store looks once more. */
+struct ox_control_asker {
+    struct ox_tenant_id tenant;
+    char key_id[OX_KEY_ID_MAX + 1];
+    int64_t now_s;
+};
+
 struct ox_control_store {
     const char *kind; /* "sqlite", "postgresql" */
+    /* Keys of one tenant that are good, or were made within the last day; 0 = any number. Set by who opens the store. */
+    uint32_t keys_max;
+
+    /*
+     * asker, of everything that writes: lend. In the transaction that writes, its key must be good and its tenant active,
+     * and stay so until it ends: UNAUTHENTICATED, and nothing was written. NULL: nobody to look at (who is on this machine in
+     * development mode, `observex control init`).
+     */
 
     /* tenant: lend. EXISTS. */
-    ox_err (*tenant_create)(struct ox_control_store *self, const struct ox_control_tenant *tenant,
-                            struct ox_diag *diag);
+    ox_err (*tenant_create)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                            const struct ox_control_tenant *tenant, struct ox_diag *diag);
     ox_err (*tenant_get)(struct ox_control_store *self, const struct ox_tenant_id *id,
                          struct ox_control_tenant *out, struct ox_diag *diag);
     /* All tenants (for operators) whose id is behind `after`, in order; *n: room in `out`, then what it holds. */
     ox_err (*tenant_list)(struct ox_control_store *self, const char *after, struct ox_control_tenant *out,
                           size_t *n, struct ox_diag *diag);
-    ox_err (*tenant_set)(struct ox_control_store *self, const struct ox_tenant_id *id,
-                         enum ox_tenant_state state, int64_t now_s, struct ox_control_tenant *out,
-                         struct ox_diag *diag);
+    ox_err (*tenant_set)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                         const struct ox_tenant_id *id, enum ox_tenant_state state, int64_t now_s,
+                         struct ox_control_tenant *out, struct ox_diag *diag);
 
-    /* key: lend. NOT_FOUND (its tenant), STATE (its tenant is disabled), EXISTS. */
-    ox_err (*key_create)(struct ox_control_store *self, const struct ox_control_key *key,
-                         struct ox_diag *diag);
+    /* key: lend. NOT_FOUND (its tenant), STATE (its tenant is disabled), EXISTS; STATE also for one more than keys_max. */
+    ox_err (*key_create)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                         const struct ox_control_key *key, struct ox_diag *diag);
     /* tenant NULL: of all tenants, for operators. NOT_FOUND also when the key is another tenant's. */
     ox_err (*key_get)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
                       struct ox_control_key *out, struct ox_diag *diag);
@@ -94,17 +109,20 @@ struct ox_control_store {
     ox_err (*key_list)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *after,
                        struct ox_control_key *out, size_t *n, struct ox_diag *diag);
     /* Revoking twice is no error, keeps the first time and is no change that others hear of. */
-    ox_err (*key_revoke)(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *key_id,
-                         int64_t now_s, struct ox_control_key *out, struct ox_diag *diag);
+    ox_err (*key_revoke)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                         const struct ox_tenant_id *tenant, const char *key_id, int64_t now_s,
+                         struct ox_control_key *out, struct ox_diag *diag);
     /* In one step `fresh` (which names the old key in rotated_from) exists, and the old one ends at old_expires_s, or
      * when it would have before. STATE: the old one is revoked, has ended by now_s, or somebody revoked or rotated it at
-     * the same moment. */
-    ox_err (*key_rotate)(struct ox_control_store *self, const struct ox_control_key *fresh, int64_t now_s,
-                         int64_t old_expires_s, struct ox_diag *diag);
+     * the same moment, or it would be one more than keys_max. */
+    ox_err (*key_rotate)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                         const struct ox_control_key *fresh, int64_t now_s, int64_t old_expires_s,
+                         struct ox_diag *diag);
     /* The key that a request showed, whosever it is; revoked and expired ones too. *state: of its tenant. */
     ox_err (*key_by_digest)(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTES],
                             struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag);
-    /* uses: lend, sorted by tenant. Times only grow. Keys that are gone are passed over. */
+    /* uses: lend, sorted by tenant; written in one transaction. Times only grow. Keys that are gone, or that somebody is
+     * changing at the moment, are passed over. */
     ox_err (*keys_used)(struct ox_control_store *self, const struct ox_control_use *uses, size_t n,
                         struct ox_diag *diag);
 

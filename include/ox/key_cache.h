@@ -39,8 +39,8 @@ struct ox_keystore *ox_key_cache_new(const struct ox_key_cache_options *options)
 OX_MUST_USE ox_err ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_diag *diag);
 /* Ends a watch that waits. Any thread; does not block. */
 void ox_key_cache_wake(struct ox_keystore *cache);
-/* Writes down when keys were used last, those that are due: each at most once a minute. Tenant by tenant, for a fifth of a
- * second and as long as the last one takes; the next call goes on with what is left. The thread that watches. */
+/* Writes down when keys were used last, those that are due: each at most once a minute. Fifty by fifty, for a fifth of a
+ * second and as long as the last ones take; the next call goes on with what is left. The thread that watches. */
 OX_MUST_USE ox_err ox_key_cache_flush(struct ox_keystore *cache, struct ox_diag *diag);
 
 struct ox_key_cache_status {

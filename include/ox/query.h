@@ -69,6 +69,7 @@ struct ox_query_request {
     struct ox_tenant_id tenant;
     enum ox_role role;          /* of the asker */
     uint32_t scopes;            /* of its key, OX_SCOPE_* */
+    const char *key_id;         /* of its key; NULL or "" = it showed none, or one of development */
     const char *credential;     /* what it showed, in words, for the audit log */
     const char *peer;           /* its address */
     struct ox_str body;         /* of a POST */

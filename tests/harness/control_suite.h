@@ -16,6 +16,8 @@
     S(keys_of_others)                                                                                        \
     S(revocation)                                                                                            \
     S(rotation)                                                                                              \
+    S(askers)                                                                                                \
+    S(key_limit)                                                                                             \
     S(digests)                                                                                               \
     S(last_used)                                                                                             \
     S(change_log)                                                                                            \

@@ -130,8 +130,8 @@ two_tenants(struct ox_control_store *st)
     control_add_tenant(st, "acme");
     control_add_tenant(st, "other");
     struct ox_control_key a = control_key_of("acme", "k_acme"), b = control_key_of("other", "k_other");
-    cr_assert_eq(st->key_create(st, &a, &diag), OX_OK);
-    cr_assert_eq(st->key_create(st, &b, &diag), OX_OK);
+    cr_assert_eq(st->key_create(st, NULL, &a, &diag), OX_OK);
+    cr_assert_eq(st->key_create(st, NULL, &b, &diag), OX_OK);
 }
 
 static const char *const tables[] = {"observex.tenants", "observex.api_keys", "observex.control_changes"};
@@ -288,7 +288,7 @@ rotate(void *arg)
     struct ox_control_key fresh = control_key_of("acme", "k_fresh");
     ox_diag_clear(&r->diag);
     snprintf(fresh.rotated_from, sizeof(fresh.rotated_from), "k_acme");
-    r->err = r->st->key_rotate(r->st, &fresh, 1700000000, 1700003600, &r->diag);
+    r->err = r->st->key_rotate(r->st, NULL, &fresh, 1700000000, 1700003600, &r->diag);
     return NULL;
 }
 
@@ -329,6 +329,81 @@ Test(control_postgres, of_two_rotations_at_once_one_wins)
     expect_loser("UPDATE observex.api_keys SET expires_at = 1700003600 WHERE key_id = 'k_acme'");
 }
 
+static void *
+create(void *arg)
+{
+    struct rotation *r = arg;
+    struct ox_control_key fresh = control_key_of("acme", "k_fresh");
+    const struct ox_control_asker asker = {.tenant = {"other"}, .key_id = "k_other", .now_s = 1700000000};
+    ox_diag_clear(&r->diag);
+    r->err = r->st->key_create(r->st, &asker, &fresh, &r->diag);
+    return NULL;
+}
+
+/* The order has begun when the key that gives it is revoked, and is refused all the same. */
+Test(control_postgres, no_order_outlives_the_revocation_of_its_asker)
+{
+    struct ox_control_store *st = open_store();
+    struct rotation r = {.st = st};
+    struct ox_control_key got;
+    struct ox_tenant_id acme = {"acme"};
+    pthread_t thread;
+    two_tenants(st);
+    PGconn *first = connect_as(server.owner_url), *look = connect_as(server.owner_url);
+    execute(first, "BEGIN");
+    execute(first, "UPDATE observex.api_keys SET revoked_at = 1 WHERE key_id = 'k_other'");
+    cr_assert_eq(pthread_create(&thread, NULL, create, &r), 0);
+    while (rows(look, "", "SELECT 1 FROM pg_locks WHERE NOT granted") == 0) {
+    }
+    execute(first, "COMMIT");
+    pthread_join(thread, NULL);
+    cr_expect_eq(r.err, OX_E_UNAUTHENTICATED, "%s: %s", ox_err_info(r.err)->symbol, r.diag.text);
+    cr_expect_eq(st->key_get(st, &acme, "k_fresh", &got, &diag), OX_E_NOT_FOUND, "nothing is left of it");
+    PQfinish(first);
+    PQfinish(look);
+    st->close(st);
+}
+
+Test(control_postgres, an_askers_key_and_tenant_can_be_held_and_not_changed)
+{
+    struct ox_control_store *st = open_store();
+    const char *asker =
+        "SELECT set_config('app.tenant_id', 'acme', true), set_config('app.asker_key', 'k_other', true),"
+        " set_config('app.asker_tenant', 'other', true)";
+    two_tenants(st);
+    PGconn *pg = connect_as(server.node_url);
+    cr_assert_eq(rows(pg, asker, "SELECT * FROM observex.api_keys FOR NO KEY UPDATE"), 2);
+    cr_assert_eq(rows(pg, asker, "SELECT * FROM observex.tenants FOR SHARE"), 2);
+    cr_assert_str_eq(
+        refusal(pg, asker, "UPDATE observex.api_keys SET revoked_at = 1 WHERE key_id = 'k_other'"), "42501");
+    cr_assert_str_eq(
+        refusal(pg, asker, "UPDATE observex.tenants SET state = 'disabled' WHERE tenant_id = 'other'"),
+        "42501");
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, uses_are_written_in_one_transaction_and_wait_for_nobody)
+{
+    struct ox_control_store *st = open_store();
+    const struct ox_control_use uses[] = {{{"acme"}, "k_acme", 1700000060},
+                                          {{"other"}, "k_other", 1700000061}};
+    two_tenants(st);
+    PGconn *first = connect_as(server.owner_url);
+    cr_assert_eq(st->keys_used(st, uses, 2, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(rows(first, "", "SELECT xmin FROM observex.api_keys WHERE last_used_at > 0 GROUP BY xmin"),
+                 1);
+    cr_assert_eq(rows(first, "", "SELECT 1 FROM observex.api_keys WHERE last_used_at > 0"), 2);
+    execute(first, "BEGIN");
+    execute(first, "UPDATE observex.api_keys SET revoked_at = 1, last_used_at = 0 WHERE key_id = 'k_acme'");
+    cr_assert_eq(st->keys_used(st, uses, 2, &diag), OX_OK, "%s", diag.text);
+    execute(first, "COMMIT");
+    cr_assert_eq(rows(first, "", "SELECT 1 FROM observex.api_keys WHERE last_used_at > 0"), 1,
+                 "who is held is passed over");
+    PQfinish(first);
+    st->close(st);
+}
+
 Test(control_postgres, a_statement_that_takes_too_long_is_no_outage)
 {
     struct ox_control_store *st = open_store();
@@ -338,10 +413,10 @@ Test(control_postgres, a_statement_that_takes_too_long_is_no_outage)
     PGconn *first = connect_as(server.owner_url);
     execute(first, "BEGIN");
     execute(first, "UPDATE observex.api_keys SET name = 'held' WHERE key_id = 'k_acme'");
-    cr_assert_eq(st->key_revoke(st, &acme, "k_acme", 1700000000, &got, &diag), OX_E_OVERLOAD, "%s",
+    cr_assert_eq(st->key_revoke(st, NULL, &acme, "k_acme", 1700000000, &got, &diag), OX_E_OVERLOAD, "%s",
                  diag.text);
     PQfinish(first);
-    cr_assert_eq(st->key_revoke(st, &acme, "k_acme", 1700000000, &got, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(st->key_revoke(st, NULL, &acme, "k_acme", 1700000000, &got, &diag), OX_OK, "%s", diag.text);
     st->close(st);
 }
 
@@ -465,8 +540,8 @@ Test(control_postgres, a_call_on_a_connection_that_broke_is_made_again)
     cr_assert_eq(st->tenant_get(st, &acme, &t, &diag), OX_OK, "%s", diag.text);
     as_owner("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'observex_node'");
     struct ox_control_key key = control_key_of("acme", "k_one");
-    cr_assert_eq(st->key_create(st, &key, &diag), OX_E_UNAVAILABLE, "it might be made twice");
-    cr_assert_eq(st->key_create(st, &key, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(st->key_create(st, NULL, &key, &diag), OX_E_UNAVAILABLE, "it might be made twice");
+    cr_assert_eq(st->key_create(st, NULL, &key, &diag), OX_OK, "%s", diag.text);
     st->close(st);
 }
 

@@ -255,6 +255,8 @@ OX_CONFIG(control_statement_timeout_ms, "control.statement_timeout", duration, "
           "how long one statement of the control plane may take")
 OX_CONFIG(control_keys_max,           "control.keys_cached",        int,      "100000", "64", "10000000", "keys", NULL, restart,
           "API keys that are known without asking, some 300 bytes each; beyond it the one not used for longest is asked for again")
+OX_CONFIG(control_keys_per_tenant,    "control.keys_per_tenant",    int,      "1000", "1", "1000000", "keys", NULL, restart,
+          "API keys of one tenant that are good, or were made within the last day; beyond it none is made")
 OX_CONFIG(control_stale_max_ms,       "control.stale_max",          duration, "24h", "0", "365d", "ms", NULL, restart,
           "how long known API keys go on while nothing is heard of changes, since one may have been revoked; then keys get 503 until the store answers; 0 = for ever")
 OX_CONFIG(control_unknown_max,        "control.unknown_keys",       int,      "100", "1", "1000000", "keys", NULL, restart,

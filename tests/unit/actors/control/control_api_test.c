@@ -26,6 +26,7 @@ static struct {
     struct ox_tenant_id tenant;
     enum ox_role role;
     uint32_t scopes;
+    const char *key_id;
 } asker;
 
 static void
@@ -34,6 +35,7 @@ as(const char *tenant, enum ox_role role)
     snprintf(asker.tenant.name, sizeof(asker.tenant.name), "%s", tenant);
     asker.role = role;
     asker.scopes = OX_SCOPE_ALL;
+    asker.key_id = "";
 }
 
 /* body: JSON, or NULL. */
@@ -46,6 +48,7 @@ ask(const char *method, const char *target, const char *body)
     struct ox_query_request req = {.tenant = asker.tenant,
                                    .role = asker.role,
                                    .scopes = asker.scopes,
+                                   .key_id = asker.key_id,
                                    .credential = "a test",
                                    .peer = "192.0.2.1",
                                    .body = ox_str_of(body),
@@ -405,6 +408,46 @@ Test(control_api, revoke_and_rotate)
     expect_audit("keys.write", "acme", "failed"); /* revoked already: nothing was done */
 }
 
+/* What a node knows of a key may be a moment old; what the store knows is not. */
+Test(control_api, a_key_that_was_revoked_gives_no_order)
+{
+    char path[80], revoke[80];
+    static char boss[OX_KEY_ID_MAX + 1];
+    make_key("{\"tenant\":\"acme\",\"role\":\"admin\"}");
+    memcpy(boss, made_id, sizeof(boss));
+    as("acme", OX_ROLE_ADMIN);
+    asker.key_id = boss;
+    make_key("{}");
+    snprintf(path, sizeof(path), "/api/v1/keys/%s/rotate", made_id);
+    cr_assert_eq(status_of("POST", path, NULL), 201, "a good key's order is carried out");
+    snprintf(revoke, sizeof(revoke), "/api/v1/keys/%s/revoke", boss);
+    cr_assert_eq(status_of("POST", revoke, NULL), 200);
+    cr_assert_eq(refusal_of("POST", "/api/v1/keys", "{}"), 401);
+    cr_assert_not_null(strstr(message, "has ended meanwhile"), "%s", message);
+    expect_audit("keys.write", "acme", "failed");
+    cr_assert_eq(refusal_of("POST", path, NULL), 401);
+    snprintf(path, sizeof(path), "/api/v1/keys/%s/revoke", made_id);
+    cr_assert_eq(refusal_of("POST", path, NULL), 401);
+    as("platform", OX_ROLE_OPERATOR);
+    json_t *answer = ask("GET", "/api/v1/keys?tenant=acme", NULL);
+    cr_assert_eq(json_array_size(json_object_get(answer, "keys")), 3, "nothing was made");
+    json_decref(answer);
+}
+
+Test(control_api, what_has_ended_is_not_rotated_and_makes_no_secret)
+{
+    char path[80];
+    make_key("{\"tenant\":\"acme\",\"expires_in\":\"10s\"}");
+    ox_clock_virtual_advance(&clk, 10ull * 1000000000);
+    snprintf(path, sizeof(path), "/api/v1/keys/%s/rotate", made_id);
+    cr_assert_eq(refusal_of("POST", path, NULL), 409);
+    cr_assert_not_null(strstr(message, "has expired; create a new one"), "%s", message);
+    json_t *line = last_audit();
+    cr_assert_str_eq(text_of(line, "outcome"), "failed");
+    cr_assert_null(strstr(text_of(line, "detail"), "rotate key"), "the order was not granted first");
+    json_decref(line);
+}
+
 Test(control_api, verify_tells_a_good_key_from_one_that_is_not)
 {
     char body[128], path[80];
@@ -451,7 +494,7 @@ Test(control_api, the_first_operator_is_made_once)
     cr_assert_not(made);
     size_t n = 1;
     cr_assert_eq(api.store->key_list(api.store, &key.tenant, "", &got, &n, &diag), OX_OK);
-    cr_assert_eq(api.store->key_revoke(api.store, &key.tenant, got.id, START_S, &got, &diag), OX_OK);
+    cr_assert_eq(api.store->key_revoke(api.store, NULL, &key.tenant, got.id, START_S, &got, &diag), OX_OK);
     cr_assert_eq(ox_control_first_operator(api.store, START_S, text, &key, &made, &diag), OX_OK);
     cr_assert(made, "the only one was revoked: somebody must be able to begin anew");
 }

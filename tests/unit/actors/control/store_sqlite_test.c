@@ -128,7 +128,7 @@ Test(store_sqlite, a_row_that_nobody_wrote_so_is_an_error_and_not_an_answer)
     struct ox_control_store *st = open_store();
     control_add_tenant(st, "acme");
     struct ox_control_key made = control_key_of("acme", "k_one");
-    cr_assert_eq(st->key_create(st, &made, &diag), OX_OK);
+    cr_assert_eq(st->key_create(st, NULL, &made, &diag), OX_OK);
     execute("UPDATE api_keys SET name = printf('%.*c', 200, 'x')");
     cr_assert_eq(st->key_get(st, NULL, "k_one", &key, &diag), OX_E_CORRUPT);
     st->close(st);
