@@ -4,7 +4,7 @@
  *
  * Owns:    see include/ox/key_cache.h.
  * Threads: see there.
- * Bounds:  see there; CHANGES_AT_ONCE, USES_AT_ONCE.
+ * Bounds:  see there; CHANGES_AT_ONCE, USES_AT_ONCE, DUE_AT_ONCE.
  * Fails:   see there.
  * Flow:    identify -> key_table.c, unknown_keys.c; look_up -> store -> key_table.c; watch -> store -> key_table.c.
  *
@@ -27,6 +27,8 @@
 #define CHANGES_AT_ONCE 256
 #define USES_AT_ONCE    500
 #define USES_PER_WRITE  50 /* of one transaction, which each tenant in it makes longer */
+#define DUE_AT_ONCE     256
+#define DUE_NS          100000000ull /* like FLUSH_NS, of the same half second */
 #define LOOK_UP_TRIES   3
 #define FLUSH_NS        200000000ull /* of the half second after which changes are looked at again */
 #define DEV_PREFIX      "ox_dev_"
@@ -49,6 +51,8 @@ struct key_cache {
     struct ox_control_use uses[USES_AT_ONCE];
     size_t uses_n;    /* in uses */
     size_t uses_done; /* of them; the next flush goes on there */
+    struct ox_control_seen due[DUE_AT_ONCE];
+    size_t due_n; /* in due, not answered for yet */
 };
 
 static int64_t
@@ -175,7 +179,7 @@ ask_store(struct key_cache *k, const struct ox_credential *cred, const uint8_t *
         count_lookup("unknown");
         return unknown_key(diag);
     }
-    if (!ox__key_table_put(k->known, &key, &k->generation, generation))
+    if (!ox__key_table_put(k->known, &key, now, &k->generation, generation))
         return OX_E_AGAIN;
     count_lookup("known");
     ox_metric_set(OX_M_control_keys, (double)ox__key_table_count(k->known));
@@ -244,10 +248,12 @@ refresh_key(struct key_cache *k, const uint8_t *digest, struct ox_diag *diag)
         return err;
     if (err != OX_OK && err != OX_E_NOT_FOUND)
         log_unreadable(err, diag);
-    if (err != OX_OK || !is_good(&key, state, now_s(k)))
+    int64_t now = now_s(k);
+    if (err != OX_OK || !is_good(&key, state, now))
         ox__key_table_remove(k->known, digest);
     else
-        (void)ox__key_table_put(k->known, &key, &k->generation, generation); /* only this thread counts */
+        (void)ox__key_table_put(k->known, &key, now, &k->generation,
+                                generation); /* only this thread counts */
     return OX_OK;
 }
 
@@ -309,6 +315,51 @@ catch_up(struct key_cache *k, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* ---- asking again ---- */
+
+/* Forgets those of `due` that the store knows otherwise; whether they are good is found out when they are shown. */
+static void
+forget_others(struct key_cache *k, const bool *same)
+{
+    uint64_t others = 0;
+    for (size_t i = 0; i < k->due_n; i++) {
+        if (!same[i])
+            ox__key_table_remove(k->known, k->due[i].digest);
+        others += !same[i];
+    }
+    if (others == 0)
+        return;
+    OX_LOG_WARN("control",
+                "keys were known here that the store knows otherwise, without having told of a change: "
+                "has it lost some, or been put back to an earlier state?",
+                OX_F_U64("keys", others));
+    ox_metric_add(OX_M_control_corrected, others);
+    ox_metric_set(OX_M_control_keys, (double)ox__key_table_count(k->known));
+}
+
+/*
+ * A store that lost its last commits in a failover, or was restored, and was written to since then has changes of the same
+ * numbers that are others: nobody is told of what was undone. So the store is asked again for each key now and then.
+ */
+static ox_err
+ask_again(struct key_cache *k, struct ox_diag *diag)
+{
+    bool same[DUE_AT_ONCE];
+    uint64_t end = ox_clock_monotonic_ns(k->clock) + DUE_NS;
+    size_t n = 0;
+    do {
+        if (k->due_n == 0)
+            k->due_n = ox__key_table_due(k->known, now_s(k), OX_KEY_ASK_AGAIN_S, k->due, DUE_AT_ONCE);
+        n = k->due_n;
+        ox_err err = n > 0 ? k->store->keys_same(k->store, k->due, n, same, diag) : OX_OK;
+        if (err != OX_OK) /* the same ones next time */
+            return err;
+        forget_others(k, same);
+        k->due_n = 0;
+    } while (n == DUE_AT_ONCE && ox_clock_monotonic_ns(k->clock) < end);
+    return OX_OK;
+}
+
 /* Known keys go on while nothing is heard, but not for ever: somebody may have revoked them long ago. */
 static void
 forget_stale(struct key_cache *k, uint64_t stale_ms)
@@ -330,6 +381,8 @@ ox_key_cache_watch(struct ox_keystore *cache, uint32_t timeout_ms, struct ox_dia
         /* Also when nothing is heard: revocations must not depend on notices. */
         caught = catch_up(k, err == OX_OK ? diag : NULL);
     }
+    if (caught == OX_OK)
+        caught = ask_again(k, err == OX_OK ? diag : NULL);
     if (caught != OX_E_OVERLOAD) /* which is no outage; before the first look it is not up, and stays so */
         set_up(k, caught == OX_OK);
     ox_key_cache_status(cache, &status);

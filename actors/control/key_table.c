@@ -21,6 +21,7 @@
 
 #define SHARDS      64
 #define USE_EVERY_S 60
+#define DUE_SHARDS  4 /* of one call of ox__key_table_due */
 #define VICTIMS     8 /* of so many the one not used for longest goes */
 #define CACHE_LINE  64
 
@@ -31,6 +32,7 @@ struct entry {
     int64_t expires_s;      /* 0 = never */
     _Atomic int64_t used_s; /* relaxed: coarse */
     int64_t told_s;         /* the use that was handed out last; writers' lock */
+    int64_t asked_s;        /* when the store was asked for it last; writers' lock */
 };
 
 struct shard {
@@ -45,6 +47,7 @@ struct ox__key_table {
     struct shard shards[SHARDS];
     uint32_t n_buckets;     /* of each */
     uint32_t turn;          /* shard where ox__key_table_uses goes on; its caller's only */
+    uint32_t due_turn;      /* the same of ox__key_table_due */
     _Atomic uint64_t count; /* relaxed: for people */
 };
 
@@ -196,11 +199,12 @@ fill(struct entry *e, const struct ox_control_key *key)
 
 /* Under the writers' lock. */
 static void
-put(struct ox__key_table *t, struct shard *s, const struct ox_control_key *key, uint64_t hash)
+put(struct ox__key_table *t, struct shard *s, const struct ox_control_key *key, int64_t now_s, uint64_t hash)
 {
     struct entry *e = *find(t, s, key->digest, hash);
     if (e != NULL) {
         fill(e, key);
+        e->asked_s = now_s;
         return;
     }
     e = calloc(1, sizeof(*e));
@@ -211,6 +215,7 @@ put(struct ox__key_table *t, struct shard *s, const struct ox_control_key *key, 
     memcpy(e->digest, key->digest, OX_KEY_DIGEST_BYTES);
     fill(e, key);
     e->used_s = e->told_s = key->last_used_s;
+    e->asked_s = now_s;
     struct entry **bucket = bucket_of(t, s, hash);
     e->next = *bucket;
     *bucket = e;
@@ -219,7 +224,7 @@ put(struct ox__key_table *t, struct shard *s, const struct ox_control_key *key, 
 }
 
 bool
-ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key,
+ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key, int64_t now_s,
                   const _Atomic uint64_t *generation, uint64_t expected)
 {
     uint64_t hash = hash_of(key->digest);
@@ -228,7 +233,7 @@ ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key,
     /* seq_cst, see key_cache.c: whoever takes changes counts first and removes afterwards, under this lock. */
     bool same = atomic_load(generation) == expected;
     if (same)
-        put(t, s, key, hash);
+        put(t, s, key, now_s, hash);
     ox_unlock_rw(&s->lock);
     return same;
 }
@@ -294,6 +299,39 @@ ox__key_table_uses(struct ox__key_table *t, int64_t now_s, struct ox_control_use
         ox_unlock_rw(&s->lock);
     }
     qsort(out, n, sizeof(*out), by_tenant);
+    return n;
+}
+
+/* Under the writers' lock, because of asked_s. */
+static size_t
+due_of(const struct ox__key_table *t, struct shard *s, int64_t before_s, int64_t now_s,
+       struct ox_control_seen *out, size_t room)
+{
+    size_t n = 0;
+    for (uint32_t b = 0; b < t->n_buckets; b++) {
+        for (struct entry *e = s->buckets[b]; e != NULL && n < room; e = e->next) {
+            if (e->asked_s > before_s && e->asked_s <= now_s) /* a clock that was put back: asked again */
+                continue;
+            memcpy(out[n].digest, e->digest, OX_KEY_DIGEST_BYTES);
+            out[n++].expires_s = e->expires_s;
+            e->asked_s = now_s;
+        }
+    }
+    return n;
+}
+
+size_t
+ox__key_table_due(struct ox__key_table *t, int64_t now_s, int64_t every_s, struct ox_control_seen *out,
+                  size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < DUE_SHARDS && n < room; i++) {
+        struct shard *s = &t->shards[t->due_turn % SHARDS];
+        ox_lock_write(&s->lock);
+        n += due_of(t, s, now_s - every_s, now_s, out + n, room - n);
+        ox_unlock_rw(&s->lock);
+        t->due_turn += n < room; /* a shard that gave all the room took may have more */
+    }
     return n;
 }
 

@@ -23,14 +23,18 @@ bool ox__key_table_find(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIG
 /* Whether it is there, expired or not; not a use. */
 bool ox__key_table_has(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST_BYTES]);
 /* Puts or replaces, unless *generation is not `expected` any more: false, and nothing was put. Without memory nothing is
- * put either, which costs another look-up. key->revoked_s is not looked at. */
-bool ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key,
+ * put either, which costs another look-up. key->revoked_s is not looked at. now_s: when the store was asked. */
+bool ox__key_table_put(struct ox__key_table *t, const struct ox_control_key *key, int64_t now_s,
                        const _Atomic uint64_t *generation, uint64_t expected);
 void ox__key_table_remove(struct ox__key_table *t, const uint8_t digest[OX_KEY_DIGEST_BYTES]);
 /* tenant NULL: all. */
 void ox__key_table_remove_of(struct ox__key_table *t, const struct ox_tenant_id *tenant);
 /* Uses that were not handed out within the minute before now_s, at most `room`; sorted by tenant. */
 size_t ox__key_table_uses(struct ox__key_table *t, int64_t now_s, struct ox_control_use *out, size_t room);
+/* Keys that the store was not asked for since now_s - every_s, at most `room`, of a few shards; the next call goes on with
+ * the next ones. Each is handed out once in every_s. */
+size_t ox__key_table_due(struct ox__key_table *t, int64_t now_s, int64_t every_s, struct ox_control_seen *out,
+                         size_t room);
 uint64_t ox__key_table_count(struct ox__key_table *t);
 
 #endif

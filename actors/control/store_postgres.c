@@ -63,6 +63,7 @@ enum statement {
     KEY_REVOKE,
     KEY_EXPIRE,
     KEY_BY_DIGEST,
+    KEYS_SAME,
     KEYS_USED,
     CHANGE_NOTE,
     CHANGE_TRIM,
@@ -110,6 +111,11 @@ static const char *const statements[STATEMENT__COUNT] = {
         " k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.rotated_from, t.state"
         " FROM observex.api_keys k JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
         " WHERE k.digest = decode($1, 'hex')",
+    [KEYS_SAME] =
+        "SELECT v.place FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS v (hex, ends, place)"
+        " JOIN observex.api_keys k ON k.digest = decode(v.hex, 'hex')"
+        " JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
+        " WHERE k.expires_at = v.ends AND k.revoked_at = 0 AND t.state = 'active'",
     /* Who waits for somebody's row while he holds others may wait for ever: what is held is passed over. */
     [KEYS_USED] = "UPDATE observex.api_keys k SET last_used_at = u.used FROM"
                   " (SELECT h.key_id, v.used FROM observex.api_keys h"
@@ -173,6 +179,8 @@ struct call {
     size_t room;
     size_t *n;
     const struct ox_control_use *uses;
+    const struct ox_control_seen *seen;
+    bool *same;
     struct ox_control_change *changes;
     uint64_t *cursor;
     bool *lost;
@@ -621,6 +629,41 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
     return transact(&call, (struct behalf){"app.key_digest", hex}, true, op_key_by_digest, diag);
 }
 
+static ox_err
+op_keys_same(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    struct ox_buf digests = {0}, ends = {0};
+    char hex[2 * OX_KEY_DIGEST_BYTES + 1];
+    for (size_t i = 0; i < call->room; i++) {
+        ox_hex_encode(call->seen[i].digest, OX_KEY_DIGEST_BYTES, hex);
+        ox_buf_printf(&digests, "%c%s", i == 0 ? '{' : ',', hex);
+        ox_buf_printf(&ends, "%c%lld", i == 0 ? '{' : ',', (long long)call->seen[i].expires_s);
+    }
+    ox_buf_append(&digests, "}", 2);
+    ox_buf_append(&ends, "}", 2);
+    const char *params[] = {(const char *)digests.data, (const char *)ends.data};
+    PGresult *r = NULL;
+    ox_err err = digests.failed || ends.failed ? OX_E_NOMEM : run(c, KEYS_SAME, 2, params, &r, diag);
+    memset(call->same, 0, call->room * sizeof(*call->same));
+    for (int i = 0; err == OX_OK && i < PQntuples(r); i++) {
+        int64_t place = pg_int(r, i, 0); /* from 1 */
+        if (place >= 1 && place <= (int64_t)call->room)
+            call->same[place - 1] = true;
+    }
+    PQclear(r);
+    ox_buf_fini(&digests);
+    ox_buf_fini(&ends);
+    return err;
+}
+
+static ox_err
+keys_same(struct ox_control_store *self, const struct ox_control_seen *seen, size_t n, bool *same,
+          struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .seen = seen, .room = n, .same = same};
+    return n > 0 ? transact(&call, of_operator(), true, op_keys_same, diag) : OX_OK;
+}
+
 /* Those of one tenant, on its behalf. Ids are of [A-Za-z0-9_], so that an array needs no quotes. */
 static ox_err
 write_uses(struct pg_conn *c, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
@@ -804,6 +847,7 @@ static const struct ox_control_store postgres_calls = {
     .key_revoke = key_revoke,
     .key_rotate = key_rotate,
     .key_by_digest = key_by_digest,
+    .keys_same = keys_same,
     .keys_used = keys_used,
     .changes = changes,
     .wait = wait_news,

@@ -641,6 +641,40 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
     return err;
 }
 
+/* Under the lock. */
+static ox_err
+is_same(struct sqlite_store *st, sqlite3_stmt *q, const struct ox_control_seen *seen, bool *same,
+        struct ox_diag *diag)
+{
+    bind_digest(q, 1, seen->digest);
+    bind_int(q, 2, seen->expires_s);
+    int code = sqlite3_step(q);
+    *same = code == SQLITE_ROW;
+    ox_err err = code == SQLITE_ROW || code == SQLITE_DONE ? OX_OK : failed(st, diag);
+    (void)sqlite3_reset(q); /* repeats the error of the step */
+    return err;
+}
+
+static ox_err
+keys_same(struct ox_control_store *self, const struct ox_control_seen *seen, size_t n, bool *same,
+          struct ox_diag *diag)
+{
+    struct sqlite_store *st = (struct sqlite_store *)self;
+    sqlite3_stmt *q;
+    ox_err err = enter(st, diag);
+    if (err != OX_OK)
+        return err;
+    err = prepare(st,
+                  "SELECT 1 FROM api_keys k JOIN tenants t ON t.tenant_id = k.tenant_id WHERE k.digest = ?1"
+                  " AND k.expires_at = ?2 AND k.revoked_at = 0 AND t.state = 'active'",
+                  &q, diag);
+    for (size_t i = 0; err == OX_OK && i < n; i++)
+        err = is_same(st, q, &seen[i], &same[i], diag);
+    sqlite3_finalize(q);
+    ox_unlock(&st->lock);
+    return err;
+}
+
 static ox_err
 keys_used(struct ox_control_store *self, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
 {
@@ -872,6 +906,7 @@ static const struct ox_control_store sqlite_calls = {
     .key_revoke = key_revoke,
     .key_rotate = key_rotate,
     .key_by_digest = key_by_digest,
+    .keys_same = keys_same,
     .keys_used = keys_used,
     .changes = changes,
     .wait = wait_news,

@@ -61,6 +61,12 @@ struct ox_control_change {
     uint8_t digest[OX_KEY_DIGEST_BYTES];
 };
 
+/* A key as a node knows it. */
+struct ox_control_seen {
+    uint8_t digest[OX_KEY_DIGEST_BYTES];
+    int64_t expires_s;
+};
+
 #define OX_CONTROL_FROM_NOW UINT64_MAX
 
 struct ox_control_use {
@@ -121,6 +127,10 @@ struct ox_control_store {
     /* The key that a request showed, whosever it is; revoked and expired ones too. *state: of its tenant. */
     ox_err (*key_by_digest)(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_BYTES],
                             struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag);
+    /* same[i]: key i is there, not revoked, ends when it is thought to, and its tenant is active. seen: lend; at most
+     * OX_CONTROL_PAGE_MAX. */
+    ox_err (*keys_same)(struct ox_control_store *self, const struct ox_control_seen *seen, size_t n,
+                        bool *same, struct ox_diag *diag);
     /* uses: lend, sorted by tenant; written in one transaction. Times only grow. Keys that are gone, or that somebody is
      * changing at the moment, are passed over. */
     ox_err (*keys_used)(struct ox_control_store *self, const struct ox_control_use *uses, size_t n,

@@ -29,7 +29,8 @@ struct ox_key_cache_options {
         stale_max_ms; /* without news of changes; then no key is known any more. 0 = known keys go on for ever */
 };
 
-#define OX_KEY_UNKNOWN_S 10
+#define OX_KEY_UNKNOWN_S   10
+#define OX_KEY_ASK_AGAIN_S 300 /* after so long the store is asked whether a key is still what it was */
 
 /* NULL on lack of memory. Asks the store where its changes stand: main, or whoever may block. */
 struct ox_keystore *ox_key_cache_new(const struct ox_key_cache_options *options);

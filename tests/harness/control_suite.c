@@ -340,6 +340,37 @@ control_story_digests(struct ox_control_store *st)
 }
 
 void
+control_story_same_keys(struct ox_control_store *st)
+{
+    static const char *const ids[] = {"k_same", "k_ends", "k_revoked", "k_disabled", "k_gone"};
+    struct ox_control_seen seen[OX_COUNT(ids)];
+    struct ox_control_key key, got;
+    struct ox_control_tenant t;
+    struct ox_tenant_id acme = tenant("acme"), other = tenant("other");
+    bool same[OX_COUNT(ids)];
+    control_add_tenant(st, "acme");
+    control_add_tenant(st, "other");
+    for (size_t i = 0; i < OX_COUNT(ids); i++) {
+        key = control_key_of(i == 3 ? "other" : "acme", ids[i]);
+        key.expires_s = i == 1 ? NOW + 60 : 0;
+        if (i != 4)
+            ok(st->key_create(st, NULL, &key, &diag), "key_create");
+        memcpy(seen[i].digest, key.digest, sizeof(key.digest));
+        seen[i].expires_s = key.expires_s;
+    }
+    ok(st->keys_same(st, seen, 4, same, &diag), "keys_same");
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(same[i], "%s", ids[i]);
+    seen[1].expires_s = 0;
+    ok(st->key_revoke(st, NULL, &acme, "k_revoked", NOW, &got, &diag), "key_revoke");
+    ok(st->tenant_set(st, NULL, &other, OX_TENANT_DISABLED, NOW, &t, &diag), "tenant_set");
+    ok(st->keys_same(st, seen, OX_COUNT(ids), same, &diag), "keys_same");
+    for (size_t i = 0; i < OX_COUNT(ids); i++)
+        cr_assert_eq(same[i], i == 0, "%s", ids[i]);
+    ok(st->keys_same(st, seen, 0, same, &diag), "keys_same of none");
+}
+
+void
 control_story_last_used(struct ox_control_store *st)
 {
     struct ox_control_key got;

@@ -19,6 +19,7 @@
     S(askers)                                                                                                \
     S(key_limit)                                                                                             \
     S(digests)                                                                                               \
+    S(same_keys)                                                                                             \
     S(last_used)                                                                                             \
     S(change_log)                                                                                            \
     S(strange_names)

@@ -58,6 +58,7 @@ OX_METRIC(control_up,           gauge,     none,    "",                   "obser
 OX_METRIC(control_stale,        gauge,     seconds, "",                   "observex_control_stale_seconds",         "Since when nothing was heard of changes to tenants and keys; keys that are known go on meanwhile.")
 OX_METRIC(control_keys,         gauge,     none,    "",                   "observex_control_keys_cached",           "API keys that need not be asked for.")
 OX_METRIC(control_lookups,      counter,   none,    "result",             "observex_control_lookups_total",         "API keys asked for at the store: known, unknown, failed (it does not answer); limited: not asked, because their address showed too many unknown ones.")
+OX_METRIC(control_corrected,    counter,   none,    "",                   "observex_control_corrected_total",       "API keys that were known here and that the store knew otherwise when it was asked again, without having told of a change.")
 OX_METRIC(control_changes,      counter,   none,    "",                   "observex_control_changes_total",         "Changes to tenants and keys that this node has heard of.")
 /* the configuration */
 OX_METRIC(node_starts,           counter,   none,    "reason",    "observex_node_starts_total",              "Starts of the node since `observex serve` runs, by what came before: first, crash, killed (from outside), late (not ready or not stopped in time), exit, asked (its configuration).")
