@@ -42,6 +42,9 @@ struct ox__unknown_keys {
     /* seq_cst: who reads it before he asks the store notes nothing that a change behind it has made untrue. relaxed where
      * notes are read: one of the era before is believed for a moment longer at worst. */
     _Atomic uint32_t era;
+    /* Of all addresses: relaxed, since a few more or less do no harm. */
+    _Atomic int64_t window_s;
+    _Atomic uint64_t count; /* in the window */
     pthread_mutex_t locks[LOCKS];
     struct address table[ADDRESSES];
 };
@@ -100,6 +103,26 @@ unlock_slot(struct ox__unknown_keys *u, const struct address *a)
     ox_unlock(&u->locks[(size_t)(a - u->table) % LOCKS]);
 }
 
+/* Whether so many unknown keys were shown of late that the store has to be spared. */
+static bool
+is_flood(const struct ox__unknown_keys *u, int64_t now_s)
+{
+    int64_t window_s = atomic_load_explicit(&u->window_s, memory_order_relaxed);
+    return now_s >= window_s && now_s - window_s < OX_KEY_UNKNOWN_S &&
+           atomic_load_explicit(&u->count, memory_order_relaxed) >= (uint64_t)u->limit * OX__UNKNOWN_ALL;
+}
+
+static void
+count_in_all(struct ox__unknown_keys *u, int64_t now_s)
+{
+    int64_t window_s = atomic_load_explicit(&u->window_s, memory_order_relaxed);
+    if (now_s < window_s || now_s - window_s >= OX_KEY_UNKNOWN_S) {
+        atomic_store_explicit(&u->window_s, now_s, memory_order_relaxed);
+        atomic_store_explicit(&u->count, 0, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&u->count, 1, memory_order_relaxed);
+}
+
 /* A clock that was put back begins a new window. */
 static bool
 is_recent(int64_t at_s, int64_t now_s)
@@ -115,6 +138,10 @@ ox__unknown_keys_look(struct ox__unknown_keys *u, const char *peer, const uint8_
     uint64_t hash = hash_of(u, peer);
     uint32_t era = atomic_load_explicit(&u->era, memory_order_relaxed);
     struct address *a = lock_slot(u, hash);
+    /* In a flood whoever shares a slot with a sender of unknown keys is taken for him: so there are as many questions as
+     * slots and no more, however many addresses somebody has. */
+    if (a->hash != 0 && a->count > 0 && is_recent(a->window_s, now_s) && is_flood(u, now_s))
+        answer = OX__UNKNOWN_LIMITED;
     if (a->hash == hash) {
         if (a->count >= u->limit && is_recent(a->window_s, now_s))
             answer = OX__UNKNOWN_LIMITED;
@@ -134,6 +161,7 @@ ox__unknown_keys_note(struct ox__unknown_keys *u, const char *peer, const uint8_
                       int64_t now_s, uint32_t era)
 {
     uint64_t hash = hash_of(u, peer);
+    count_in_all(u, now_s);
     struct address *a = lock_slot(u, hash);
     if (a->hash != hash)
         *a = (struct address){.hash = hash};

@@ -4,7 +4,8 @@
  *
  * Owns:    a table of fixed size; what is noted displaces what was noted of the same address, or of one with the same hash.
  * Threads: any; short critical sections.
- * Bounds:  ADDRESSES addresses with UNKNOWN_EACH keys each.
+ * Bounds:  ADDRESSES addresses with UNKNOWN_EACH keys each. Within OX_KEY_UNKNOWN_S the store is asked for OX__UNKNOWN_ALL
+ *          times the limit of unknown keys and once more per slot, whoever shows them.
  */
 #ifndef OX_UNKNOWN_KEYS_H
 #define OX_UNKNOWN_KEYS_H
@@ -12,6 +13,9 @@
 #include "ox/control.h"
 
 struct ox__unknown_keys;
+
+/* Of all addresses together, in multiples of one's: beyond it only who has not shown an unknown key of late is asked for. */
+#define OX__UNKNOWN_ALL 10
 
 /* limit: unknown keys within OX_KEY_UNKNOWN_S after which an address is `limited`. NULL on lack of memory. */
 struct ox__unknown_keys *ox__unknown_keys_new(uint32_t limit);

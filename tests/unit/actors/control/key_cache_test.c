@@ -340,6 +340,29 @@ Test(key_cache, who_shows_too_many_unknown_keys_is_not_asked_for_any_more)
     cr_assert_eq(identify_from("2001:db8:1:2::9", stranger(), &who), OX_E_AGAIN);
 }
 
+/* Who has many addresses has as many windows: there is one over all of them. */
+Test(key_cache, a_flood_from_everywhere_asks_the_store_so_often_and_no_more)
+{
+    struct ox_control_key known = {0}, late = {0};
+    struct ox_identity who;
+    add_tenant("acme");
+    const char *good = add_key("acme", &known), *other = add_key("acme", &late);
+    open_cache(64, false);
+    cr_assert_eq(look_up(good), OX_OK);
+    for (int i = 0; i < 20000; i++) {
+        char peer[48];
+        snprintf(peer, sizeof(peer), "10.%d.%d.%d", i >> 12, i >> 6 & 63, i & 63);
+        (void)!look_up_from(peer, stranger(), &who);
+    }
+    cr_assert_leq(between.asked, 1 + UNKNOWN_MAX * 10 + 1024);
+    cr_assert_geq(between.asked, UNKNOWN_MAX * 10);
+    cr_assert_eq(identify(good), OX_OK, "known keys pass");
+    unsigned before = between.asked;
+    pass(OX_KEY_UNKNOWN_S);
+    cr_assert_eq(look_up(other), OX_OK, "it is over when the window is");
+    cr_assert_eq(between.asked, before + 1);
+}
+
 Test(key_cache, unknown_keys_displace_no_known_one)
 {
     struct ox_control_key keys[40] = {0};
