@@ -50,6 +50,7 @@ open_storage(struct node_main *m, struct ox_diag *diag)
         .url = url,
         .database = cfg->storage_database,
         .user = cfg->storage_user,
+        .ca_file = cfg->storage_ca_file[0] != '\0' ? cfg->storage_ca_file : NULL,
         .connect_timeout_ms = (unsigned)cfg->storage_connect_timeout_ms,
         .breaker = &breaker,
         .clock = m->node.clock,
@@ -65,6 +66,7 @@ open_storage(struct node_main *m, struct ox_diag *diag)
         if (err != OX_OK)
             return err;
         so.key = m->password[0] != '\0' ? m->password : NULL;
+        so.walled = true;
     }
     return ox_storage_open(&so, &m->node.storage, diag);
 }

@@ -177,7 +177,10 @@ node_query_limits(const struct ox_config *cfg, struct ox_query_limits *out)
                                     .result_bytes_max = cfg->query_result_bytes_max,
                                     .results_default = (uint32_t)cfg->query_limit_default,
                                     .traces_max = (uint32_t)cfg->query_traces_limit_max,
-                                    .logs_max = (uint32_t)cfg->query_logs_limit_max};
+                                    .logs_max = (uint32_t)cfg->query_logs_limit_max,
+                                    .tenant_running_max = (uint32_t)cfg->query_tenant_concurrency,
+                                    .tenant_waiting_max = (uint32_t)cfg->query_tenant_waiting,
+                                    .wait_ms = (uint32_t)cfg->query_wait_ms};
     ox_query_limits_defaults(out);
 }
 

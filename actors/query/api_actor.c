@@ -5,9 +5,11 @@
  * Owns:    one HTTP server per loop, and each request from on_request until it is answered.
  * Threads: a port lives on its loop; ox_query_handle runs on lanes, threads for queries only, so that a long
  *          question never stands before a journal's or a writer's work.
- * Bounds:  options.concurrency questions run, options.waiting_max wait; beyond them 429 with Retry-After.
+ * Bounds:  options.concurrency questions run, options.waiting_max wait; beyond them 429 with Retry-After. Of one tenant:
+ *          api_wait.c.
  * Fails:   UNAUTHENTICATED, OVERLOAD, UNAVAILABLE (the actor is being restarted), what the question's answer says.
- * Flow:    runtime/net -> on_request -> lane: query_handle.c -> DONE -> ox__api_send.
+ * Flow:    runtime/net -> on_request -> api_wait.c -> lane: query_handle.c -> DONE -> ox__api_send. A key that is not known
+ *          yet is looked up on a lane first.
  *
  * The server outlives a crash of its actor. A question that was on a query thread then comes back by way of
  * `orphans` and is answered by the next incarnation.
@@ -18,8 +20,8 @@
 #include "actors/query/api_internal.h"
 #include "ox/lock.h"
 #include "ox/log.h"
+#include "ox/metric.h"
 #include "ox/runtime.h"
-#include "ox/spine.h"
 #include "ox/supervisor.h"
 
 #define CONCURRENCY_DEFAULT 8
@@ -28,15 +30,11 @@
 #define BODY_BYTES_MAX (64 * 1024)
 #define SHUTDOWN_MS    5000
 
-/* Messages to a port beside `configure`; no other actor sends it any. */
-enum { KIND_DONE = OX_K__COUNT, KIND_DRAIN };
-
 /* ---- questions ---- */
 
 static void
 job_free(struct api_job *job)
 {
-    atomic_fetch_sub_explicit(&job->lane->jobs, 1, memory_order_relaxed);
     ox_query_response_fini(&job->answer);
     free(job);
 }
@@ -62,6 +60,9 @@ take_asker(struct api_job *job, const struct ox_identity *who)
     job->question.role = who->role;
     job->question.scopes = who->scopes;
     memcpy(job->key_id, who->key_id, sizeof(job->key_id));
+    const struct ox_api_options *o = &job->port->api->options;
+    if (o->limits_of != NULL)
+        o->limits_of(o->ctx, &who->tenant, &job->query.limits);
 }
 
 /* Query thread. False: nobody, and that is the answer. */
@@ -81,20 +82,21 @@ look_up(struct api_job *job)
     return err == OX_OK;
 }
 
-static void
-run_job(void *arg)
+void
+ox__api_run(void *arg)
 {
     struct api_job *job = arg;
     const struct ox_api_options *o = &job->port->api->options;
-    if (job->stranger && !look_up(job))
+    if (job->stranger) {
+        job->found = look_up(job);
         return;
+    }
     if (o->operate == NULL || !o->operate(o->ctx, &job->question, &job->answer))
         ox_query_handle(&job->query, &job->question, &job->answer);
 }
 
-/* Query thread: the actor is gone, the request may only be touched on its loop. */
-static void
-orphan_job(void *arg)
+void
+ox__api_orphan(void *arg)
 {
     struct api_job *job = arg;
     ox_lock(&job->port->lock);
@@ -112,16 +114,32 @@ stop_if_idle(struct api_port *port)
     }
 }
 
-static void
-finish_job(struct api_job *job)
+void
+ox__api_finish(struct api_job *job)
 {
     struct api_port *port = job->port;
+    ox__api_leave(job);
     job->req->on_gone = NULL;
     job->req->user = NULL;
     ox__api_send(job->req, &job->answer);
     job_free(job);
     port->jobs--;
     stop_if_idle(port);
+}
+
+/* Back from a query thread: answered, or known whose it is. */
+static void
+job_done(struct api_job *job)
+{
+    atomic_fetch_sub_explicit(&job->lane->jobs, 1, memory_order_relaxed);
+    job->lane = NULL;
+    if (!job->found) {
+        ox__api_finish(job);
+        return;
+    }
+    job->stranger = job->found = false;
+    job->passes = job->is_order;
+    ox__api_admit(job);
 }
 
 static void
@@ -133,20 +151,9 @@ finish_orphans(struct api_port *port)
     ox_unlock(&port->lock);
     while (job != NULL) {
         struct api_job *next = job->next;
-        finish_job(job);
+        job_done(job);
         job = next;
     }
-}
-
-static struct api_lane *
-least_loaded(struct ox_api *api)
-{
-    struct api_lane *best = &api->lanes[0];
-    for (uint32_t i = 1; i < api->n_lanes; i++)
-        if (atomic_load_explicit(&api->lanes[i].jobs, memory_order_relaxed) <
-            atomic_load_explicit(&best->jobs, memory_order_relaxed))
-            best = &api->lanes[i];
-    return best;
 }
 
 static void
@@ -185,7 +192,7 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
 }
 
 static void
-ask(struct api_port *port, struct ox_http_request *req, const struct ox_identity *who)
+ask(struct api_port *port, struct ox_http_request *req, const struct ox_identity *who, bool is_order)
 {
     struct api_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
@@ -193,19 +200,14 @@ ask(struct api_port *port, struct ox_http_request *req, const struct ox_identity
         return;
     }
     job->port = port;
-    job->lane = least_loaded(port->api);
     question_init(job, req, who);
-    atomic_fetch_add_explicit(&job->lane->jobs, 1, memory_order_relaxed);
-    ox_err err = ox_dirty_submit(port->self, job->lane->lane, run_job, job, KIND_DONE, orphan_job, NULL);
-    if (err != OX_OK) {
-        job_free(job);
-        ox__api_refuse(req, OX_E_OVERLOAD, "too many questions at one time",
-                       "ask again in a second; query.concurrency says how many run at once");
-        return;
-    }
+    job->is_order = is_order;
+    job->passes = is_order || job->stranger;
     req->user = job;
     req->on_gone = on_gone;
     port->jobs++;
+    ox__api_admit(job);
+    job = NULL; /* it may be answered already */
 }
 
 /* ---- the server's hooks ---- */
@@ -290,7 +292,7 @@ on_request(void *ctx, struct ox_http_request *req)
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
     else
-        ask(port, req, err == OX_OK ? &who : NULL);
+        ask(port, req, err == OX_OK ? &who : NULL, is_order(req));
 }
 
 static void
@@ -307,6 +309,7 @@ forget_self(void *arg)
     struct api_port *port = arg;
     port->self = NULL;
     port->stopping = false;
+    port->tick = 0;
 }
 
 static void
@@ -330,6 +333,7 @@ api_on_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     port->actor = ox_actor_pid(self);
     take_limits(port);
     finish_orphans(port);
+    ox__api_tick(port); /* those that waited when the last incarnation crashed */
     if (port->server != NULL)
         return OX_OK;
     struct ox_http_server_options options = {
@@ -354,14 +358,18 @@ static void
 api_on_message(struct ox_actor *self, struct ox_msg *msg)
 {
     struct api_port *port = *(struct api_port **)ox_actor_state(self);
-    if (msg->kind == KIND_DONE) {
+    if (msg->kind == OX__API_DONE) {
         struct api_job *job = msg->data;
         msg->data = NULL;
-        finish_job(job);
+        job_done(job);
+    } else if (msg->kind == OX__API_GO) {
+        ox__api_take_granted(port);
+    } else if (msg->kind == OX__API_TICK) {
+        ox__api_tick(port);
     } else if (msg->kind == OX_K_configure) {
         take_limits(port);
         ox_reply_num(ox_call_from(msg), OX_K_configured, OX_OK, msg->num);
-    } else if (msg->kind == KIND_DRAIN && port->server != NULL) {
+    } else if (msg->kind == OX__API_DRAIN && port->server != NULL) {
         ox_http_server_drain(port->server, on_drained, port);
     }
 }
@@ -375,6 +383,7 @@ api_on_stop(struct ox_actor *self, enum ox_exit reason)
         ox_http_server_close(port->server, NULL, NULL);
     port->server = NULL;
     finish_orphans(port);
+    ox__api_turn_away(port);
     if (port->jobs > 0) {
         port->stopping = true;
         ox_stop_hold(self);
@@ -426,6 +435,13 @@ add_port(struct ox_api *api, uint32_t index, ox_pid sup, struct ox_diag *diag)
     return ox_sup_add_wait(sup, &spec, &port->actor, diag);
 }
 
+/* Asked when somebody scrapes. */
+static double
+questions_waiting(void *gate)
+{
+    return ox__gate_waiting(gate);
+}
+
 ox_err
 ox_api_start(const struct ox_api_options *options, ox_pid sup, struct ox_api **out, struct ox_diag *diag)
 {
@@ -439,9 +455,11 @@ ox_api_start(const struct ox_api_options *options, ox_pid sup, struct ox_api **o
     if (api->options.waiting_max == 0)
         api->options.waiting_max = WAITING_DEFAULT;
     api->census = ox_http_census_new();
+    api->gate = ox__gate_new();
     api->ports = calloc(ox_runtime_loops(), sizeof(*api->ports));
-    if (api->census == NULL || api->ports == NULL)
+    if (api->census == NULL || api->ports == NULL || api->gate == NULL)
         return OX_E_NOMEM;
+    ox_metric_probe(OX_M_query_waiting, questions_waiting, api->gate);
     ox_err err = add_lanes(api);
     for (uint32_t i = 0; err == OX_OK && i < ox_runtime_loops(); i++) {
         err = add_port(api, i, sup, diag);
@@ -454,7 +472,7 @@ void
 ox_api_drain(struct ox_api *api)
 {
     for (uint32_t i = 0; i < api->n_ports; i++)
-        if (ox_cast(api->ports[i].actor, KIND_DRAIN, 0) != OX_OK)
+        if (ox_cast(api->ports[i].actor, OX__API_DRAIN, 0) != OX_OK)
             OX_LOG_WARN("api", "an API port cannot be asked to finish; it is closed with the node");
 }
 
@@ -475,6 +493,7 @@ ox_api_free(struct ox_api *api)
     for (uint32_t i = 0; i < api->n_ports; i++)
         pthread_mutex_destroy(&api->ports[i].lock);
     ox_http_census_free(api->census);
+    ox__gate_free(api->gate);
     free(api->lanes);
     free(api->ports);
     free(api);

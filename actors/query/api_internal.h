@@ -11,10 +11,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "actors/query/query_gate.h"
 #include "ox/actor.h"
 #include "ox/http.h"
 #include "ox/keystore.h"
 #include "ox/query.h"
+#include "ox/spine.h"
+
+/* Messages to a port beside `configure`; no other actor sends it any. */
+enum { OX__API_DONE = OX_K__COUNT, OX__API_DRAIN, OX__API_GO, OX__API_TICK };
 
 struct api_lane {
     struct ox_lane *lane;
@@ -28,6 +33,7 @@ struct ox_api {
     uint32_t n_lanes;
     struct api_port *ports;
     uint32_t n_ports;
+    struct ox__gate *gate; /* tenants' turns, over all ports */
 };
 
 struct api_port {
@@ -35,12 +41,15 @@ struct api_port {
     ox_pid actor;
     struct ox_actor *self; /* while the actor lives; loop thread only */
     struct ox_http_server *server;
-    struct ox_query query; /* with the limits in force; loop thread only, each job has a copy */
-    uint32_t jobs;         /* unanswered questions of this port; loop thread only */
-    bool stopping;         /* on_stop waits for them */
-    _Atomic bool drained;  /* release by the loop, acquire by whoever asks */
-    pthread_mutex_t lock;  /* of `orphans`: pushed by a query thread when the actor had crashed */
-    struct api_job *orphans;
+    struct ox_query query;   /* with the limits in force; loop thread only, each job has a copy */
+    uint32_t jobs;           /* unanswered questions of this port; loop thread only */
+    bool stopping;           /* on_stop waits for them */
+    _Atomic bool drained;    /* release by the loop, acquire by whoever asks */
+    struct api_job *waiting; /* for their turn; loop thread only */
+    uint64_t tick;           /* timer that looks at them, 0 = none; loop thread only */
+    pthread_mutex_t lock;    /* of what follows */
+    struct api_job *orphans; /* pushed by a query thread when the actor had crashed */
+    struct api_job *granted; /* pushed by another port: their turn has come */
 };
 
 /* One question on its way. */
@@ -51,12 +60,42 @@ struct api_job {
     struct ox_query query;
     struct ox_query_request question;
     bool stranger; /* its key is not known yet: the query thread has it looked up */
+    bool found;    /* ... and knows it now: the question begins anew */
+    bool is_order;
+    bool passes;  /* an order, or a look-up: it stands in no row of questions */
+    bool entered; /* it counts at the gate, running or waiting */
+    bool waits;
+    struct ox__gate_item turn;
+    uint64_t give_up_ns; /* of a question that waits */
+    struct api_job *wait_next, **wait_at;
     char key_id[OX_KEY_ID_MAX + 1];
     char credential[OX_TENANT_MAX + OX_KEY_ID_MAX + 32]; /* the question lends both */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
     struct api_job *next;
 };
+
+/* ---- api_actor.c ---- */
+
+/* Query thread: answers it. */
+void ox__api_run(void *job);
+/* Query thread: its actor is gone, the request may only be touched on its loop. */
+void ox__api_orphan(void *job);
+/* job: take. Sends job->answer; the next one of its tenant may run. The port's loop. */
+void ox__api_finish(struct api_job *job);
+
+/* ---- api_wait.c, the port's loop ---- */
+
+/* job: take. Whose question it is is known: it runs, waits, or is refused. */
+void ox__api_admit(struct api_job *job);
+/* It has run (or never will): the next of its tenant. */
+void ox__api_leave(struct api_job *job);
+/* Questions whose turn has come, as another port has seen. */
+void ox__api_take_granted(struct api_port *port);
+/* The timer: who has waited too long, or has gone. */
+void ox__api_tick(struct api_port *port);
+/* Answers all that wait: the port ends. */
+void ox__api_turn_away(struct api_port *port);
 
 #define OX__KEY_HINT "send the key as x-api-key or as Authorization: Bearer"
 

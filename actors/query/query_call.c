@@ -13,16 +13,48 @@
 #include <stdio.h>
 
 #include "ox/clock.h"
+#include "ox/metric.h"
 
 /* ClickHouse: the regular expression does not compile. */
 #define CODE_BAD_REGEXP 427
-/* ClickHouse: TIMEOUT_EXCEEDED, our max_execution_time. */
+/* ClickHouse: TIMEOUT_EXCEEDED, our max_execution_time; and the codes of the other budgets. */
 #define CODE_TIMEOUT 159
+#define CODE_ROWS    158
+#define CODE_BYTES   307
+#define CODE_MEMORY  241
+#define CODE_RESULT  396
 
 static uint64_t
 elapsed_ms(const struct ox__call *c)
 {
     return (ox_clock_monotonic_ns(c->q->clock) - c->started_ns) / 1000000;
+}
+
+static ox_err
+over_budget(struct ox__call *c, const char *budget, const char *what, uint64_t limit, const char *unit)
+{
+    char field[40];
+    OX_METRIC_ADD_L(OX_M_query_refused, 1, ox_str_of(c->req->tenant.name), ox_str_of(budget));
+    snprintf(field, sizeof(field), "query.%s", budget);
+    return ox_diag_set(&c->diag, OX_E_STORAGE_BUDGET, field, -1, "%s: the question %s more than %llu %s",
+                       field, what, (unsigned long long)limit, unit);
+}
+
+/* Which of its budgets the question ran into. */
+static ox_err
+name_budget(struct ox__call *c, ox_err err, int code)
+{
+    const struct ox_query_limits *l = &c->limits;
+    c->hint = "ask for a shorter time range, name a service, or lower the limit";
+    if (err == OX_E_TOO_LARGE || code == CODE_RESULT)
+        return over_budget(c, "result_bytes", "has an answer of", l->result_bytes_max, "bytes");
+    if (code == CODE_ROWS)
+        return over_budget(c, "rows", "would read", l->read_rows_max, "rows");
+    if (code == CODE_BYTES)
+        return over_budget(c, "bytes", "would read", l->read_bytes_max, "bytes");
+    if (code == CODE_MEMORY)
+        return over_budget(c, "memory", "needs", l->memory_bytes_max, "bytes of the engine's memory");
+    return OX_E_STORAGE_BUDGET;
 }
 
 /* The client speaks of statements; the asker wrote none, so a refused one is our fault. */
@@ -35,14 +67,14 @@ translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
             "a regular expression in the label matchers does not compile: write it in RE2 syntax");
     if (stats->code == CODE_TIMEOUT || err == OX_E_TIMEOUT) {
         c->hint = "ask for a shorter time range, or name a service";
-        return ox_diag_set(&c->diag, OX_E_TIMEOUT, NULL, -1, "the question took longer than %u ms",
-                           c->limits.timeout_ms);
+        OX_METRIC_ADD_L(OX_M_query_refused, 1, ox_str_of(c->req->tenant.name), OX_STR("timeout"));
+        return ox_diag_set(&c->diag, OX_E_TIMEOUT, "query.timeout", -1,
+                           "query.timeout: the question took longer than %u ms", c->limits.timeout_ms);
     }
     switch (err) {
     case OX_E_TOO_LARGE:
     case OX_E_STORAGE_BUDGET:
-        c->hint = "ask for a shorter time range, name a service, or lower the limit";
-        return OX_E_STORAGE_BUDGET;
+        return name_budget(c, err, stats->code);
     case OX_E_NOT_FOUND:
         c->hint = "storage is still being prepared: ask again in a moment";
         return OX_E_UNAVAILABLE;

@@ -211,6 +211,9 @@ ox_query_limits_defaults(struct ox_query_limits *l)
     DEFAULT(series_max, 1000);
     DEFAULT(metric_points_max, 500000);
     DEFAULT(range_default_ns, 3600 * OX__NS_PER_S);
+    DEFAULT(tenant_running_max, 4);
+    DEFAULT(tenant_waiting_max, 32);
+    DEFAULT(wait_ms, 10000);
 #undef DEFAULT
 }
 

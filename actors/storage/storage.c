@@ -84,6 +84,7 @@ ox_storage_open(const struct ox_storage_options *options, struct ox_storage **ou
     st->request_timeout_ms =
         options->request_timeout_ms != 0 ? options->request_timeout_ms : REQUEST_TIMEOUT_MS;
     st->plain = options->plain;
+    st->walled = options->walled;
     st->idle_max = options->connections_max != 0 ? options->connections_max : CONNECTIONS_MAX;
     st->idle = calloc(st->idle_max, sizeof(*st->idle));
     bool complete = st->database != NULL && st->user != NULL && st->key != NULL &&
@@ -237,6 +238,19 @@ check_url(const struct ox__call *call, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* Behind everything that the caller may have set, so that it stands last. */
+static void
+add_wall(struct ox__call *call, const struct ox_tenant_id *tenant)
+{
+    struct ox_buf wall = {0};
+    if (!call->st->walled || tenant == NULL)
+        return;
+    ox__storage_wall(&wall, call->st->database, tenant);
+    ox__call_param(call, "", "additional_table_filters", ox_buf_str(&wall));
+    call->url.failed |= wall.failed;
+    ox_buf_fini(&wall);
+}
+
 ox_err
 ox_storage_stream(struct ox_storage *st, const struct ox_storage_query *query, ox_storage_chunk_fn on_chunk,
                   void *arg, struct ox_storage_stats *stats, struct ox_diag *diag)
@@ -249,6 +263,7 @@ ox_storage_stream(struct ox_storage *st, const struct ox_storage_query *query, o
     add_params(&call, query);
     for (size_t i = 0; i < query->settings_n; i++)
         ox__call_param(&call, "", query->settings[i].name, ox_str_of(query->settings[i].value));
+    add_wall(&call, query->tenant);
     if (query->query_id != NULL)
         ox__call_param(&call, "", "query_id", ox_str_of(query->query_id));
     call.body = query->sql.p;

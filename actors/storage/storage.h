@@ -33,6 +33,7 @@ struct ox_storage {
     unsigned connect_timeout_ms;
     unsigned request_timeout_ms;
     bool plain;
+    bool walled;            /* a server of others: each question of a tenant brings its filters along */
     _Atomic bool abandoned; /* relaxed: seen a poll later */
 
     const struct ox_clock *clock;
@@ -94,6 +95,8 @@ int ox__storage_code_of(struct ox_str text);
 void ox__storage_parse_summary(struct ox_str json, struct ox_storage_stats *stats);
 /* Whether the SQL binds `name` as Array, Map or Tuple: their text is taken as it is, without TSV escapes. */
 bool ox__storage_param_is_compound(struct ox_str sql, const char *name);
+/* What additional_table_filters has to be so that `tenant` sees its own rows only. `out` is overwritten. */
+void ox__storage_wall(struct ox_buf *out, const char *database, const struct ox_tenant_id *tenant);
 /* Raw bytes to the TSV escapes that ClickHouse wants of a parameter. */
 void ox__storage_escape_param(struct ox_buf *out, struct ox_str raw);
 

@@ -41,6 +41,10 @@ struct ox_query_limits {
     uint32_t series_max;        /* 1,000: series of one metric answer */
     uint32_t metric_points_max; /* 500,000: points of one metric answer */
     uint64_t range_default_ns;  /* 1 hour: the time range when the caller names none */
+    /* Of one tenant, at the API port: */
+    uint32_t tenant_running_max; /* 4 questions at one time */
+    uint32_t tenant_waiting_max; /* 32 further ones that wait for their turn */
+    uint32_t wait_ms;            /* 10,000: how long one of them waits */
 };
 
 struct ox_query_request;
@@ -146,6 +150,8 @@ struct ox_api_options {
     /* The limits in force, when they can change: asked at each port's start and at the message `configure`, then
      * used instead of query->limits. Scheduler threads. NULL = those of `query`, for ever. */
     void (*limits)(void *ctx, struct ox_query_limits *out);
+    /* Puts this tenant's own limits into those in force. Any thread, must not block. NULL = all have the same. */
+    void (*limits_of)(void *ctx, const struct ox_tenant_id *tenant, struct ox_query_limits *limits);
     /* Answers what is no question but an order to this node (and says who may give it): true when the path is
      * one, and `res` then has the answer. On query threads, may block. NULL = there are none. */
     bool (*operate)(void *ctx, const struct ox_query_request *req, struct ox_query_response *res);

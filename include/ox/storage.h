@@ -37,6 +37,9 @@ struct ox_storage_options {
     unsigned connections_max;    /* idle connections kept; 0 = 16 */
     const struct ox_breaker_config *breaker; /* copied; NULL = its default */
     const struct ox_clock *clock;            /* of the breaker, outlives the client; NULL = the machine's */
+    /* A server whose row policies are not ours: each question of a tenant brings along the filters that show it its own
+     * rows only (additional_table_filters; ClickHouse 22.7 and later). */
+    bool walled;
     bool plain; /* a server that knows no log_comment and none of our settings (tests) */
 };
 

@@ -10,7 +10,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "actors/storage/storage.h"
 #include "ox/clock.h"
+#include "ox/metric.h"
 #include "ox/query.h"
 #include "ox/schema.h"
 #include "tests/harness/engine_fixture.h"
@@ -410,5 +412,87 @@ Test(query, a_dead_engine_is_an_error_and_never_an_empty_answer)
         json_t *a = ask("acme", questions[i], 503);
         cr_assert_eq(json_object_size(a), 1);
         json_decref(a);
+    }
+}
+
+/* How many rows a statement without a predicate shows, as a tenant or (walled) behind the filters of a server elsewhere. */
+static unsigned long long
+rows_of(const char *table, const char *tenant, bool walled)
+{
+    char sql[160], filters[8192];
+    struct ox_tenant_id id;
+    struct ox_buf out = {0}, wall = {0};
+    struct ox_diag diag = {0};
+    cr_assert_eq(ox_tenant_id_parse(ox_str_of(tenant), &id, NULL), OX_OK);
+    ox__storage_wall(&wall, OX_SCHEMA_DATABASE, &id);
+    snprintf(filters, sizeof(filters), "%.*s", (int)wall.len, (char *)wall.data);
+    snprintf(sql, sizeof(sql), "SELECT count(), countIf(tenant_id != '%s') FROM %s", tenant, table);
+    struct ox_storage_setting setting = {"additional_table_filters", filters};
+    struct ox_storage_query q = {.sql = ox_str_of(sql),
+                                 .tenant = walled ? NULL : &id,
+                                 .settings = &setting,
+                                 .settings_n = walled ? 1 : 0};
+    cr_assert_eq(ox_storage_query(f.st, &q, &out, NULL, &diag), OX_OK, "%s: %s", sql, diag.text);
+    ox_buf_append(&out, "", 1);
+    unsigned long long all = 0, theirs = 0;
+    cr_assert_eq(sscanf((char *)out.data, "%llu\t%llu", &all, &theirs), 2);
+    cr_assert_eq(theirs, 0, "%s shows %llu rows of others", table, theirs);
+    ox_buf_fini(&out);
+    ox_buf_fini(&wall);
+    return all;
+}
+
+/* Goal: a statement that forgot its predicate shows a tenant its own rows, and a tenant without data none, in every
+ * table that there is; on the embedded engine by its row policies, elsewhere by the filters that come along. */
+Test(query, who_forgets_the_predicate_gets_no_rows_of_others)
+{
+    unsigned with_rows = 0;
+    for (size_t i = 0; i < ox_schema_tables_count; i++) {
+        const char *table = ox_schema_tables[i].name;
+        if (!ox_schema_tables[i].tenant_owned)
+            continue;
+        for (int walled = 0; walled < 2; walled++) {
+            unsigned long long acme = rows_of(table, "acme", walled), other = rows_of(table, "other", walled);
+            cr_assert_eq(rows_of(table, "nobody", walled), 0, "%s", table);
+            with_rows += acme > 0 && other > 0;
+        }
+    }
+    cr_assert_geq(with_rows, 4, "the test needs tables in which both have rows, there are %u", with_rows);
+}
+
+/* Goal: a question that runs into a budget hears which, and it is counted. */
+Test(query, a_question_over_budget_names_the_budget)
+{
+    static const struct {
+        struct ox_query_limits limits;
+        const char *budget;
+        int status;
+    } cases[] = {
+        {{.read_rows_max = 1}, "rows", 400},      {{.read_bytes_max = 1}, "bytes", 400},
+        {{.memory_bytes_max = 1}, "memory", 400}, {{.result_bytes_max = 1}, "result_bytes", 400},
+        {{.timeout_ms = 1}, "timeout", 504},
+    };
+    struct ox_tenant_id acme;
+    cr_assert_eq(ox_tenant_id_parse(OX_STR("acme"), &acme, NULL), OX_OK);
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        char name[40];
+        const struct ox_query q = {.storage = f.st, .clock = ox_clock_real(), .limits = cases[i].limits};
+        struct ox_query_request req = {.method = OX_STR("GET"),
+                                       .path = OX_STR("/api/v1/traces"),
+                                       .query = OX_STR("time=30d"),
+                                       .tenant = acme,
+                                       .role = OX_ROLE_VIEWER,
+                                       .scopes = OX_SCOPE_QUERY};
+        struct ox_query_response res;
+        struct ox_str labels[] = {OX_STR("acme"), ox_str_of(cases[i].budget)};
+        double before = ox_metric_value(OX_M_query_refused, labels);
+        ox_query_response_init(&res);
+        ox_query_handle(&q, &req, &res);
+        ox_buf_append(&res.body, "", 1);
+        snprintf(name, sizeof(name), "query.%s: ", cases[i].budget);
+        cr_assert_eq(res.status, cases[i].status, "%s: %d %s", name, res.status, (char *)res.body.data);
+        cr_assert_not_null(strstr((char *)res.body.data, name), "%s: %s", name, (char *)res.body.data);
+        cr_assert_float_eq(ox_metric_value(OX_M_query_refused, labels), before + 1, 0.1, "%s", name);
+        ox_query_response_fini(&res);
     }
 }

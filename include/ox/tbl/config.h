@@ -91,6 +91,8 @@ OX_CONFIG(storage_user,               "storage.user",               string,   "d
           "ClickHouse user, for a server that is not embedded")
 OX_CONFIG(storage_password_file,      "storage.password_file",      string,   "", "", "", "path", NULL, restart,
           "file whose first line is the password of storage.user; empty = no password")
+OX_CONFIG(storage_ca_file,            "storage.ca_file",            string,   "", "", "", "path", NULL, restart,
+          "certificates to trust at https://; empty = the system's")
 OX_CONFIG(storage_connect_timeout_ms, "storage.connect_timeout",    duration, "5s", "10ms", "5m", "ms", NULL, restart,
           "how long connecting to storage may take")
 OX_CONFIG(storage_insert_timeout_ms,  "storage.insert_timeout",     duration, "2m", "1s", "1h", "ms", NULL, live,
@@ -236,6 +238,12 @@ OX_CONFIG(query_result_bytes_max,     "query.result_bytes",         bytes,    "3
           "size of one answer")
 OX_CONFIG(query_concurrency,          "query.concurrency",          int,      "8", "1", "256", "queries", NULL, restart,
           "queries of one node that run at the same time; further ones get 429")
+OX_CONFIG(query_tenant_concurrency,   "query.tenant_concurrency",   int,      "4", "1", "256", "queries", NULL, live,
+          "queries of one tenant that run at the same time; further ones wait")
+OX_CONFIG(query_tenant_waiting,       "query.tenant_waiting",       int,      "32", "1", "4096", "queries", NULL, live,
+          "queries of one tenant that wait; further ones get 429")
+OX_CONFIG(query_wait_ms,              "query.wait",                 duration, "10s", "1ms", "10m", "ms", NULL, live,
+          "how long a query waits for others of its tenant; then it gets 429")
 OX_CONFIG(query_limit_default,        "query.limit_default",        int,      "100", "1", "10000", "results", NULL, live,
           "results of a search that names no limit")
 OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1000", "1", "10000", "traces", NULL, live,

@@ -53,6 +53,9 @@ OX_METRIC(storage_pruned_rows,  counter,   none,    "table,reason",       "obser
 OX_METRIC(storage_pruned_bytes, counter,   bytes,   "table,reason",       "observex_storage_pruned_bytes_total",    "Bytes on disk of those rows.")
 OX_METRIC(disk_free,            gauge,     bytes,   "",                   "observex_disk_free_bytes",               "Free bytes of the data disk.")
 OX_METRIC(disk_total,           gauge,     bytes,   "",                   "observex_disk_total_bytes",              "Size of the data disk.")
+/* questions */
+OX_METRIC(query_refused,         counter,   none,    "tenant,budget",      "observex_query_refused_total",           "Questions that were not answered because of a budget: rows, bytes, memory, timeout, result_bytes (of one question); tenant_concurrency, tenant_waiting, wait (too many of one tenant); concurrency (too many in all).")
+OX_METRIC(query_waiting,         gauge,     none,    "",                   "observex_query_waiting",                 "Questions that wait because their tenant has as many running as it may.")
 /* the control plane */
 OX_METRIC(control_up,           gauge,     none,    "",                   "observex_control_up",                    "1 while the store of tenants and keys answers.")
 OX_METRIC(control_stale,        gauge,     seconds, "",                   "observex_control_stale_seconds",         "Since when nothing was heard of changes to tenants and keys; keys that are known go on meanwhile.")

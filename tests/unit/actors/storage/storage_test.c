@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "actors/storage/storage.h"
+#include "ox/schema.h"
 
 Test(storage, codes_mean_what_the_writer_does_next)
 {
@@ -102,4 +103,22 @@ Test(storage, nobody_there)
     cr_assert_eq(ox_storage_ping(st, 100, &diag), OX_E_STORAGE_DOWN);
     cr_assert_not_null(strstr(diag.text, "/nonexistent/engine.sock"), "%s", diag.text);
     ox_storage_close(st);
+}
+
+Test(storage, a_tenants_wall_names_every_table)
+{
+    struct ox_buf wall = {0};
+    struct ox_tenant_id acme;
+    cr_assert_eq(ox_tenant_id_parse(OX_STR("acme"), &acme, NULL), OX_OK);
+    ox__storage_wall(&wall, "db", &acme);
+    ox_buf_append(&wall, "", 1);
+    cr_assert_not(wall.failed);
+    for (size_t i = 0; i < ox_schema_tables_count; i++) {
+        char row[200];
+        const struct ox_schema_table *t = &ox_schema_tables[i];
+        snprintf(row, sizeof(row), "%c'db.%s': '%s'", i == 0 ? '{' : ',', t->name,
+                 t->tenant_owned ? "tenant_id = \\'acme\\'" : "0");
+        cr_assert_not_null(strstr((char *)wall.data, row), "%s is missing in %s", row, (char *)wall.data);
+    }
+    ox_buf_fini(&wall);
 }
