@@ -9,6 +9,8 @@
  */
 #include "cmd/api_client.h"
 
+#include "cmd/client_tls.h"
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
@@ -18,9 +20,9 @@
 #define CONNECT_TIMEOUT_S 5L
 
 static void
-with_scheme(const char *api, char *out, size_t size)
+with_scheme(const char *api, bool tls, char *out, size_t size)
 {
-    snprintf(out, size, "%s%s", strstr(api, "://") != NULL ? "" : "http://", api);
+    snprintf(out, size, "%s%s", strstr(api, "://") != NULL ? "" : tls ? "https://" : "http://", api);
     for (size_t n = strlen(out); n > 0 && out[n - 1] == '/'; n--)
         out[n - 1] = '\0';
 }
@@ -30,14 +32,17 @@ ox_api_find(const char *api, const char *data, char *out, size_t size, struct ox
 {
     char path[1024];
     if (api != NULL) {
-        with_scheme(api, out, size);
+        with_scheme(api, false, out, size);
         return OX_OK;
     }
     snprintf(path, sizeof(path), "%s/ready.json", data != NULL ? data : "./observex-data");
     json_t *ready = json_load_file(path, 0, NULL);
     const char *address = json_string_value(json_object_get(ready, "api"));
+    const char *cert = json_string_value(json_object_get(ready, "tls_cert_file"));
+    if (cert != NULL)
+        ox_client_tls_pin(strdup(cert)); /* for as long as the command runs */
     if (address != NULL)
-        with_scheme(address, out, size);
+        with_scheme(address, cert != NULL, out, size);
     else
         snprintf(out, size, "%s", DEFAULT_API);
     bool found = address != NULL || data == NULL;
@@ -111,6 +116,7 @@ ask(const char *base, const char *method, const char *path, const char *key, con
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+        ox_client_tls_apply(curl);
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)OX_API_TIMEOUT_S);
         if (post != NULL)

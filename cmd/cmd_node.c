@@ -141,6 +141,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for the directory of tenants");
     ox_err err = node_keystore(m, diag);
     if (err == OX_OK)
+        err = node_tls_open(m, diag);
+    if (err == OX_OK)
         err = open_storage(m, diag);
     if (err == OX_OK)
         err = open_dead_letters(m, diag);
@@ -192,6 +194,7 @@ close_node(struct node_main *m)
     ox_stream_free(node->stream);
     if (node->keys != NULL)
         node->keys->free(node->keys);
+    ox_tls_free(node->tls);
     ox_recovery_fini(&m->recovered); /* closes both journals */
     ox_tenants_free(node->tenants);
     ox_warden_close(&m->warden);
@@ -400,6 +403,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
         err = node_debug_start(m, diag);
     if (err == OX_OK)
         err = start_pruner(m, diag);
+    if (err == OX_OK)
+        err = node_tls_watch(m, diag);
     if (err == OX_OK)
         err = node_reload_start(m, diag);
     return err;

@@ -34,6 +34,16 @@ socket_or_null(const struct ox__heart *h)
     return path;
 }
 
+/* The certificate that our own command line may trust when it asks by DIR. */
+static json_t *
+cert_or_null(const struct ox__heart *h)
+{
+    char *path = h->config->tls_cert_file[0] != '\0' ? realpath(h->config->tls_cert_file, NULL) : NULL;
+    json_t *text = path != NULL ? json_string(path) : json_null();
+    free(path);
+    return text;
+}
+
 /* The fields that scripts rely on, in the documented order. */
 static char *
 ready_json(const struct ox__heart *h)
@@ -47,6 +57,7 @@ ready_json(const struct ox__heart *h)
     json_object_set_new(o, "api", json_string(h->listeners[OX__LISTEN_API].actual));
     json_object_set_new(o, "debug", json_string(h->listeners[OX__LISTEN_DEBUG].actual));
     json_object_set_new(o, "engine_socket", socket_or_null(h));
+    json_object_set_new(o, "tls_cert_file", cert_or_null(h));
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
     return text;
@@ -58,17 +69,19 @@ show_banner(const struct ox__heart *h)
 {
     const char *http = h->listeners[OX__LISTEN_OTLP_HTTP].actual;
     const char *api = h->listeners[OX__LISTEN_API].actual;
+    const char *s = h->config->tls_cert_file[0] != '\0' ? "s" : "";
     printf("\nObserveX is ready.\n\n"
-           "  Console and API  http://%s\n"
+           "  Console and API  http%s://%s\n"
            "  OTLP over gRPC   %s\n"
-           "  OTLP over HTTP   http://%s\n"
+           "  OTLP over HTTP   http%s://%s\n"
            "  Data             %s\n\n"
            "Try in another terminal:\n"
-           "  build/observex status --api http://%s\n"
-           "  curl -s 'http://%s/api/v1/services/stats'\n"
+           "  build/observex status --api http%s://%s\n"
+           "  curl -s 'http%s://%s/api/v1/services/stats'\n"
            "  build/observex sql --data %s 'SELECT service_name, count() FROM otel_traces GROUP BY 1'\n\n"
            "Ctrl-C stops everything.\n\n",
-           api, h->listeners[OX__LISTEN_OTLP_GRPC].actual, http, h->config->data, api, api, h->config->data);
+           s, api, h->listeners[OX__LISTEN_OTLP_GRPC].actual, s, http, h->config->data, s, api, s, api,
+           h->config->data);
     fflush(stdout);
 }
 

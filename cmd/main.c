@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 
+#include "cmd/client_tls.h"
 #include "cmd/cmd.h"
 
 struct command {
@@ -122,6 +123,19 @@ help_among(int argc, char **argv)
     return false;
 }
 
+/* Commands that ask a server over HTTP. */
+static bool
+is_client(const char *name)
+{
+    static const char *const clients[] = {"status", "trace", "logs",   "config",     "crashes", "key",
+                                          "send",   "demo",  "tenant", "quarantine", "quota",   "dlq"};
+    for (size_t i = 0; i < OX_COUNT(clients); i++) {
+        if (strcmp(name, clients[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -136,5 +150,10 @@ main(int argc, char **argv)
         return unknown_command(argv[1]);
     if (help_among(argc, argv))
         return help(c->name);
-    return c->run(argc - 1, argv + 1);
+    argc--;
+    argv++;
+    /* What runs a server has keys of these names for itself, and asks nobody. */
+    if (is_client(c->name) && ox_client_tls_take(&argc, argv) != OX_OK)
+        return OX_EXIT_USAGE;
+    return c->run(argc, argv);
 }

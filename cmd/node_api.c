@@ -42,7 +42,7 @@ notes(void *ctx, struct ox_buf *lines)
 {
     struct node_main *m = ctx;
     struct ox_key_cache_status keys;
-    ox_key_cache_status(m->node.keys, &keys);
+    ox_key_cache_status(m->control_arg.cache, &keys);
     if (!keys.up)
         ox_buf_printf(lines,
                       "the control plane (%s) has not answered for %llu s: the %llu API keys that are known "
@@ -56,7 +56,7 @@ static void
 write_control(struct node_main *m, struct ox_buf *json)
 {
     struct ox_key_cache_status keys;
-    ox_key_cache_status(m->node.keys, &keys);
+    ox_key_cache_status(m->control_arg.cache, &keys);
     ox_buf_printf(json,
                   "\"control\":{\"store\":\"%s\",\"up\":%s,\"stale_seconds\":%llu,\"keys_cached\":%llu},",
                   m->control->kind, keys.up ? "true" : "false", (unsigned long long)(keys.stale_ms / 1000),
@@ -240,6 +240,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .query = &m->query,
         .keys = m->node.keys,
         .listen_fd = m->fds.fd_api,
+        .tls = m->node.tls,
         .concurrency = (uint32_t)cfg->query_concurrency,
         .not_ready = not_ready,
         .notes = notes,

@@ -102,6 +102,12 @@ void node_reload_answer(struct node_main *m, const struct ox_query_request *req,
                         struct ox_query_response *res);
 /* Prepares the stream of the backlogs, when spill.nats_url names a server; after recovery. */
 OX_MUST_USE ox_err node_stream_open(struct node_main *m, struct ox_diag *diag);
+/* node_tls.c. Reads the certificates that the configuration names: m->node.tls, and who clients are. */
+OX_MUST_USE ox_err node_tls_open(struct node_main *m, struct ox_diag *diag);
+/* Starts the actor that looks whether the files have changed. */
+OX_MUST_USE ox_err node_tls_watch(struct node_main *m, struct ox_diag *diag);
+/* Reads them again as `cfg` names them; what cannot be used is logged and what was in force goes on. May block. */
+void node_tls_reload(struct node_main *m, const struct ox_config *cfg);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

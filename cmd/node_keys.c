@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cmd/node_internal.h"
+#include "ox/cert_keys.h"
 #include "ox/log.h"
 #include "ox/random.h"
 
@@ -136,6 +137,15 @@ open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *
     return *out != NULL ? OX_OK : OX_E_NOMEM;
 }
 
+/* On the lane that watches the control plane. */
+static void
+tenant_changed(void *ctx, const struct ox_tenant_id *tenant)
+{
+    struct node_main *m = ctx;
+    if (m->node.keys != NULL)
+        ox_cert_keys_changed(m->node.keys, tenant);
+}
+
 ox_err
 node_keystore(struct node_main *m, struct ox_diag *diag)
 {
@@ -159,9 +169,12 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
                                      .clock = m->node.clock,
                                      .keys_max = (uint32_t)cfg->control_keys_max,
                                      .unknown_max = (uint32_t)cfg->control_unknown_max,
-                                     .stale_max_ms = (uint64_t)cfg->control_stale_max_ms};
-    m->node.keys = ox_key_cache_new(&o);
-    m->control_arg.cache = m->node.keys;
+                                     .stale_max_ms = (uint64_t)cfg->control_stale_max_ms,
+                                     .on_change = tenant_changed,
+                                     .ctx = m};
+    m->control_arg.cache = ox_key_cache_new(&o);
+    if (m->control_arg.cache != NULL)
+        m->node.keys = ox_cert_keys_new(m->control_arg.cache, m->control);
     return m->node.keys != NULL ? OX_OK : OX_E_NOMEM;
 }
 

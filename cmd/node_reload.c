@@ -134,6 +134,7 @@ apply_numbers(struct node_main *m, const struct ox_config *cfg)
     ox_runtime_watch((uint32_t)cfg->runtime_turn_warn_ms, (uint32_t)cfg->runtime_turn_fault_ms);
     ox_cmd_set_log_level(cfg);
     ox_dead_letter_limit(node->dead_letters, &letters);
+    node_tls_reload(m, cfg);
 }
 
 static void
@@ -153,6 +154,9 @@ read_file(void *arg)
     const char *outcome = json_string_value(json_object_get(reload, "outcome"));
     r->refused = outcome != NULL && strcmp(outcome, "refused") == 0;
     r->report = reload != NULL ? json_dumps(reload, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    if (r->version == r->ours)
+        node_tls_reload(r->main,
+                        ox_node_config(&r->main->node)); /* asked for, and the files may have changed */
     if (r->version != r->ours) {
         r->config = calloc(1, sizeof(*r->config));
         r->err = r->config != NULL ? load_values(json_object_get(file, "values"), r->config, &r->diag)

@@ -72,6 +72,8 @@ node_stream_open(struct node_main *m, struct ox_diag *diag)
     struct ox_stream_options options = {
         .url = cfg->spill_nats_url,
         .credentials = cfg->spill_nats_credentials,
+        .ca_file = cfg->spill_nats_ca_file,
+        .cert_file = cfg->spill_nats_cert_file,
         .bytes_max = cfg->spill_nats_bytes,
         .replicas = (uint32_t)cfg->spill_nats_replicas,
         .timeout_ms = (uint32_t)cfg->spill_nats_timeout_ms,

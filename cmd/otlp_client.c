@@ -9,6 +9,8 @@
  */
 #include "cmd/otlp_client.h"
 
+#include "cmd/client_tls.h"
+
 #include <curl/curl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -111,6 +113,7 @@ ox_otlp_client_post(struct ox_otlp_client *c, enum ox_signal signal, bool json, 
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &reply->body);
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    ox_client_tls_apply(c->curl);
     CURLcode rc = curl_easy_perform(c->curl);
     reply->connected = rc != CURLE_COULDNT_CONNECT && rc != CURLE_COULDNT_RESOLVE_HOST;
     if (rc != CURLE_OK)

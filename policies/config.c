@@ -94,6 +94,28 @@ check_control(const struct ox_config *c, struct ox_config_report *report)
 }
 
 static void
+check_tls(const struct ox_config *c, struct ox_config_report *report)
+{
+    bool on = c->tls_cert_file[0] != '\0';
+    if (on != (c->tls_key_file[0] != '\0'))
+        broken_rule(report, on ? "tls.key_file" : "tls.cert_file",
+                    "is empty: a certificate and its key come together");
+    if (!on && c->tls_ca_file[0] != '\0')
+        broken_rule(report, "tls.ca_file", "has no meaning without tls.cert_file");
+    if (c->tls_clients_file[0] != '\0' && c->tls_ca_file[0] == '\0')
+        broken_rule(report, "tls.clients_file",
+                    "has no meaning without tls.ca_file, which client certificates are verified with");
+    bool here = ox_net_addr_is_loopback(&c->listen_otlp_grpc) &&
+                ox_net_addr_is_loopback(&c->listen_otlp_http) && ox_net_addr_is_loopback(&c->listen_api);
+    if (c->mode == OX_MODE_PRODUCTION && !on && !here && !c->tls_plaintext)
+        broken_rule(
+            report, "tls.cert_file",
+            "production mode listens beyond this machine with TLS only: set tls.cert_file and "
+            "tls.key_file (OBSERVE_X_TLS_CERT_FILE, OBSERVE_X_TLS_KEY_FILE), or tls.plaintext: true when a "
+            "proxy in front ends TLS");
+}
+
+static void
 check_weights(const struct ox_config *c, struct ox_config_report *report)
 {
     struct ox_weights weights;
@@ -109,6 +131,7 @@ check_rules(const struct ox_config *c, struct ox_config_report *report)
     check_storage(c, report);
     check_control(c, report);
     check_weights(c, report);
+    check_tls(c, report);
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
     if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)

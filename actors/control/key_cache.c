@@ -38,7 +38,9 @@ struct key_cache {
     struct ox_control_store *store;
     struct ox_keystore *dev;
     const struct ox_clock *clock;
-    uint64_t stale_max_ms; /* 0 = none */
+    uint64_t stale_max_ms;                                           /* 0 = none */
+    void (*on_change)(void *ctx, const struct ox_tenant_id *tenant); /* or NULL */
+    void *ctx;
     struct ox__key_table *known;
     struct ox__unknown_keys *unknown;
     _Atomic uint64_t generation; /* of changes; seq_cst, see above */
@@ -214,6 +216,14 @@ look_up(struct ox_keystore *self, const struct ox_credential *cred, struct ox_id
 
 /* ---- changes ---- */
 
+/* For those who know more of a tenant than its keys. */
+static void
+tell(struct key_cache *k, const struct ox_tenant_id *tenant)
+{
+    if (k->on_change != NULL)
+        k->on_change(k->ctx, tenant);
+}
+
 /* Counts first, see above. */
 static void
 forget_all(struct key_cache *k, const char *why)
@@ -281,9 +291,13 @@ take_changes(struct key_cache *k, size_t n, bool lost, struct ox_diag *diag)
     atomic_fetch_add(&k->generation, 1);
     if (lost)
         forget_all(k, "too many changes were missed: every key is asked for again");
+    if (lost)
+        tell(k, NULL);
     for (size_t i = 0; err == OX_OK && i < n; i++) {
         const struct ox_control_change *c = &k->changes[i];
         err = c->whole_tenant ? refresh_tenant(k, &c->tenant, diag) : refresh_key(k, c->digest, diag);
+        if (c->whole_tenant)
+            tell(k, &c->tenant);
     }
     ox__unknown_keys_forget(k->unknown);
     ox_metric_add(OX_M_control_changes, err == OX_OK ? n : 0);
@@ -364,8 +378,10 @@ ask_again(struct key_cache *k, struct ox_diag *diag)
 static void
 forget_stale(struct key_cache *k, uint64_t stale_ms)
 {
-    if (k->stale_max_ms > 0 && stale_ms > k->stale_max_ms)
-        forget_all(k, "nothing was heard of changes for longer than control.stale_max: no key is known now");
+    if (k->stale_max_ms == 0 || stale_ms <= k->stale_max_ms)
+        return;
+    tell(k, NULL);
+    forget_all(k, "nothing was heard of changes for longer than control.stale_max: no key is known now");
 }
 
 ox_err
@@ -471,6 +487,8 @@ ox_key_cache_new(const struct ox_key_cache_options *o)
     k->dev = o->dev;
     k->clock = o->clock;
     k->stale_max_ms = o->stale_max_ms;
+    k->on_change = o->on_change;
+    k->ctx = o->ctx;
     k->known = ox__key_table_new(o->keys_max);
     k->unknown = ox__unknown_keys_new(o->unknown_max);
     atomic_store_explicit(&k->heard_ns, ox_clock_monotonic_ns(o->clock), memory_order_relaxed);

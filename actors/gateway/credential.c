@@ -12,7 +12,8 @@
 struct ox_credential
 ox_credential_of(const struct ox_http_request *req)
 {
-    struct ox_credential cred = {ox_http_header(req, OX_STR("x-api-key")), req->is_loopback, req->peer};
+    struct ox_credential cred = {ox_http_header(req, OX_STR("x-api-key")), req->is_loopback, req->peer,
+                                 req->client};
     if (cred.key.n > 0)
         return cred;
     struct ox_str auth = ox_http_header(req, OX_STR("authorization")), scheme = OX_STR("Bearer ");

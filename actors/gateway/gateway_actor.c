@@ -527,6 +527,8 @@ server_options(struct ox_gateway_port *port, struct ox_http_server_options *o)
         .connections_max = (uint32_t)cfg->gateway_connections_max,
         .connections_per_address_max = (uint32_t)cfg->gateway_connections_per_address,
         .h2_streams_max = (uint32_t)cfg->gateway_streams_max,
+        .tls = port->node->tls,
+        .tls_handshake_ms = (uint32_t)cfg->tls_handshake_timeout_ms,
         .body_account = &port->node->bodies,
         .census = port->census,
     };

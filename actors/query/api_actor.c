@@ -43,7 +43,10 @@ job_free(struct api_job *job)
 static void
 describe(struct api_job *job, const struct ox_identity *who)
 {
-    if (who->key_id[0] != '\0')
+    if (who->by_certificate)
+        snprintf(job->credential, sizeof(job->credential), "certificate %s of tenant %s",
+                 job->req->client->name[0], who->tenant.name);
+    else if (who->key_id[0] != '\0')
         snprintf(job->credential, sizeof(job->credential), "key %s of tenant %s", who->key_id,
                  who->tenant.name);
     else if (ox_credential_of(job->req).key.n > 0)
@@ -251,9 +254,9 @@ is_order(const struct ox_http_request *req)
     return req->method == OX_HTTP_POST || req->method == OX_HTTP_PATCH;
 }
 
-/* Whether an order may be looked at at all; else it is answered. */
+/* Whether an order may be looked at at all; else it is answered. is_somebody: it does not come merely from this machine. */
 static bool
-order_is_sound(struct ox_http_request *req)
+order_is_sound(struct ox_http_request *req, bool is_somebody)
 {
     struct ox_query_response refusal;
     ox_query_response_init(&refusal);
@@ -266,7 +269,7 @@ order_is_sound(struct ox_http_request *req)
                        "send it with content-type: application/json; no page of another site can do that");
         return false;
     }
-    if (ox_credential_of(req).key.n == 0 && !asks_for_this_machine(req)) {
+    if (!is_somebody && !asks_for_this_machine(req)) {
         ox__api_refuse(req, OX_E_FORBIDDEN,
                        "an order without a key is taken only under the name of this machine",
                        "ask http://127.0.0.1 or http://localhost directly, or send an operator's key");
@@ -287,7 +290,8 @@ on_request(void *ctx, struct ox_http_request *req)
     ox_err err = ox__api_identify(port->api, req, &who, &diag);
     if (err != OX_OK && err != OX_E_AGAIN)
         ox__api_refuse(req, err, diag.text, OX__KEY_HINT);
-    else if (is_order(req) && !order_is_sound(req))
+    else if (is_order(req) &&
+             !order_is_sound(req, ox_credential_of(req).key.n > 0 || err == OX_E_AGAIN || who.by_certificate))
         return;
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
@@ -342,6 +346,7 @@ api_on_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
         .on_request = on_request,
         .on_refused = on_refused,
         .census = port->api->census,
+        .tls = port->api->options.tls,
     };
     return ox_http_server_start(ox_actor_loop(self), port->api->options.listen_fd, &options, &port->server,
                                 diag);

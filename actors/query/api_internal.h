@@ -69,7 +69,7 @@ struct api_job {
     uint64_t give_up_ns; /* of a question that waits */
     struct api_job *wait_next, **wait_at;
     char key_id[OX_KEY_ID_MAX + 1];
-    char credential[OX_TENANT_MAX + OX_KEY_ID_MAX + 32]; /* the question lends both */
+    char credential[OX_TENANT_MAX + OX_TLS_NAME_BYTES_MAX + 48]; /* the question lends both */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
     struct api_job *next;

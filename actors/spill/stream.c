@@ -101,6 +101,24 @@ fail(struct ox_stream *s, const char *operation, natsStatus status, jsErrCode co
                        natsStatus_GetText(status), (int)code);
 }
 
+static bool
+is_set(const char *path)
+{
+    return path != NULL && path[0] != '\0';
+}
+
+/* Whom to trust and who we are; the server's name is that of the url. */
+static natsStatus
+set_tls(natsOptions *options, const struct ox_stream_options *o)
+{
+    natsStatus status = NATS_OK;
+    if (is_set(o->ca_file))
+        status = natsOptions_LoadCATrustedCertificates(options, o->ca_file);
+    if (status == NATS_OK && is_set(o->cert_file))
+        status = natsOptions_LoadCertificatesChain(options, o->cert_file, o->cert_file);
+    return status;
+}
+
 static natsStatus
 connect_to(struct ox_stream *s)
 {
@@ -116,6 +134,8 @@ connect_to(struct ox_stream *s)
         status = natsOptions_SetName(options, s->name);
     if (status == NATS_OK && s->options.credentials[0] != '\0')
         status = natsOptions_SetUserCredentialsFromFiles(options, s->options.credentials, NULL);
+    if (status == NATS_OK)
+        status = set_tls(options, &s->options);
     if (status == NATS_OK)
         status = natsConnection_Connect(&s->connection, options);
     natsOptions_Destroy(options);

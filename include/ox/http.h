@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * include/ox/http.h - a server for HTTP/1.1 and HTTP/2 (h2c) on one libuv loop.
+ * include/ox/http.h - a server for HTTP/1.1 and HTTP/2, plain or over TLS, on one libuv loop.
  *
  * Owns:    its connections, and each request until it is answered.
  * Threads: everything here is called on, and calls back on, the thread of the server's loop. Exceptions are
@@ -9,7 +9,8 @@
  * Flow:    listening fd -> connection -> on_headers -> body -> on_request -> ox_http_respond*.
  *
  * Both protocols are spoken on every port: a connection that begins with the HTTP/2 preface is HTTP/2 with
- * prior knowledge, every other one HTTP/1.1. The server knows nothing of what it carries.
+ * prior knowledge, every other one HTTP/1.1. Over TLS what ALPN agrees upon holds. The server knows nothing of what it
+ * carries.
  */
 #ifndef OX_HTTP_H
 #define OX_HTTP_H
@@ -17,6 +18,7 @@
 #include "ox/base.h"
 #include "ox/buf.h"
 #include "ox/clock.h"
+#include "ox/tls.h"
 
 struct uv_loop_s; /* uv_loop_t of <uv.h> */
 struct ox_http_server;
@@ -64,9 +66,11 @@ struct ox_http_request {
         *body;     /* the request's reference; hold it to keep it. NULL in on_headers, never in on_request */
     char peer[48]; /* address without port: "192.0.2.1", "2001:db8::1", "unix" */
     uint16_t peer_port;
-    bool is_loopback;    /* 127.0.0.0/8, ::1 or a Unix socket */
-    uint64_t start_ns;   /* monotonic (uv_hrtime) when the headers were complete */
-    uint64_t wire_bytes; /* bytes of the body as received */
+    bool is_loopback;            /* 127.0.0.0/8, ::1 or a Unix socket */
+    bool secure;                 /* came over TLS */
+    struct ox_tls_names *client; /* names of its certificate, verified; NULL = it has shown none */
+    uint64_t start_ns;           /* monotonic (uv_hrtime) when the headers were complete */
+    uint64_t wire_bytes;         /* bytes of the body as received */
 
     /* For the handler: */
     void *user;
@@ -119,6 +123,7 @@ struct ox_http_server_options {
     uint32_t h2_streams_max;       /* concurrent streams per connection [256] */
     uint32_t h2_stream_window;     /* initial receive window per stream, bytes [1 MiB] */
     uint32_t h2_connection_window; /* bytes [8 MiB] */
+    uint32_t tls_handshake_ms;     /* from accept to the end of the handshake [10,000] */
     uint32_t h2_resets_burst;      /* RST_STREAM from the peer before GOAWAY ENHANCE_YOUR_CALM... [1,000] */
     uint32_t h2_resets_per_s;      /* ...and how fast that allowance refills [33] */
     size_t write_queue_high; /* bytes queued per request at which ox_http_respond_write says full [1 MiB] */
@@ -126,6 +131,7 @@ struct ox_http_server_options {
     struct ox_account
         *body_account; /* lend: budget of request bytes in memory; outlives all bodies. NULL = none */
     struct ox_http_census *census; /* shared, held by the server. NULL: the server counts for itself */
+    struct ox_tls *tls;            /* lend, outlives the server: TCP connections speak TLS. NULL = plain */
     const struct ox_clock *clock;  /* lend: wall clock of the date header; NULL = no date header */
     /* HTTP/1.1: a peer that ends its sending half before the answer counts as gone, unless this is set. */
     bool half_close;
@@ -159,6 +165,8 @@ struct ox_http_stats {
     uint64_t h2_floods;             /* connections ended with ENHANCE_YOUR_CALM */
     uint64_t received_bytes;
     uint64_t sent_bytes;
+    uint64_t tls_handshakes; /* done */
+    uint64_t tls_failed; /* handshakes that failed; those that took too long are in connections_timed_out */
 };
 
 /* Counts connections over several servers (one per loop) of one process. Any thread. NULL on no memory. */
@@ -179,7 +187,7 @@ OX_MUST_USE ox_err ox_http_server_start(struct uv_loop_s *loop, int listen_fd,
                                         struct ox_http_server **server, struct ox_diag *diag);
 /* Adds a further listening socket to the same server. */
 OX_MUST_USE ox_err ox_http_server_listen(struct ox_http_server *server, int listen_fd, struct ox_diag *diag);
-/* Takes the limits and time-outs of `options` (the members under "Limits" up to h2_streams_max) from now on, for
+/* Takes the limits and time-outs of `options` (the members under "Limits" up to h2_streams_max, and tls_handshake_ms) from now on, for
  * open connections too; h2_streams_max and what is announced to an HTTP/2 peer at its start count for new ones.
  * Nothing is closed by it. options: lend. INVALID as for _start, and nothing changes. On the server's loop. */
 OX_MUST_USE ox_err ox_http_server_limit(struct ox_http_server *server,

@@ -27,6 +27,10 @@ struct ox_key_cache_options {
     uint32_t unknown_max; /* unknown keys that one address may show within OX_KEY_UNKNOWN_S; then 429 */
     uint64_t
         stale_max_ms; /* without news of changes; then no key is known any more. 0 = known keys go on for ever */
+    /* Something has changed of this tenant as a whole, or so much was missed that it may be any (NULL); also NULL when
+     * stale_max_ms has passed. On the thread that watches, and before it in _new; may be NULL. */
+    void (*on_change)(void *ctx, const struct ox_tenant_id *tenant);
+    void *ctx;
 };
 
 #define OX_KEY_UNKNOWN_S   10

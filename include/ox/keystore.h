@@ -11,11 +11,14 @@
 #include "ox/base.h"
 #include "ox/control.h"
 #include "ox/permission.h"
+#include "ox/tls.h"
 
 struct ox_credential {
     struct ox_str key;  /* from x-api-key or Authorization: Bearer; empty = none was sent */
     bool from_loopback; /* the peer's address is 127.0.0.0/8, ::1 or a Unix socket */
     const char *peer;   /* its address; lend. NULL = unknown */
+    /* names of the client's certificate, which was verified; lend. NULL = it has shown none */
+    const struct ox_tls_names *client;
 };
 
 struct ox_http_request;
@@ -30,6 +33,7 @@ struct ox_identity {
     enum ox_role role;
     uint32_t scopes;                /* OX_SCOPE_* */
     char key_id[OX_KEY_ID_MAX + 1]; /* "" = no key, or a development key */
+    bool by_certificate;            /* no key came along, the client's certificate told */
 };
 
 struct ox_keystore {

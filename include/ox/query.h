@@ -133,6 +133,7 @@ const struct ox_query_route *ox_query_routes(size_t *n);
 /* ---- the API port: one actor and one HTTP server per loop ---- */
 
 struct ox_keystore;
+struct ox_tls;
 struct ox_api;
 
 /* Lends everything for as long as the API runs. */
@@ -140,6 +141,7 @@ struct ox_api_options {
     const struct ox_query *query;
     struct ox_keystore *keys;
     int listen_fd;        /* stays the caller's */
+    struct ox_tls *tls;   /* NULL = plain */
     uint32_t concurrency; /* questions at one time, each on a thread of its own; 0 = 8 */
     uint32_t waiting_max; /* questions waiting for one of them; beyond it 429. 0 = 64 */
     /* Appends one sentence per line for each reason why the node takes no traffic; nothing = ready. Scheduler

@@ -57,6 +57,7 @@ struct ox_node {
     struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
     struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
+    struct ox_tls *tls;                  /* of the listeners; NULL = they speak plain */
     struct ox_account bodies;            /* request bytes in memory, of all gateways */
     struct ox_account strangers; /* those of them whose key is not known yet: one part, like a tenant's */
     struct ox_account replayed;  /* those of the log that go through the pipeline again; no limit: the wal

@@ -30,6 +30,8 @@ struct ox_stream;
 struct ox_stream_options {
     const char *url;
     const char *credentials; /* "" = none */
+    const char *ca_file;     /* of tls://, "" or NULL = the system's authorities */
+    const char *cert_file;   /* our own certificate and key in one file; "" or NULL = none */
     char node_id[OX_STREAM_NODE_ID_HEX + 1];
     uint64_t bytes_max;
     uint32_t replicas;

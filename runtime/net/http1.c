@@ -181,7 +181,7 @@ begin(struct ox__http_conn *conn, const uint8_t *data, size_t n)
 {
     struct http1 *h = conn->state;
     const struct ox_http_server_options *o = &conn->server->o;
-    if (conn->reqs >= o->pipeline_max || conn->out.bytes + conn->in_flight.bytes >= o->write_queue_high) {
+    if (conn->reqs >= o->pipeline_max || ox__http_conn_queued(conn) >= o->write_queue_high) {
         ox_buf_append(&h->held, data, n);
         conn->failed = conn->failed || h->held.failed;
         h->stopped = true;
@@ -329,7 +329,7 @@ http1_fill(struct ox__http_conn *conn)
     struct http1 *h = conn->state;
     const struct ox_http_server_options *o = &conn->server->o;
     if (!h->stopped || conn->reqs >= o->pipeline_max || conn->finishing ||
-        conn->out.bytes + conn->in_flight.bytes >= o->write_queue_high)
+        ox__http_conn_queued(conn) >= o->write_queue_high)
         return;
     struct ox_buf held = h->held;
     ox_buf_init(&h->held);

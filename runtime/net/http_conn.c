@@ -6,13 +6,14 @@
  * Threads: the server's loop.
  * Bounds:  out is bounded by what the protocols produce (OX_HTTP_OUT_TARGET, write_queue_high).
  * Fails:   a connection that fails is closed; its requests become gone.
- * Flow:    http_server.c -> open; loop -> feed of http1.c / http2.c; prepare handle -> flush.
+ * Flow:    http_server.c -> open; loop -> (http_tls.c ->) feed of http1.c / http2.c; prepare handle -> flush.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ox/metric.h"
 #include "runtime/net/http_internal.h"
 
 static const uint8_t preface[24] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,6 +35,8 @@ on_closed(uv_handle_t *handle)
         conn->proto->free(conn);
     ox__chunkq_fini(&conn->out);
     ox__chunkq_fini(&conn->in_flight);
+    ox__chunkq_fini(&conn->wire);
+    ox__tls_close(conn);
     if (conn->counted)
         ox__http_census_leave(server->census, conn->key, conn->peer_port != 0);
     free(conn);
@@ -92,8 +95,8 @@ choose_proto(struct ox__http_conn *conn, const struct ox__http_proto *proto)
         proto->feed(conn, conn->sniff, n);
 }
 
-static void
-feed(struct ox__http_conn *conn, const uint8_t *data, size_t n)
+void
+ox__http_conn_feed(struct ox__http_conn *conn, const uint8_t *data, size_t n)
 {
     while (conn->proto == NULL && n > 0) {
         if (*data != preface[conn->sniff_len]) {
@@ -115,14 +118,14 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct ox__http_conn *conn = conn_of(handle);
     size_t cap = 0;
     uint8_t *into = NULL;
-    if (conn->state != NULL && conn->proto->read_into != NULL && !conn->lingering)
+    if (conn->tls == NULL && conn->state != NULL && conn->proto->read_into != NULL && !conn->lingering)
         into = conn->proto->read_into(conn, &cap);
     buf->base = (char *)(into != NULL ? into : conn->server->read_buf);
     buf->len = into != NULL ? cap : OX_HTTP_READ_BYTES;
 }
 
-static void
-on_eof(struct ox__http_conn *conn)
+void
+ox__http_conn_eof(struct ox__http_conn *conn)
 {
     conn->eof = true;
     ox__http_conn_pause(conn, true);
@@ -144,13 +147,15 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     if (n < 0) {
         if (n == UV_EOF)
-            on_eof(conn);
+            ox__http_conn_eof(conn);
         else
             conn->failed = true;
     } else {
         OX_HTTP_COUNT(conn->server, received_bytes, (uint64_t)n);
-        if (!conn->lingering && !conn->failed)
-            feed(conn, (const uint8_t *)buf->base, (size_t)n);
+        if (conn->tls != NULL && !conn->lingering && !conn->failed)
+            ox__tls_feed(conn, (const uint8_t *)buf->base, (size_t)n);
+        else if (!conn->lingering && !conn->failed)
+            ox__http_conn_feed(conn, (const uint8_t *)buf->base, (size_t)n);
     }
     ox__http_conn_dirty(conn);
 }
@@ -216,19 +221,27 @@ gather(struct ox__chunkq *q, uv_buf_t bufs[OX_HTTP_IOV_MAX])
     return n;
 }
 
+/* What goes to the kernel. */
+static struct ox__chunkq *
+wire_of(struct ox__http_conn *conn)
+{
+    return conn->tls != NULL ? &conn->wire : &conn->out;
+}
+
 /* As much as the kernel takes at once. False on a broken connection. */
 static bool
 write_now(struct ox__http_conn *conn)
 {
+    struct ox__chunkq *wire = wire_of(conn);
     uv_buf_t bufs[OX_HTTP_IOV_MAX];
-    while (conn->out.bytes > 0) {
-        int n = uv_try_write(&conn->h.stream, bufs, gather(&conn->out, bufs));
+    while (wire->bytes > 0) {
+        int n = uv_try_write(&conn->h.stream, bufs, gather(wire, bufs));
         if (n == UV_EAGAIN)
             return true;
         if (n < 0)
             return false;
         OX_HTTP_COUNT(conn->server, sent_bytes, (uint64_t)n);
-        ox__chunkq_consume(&conn->out, (size_t)n);
+        ox__chunkq_consume(wire, (size_t)n);
         conn->out_since_ms = ox__http_now_ms(conn->server);
     }
     return true;
@@ -238,10 +251,10 @@ write_now(struct ox__http_conn *conn)
 static bool
 write_later(struct ox__http_conn *conn)
 {
-    struct ox__chunkq rest = conn->out;
-    struct ox__chunkq *part = &conn->in_flight;
+    struct ox__chunkq *wire = wire_of(conn), *part = &conn->in_flight;
+    struct ox__chunkq rest = *wire;
     uv_buf_t bufs[OX_HTTP_IOV_MAX];
-    memset(&conn->out, 0, sizeof(conn->out));
+    memset(wire, 0, sizeof(*wire));
     for (int i = 0; i < OX_HTTP_IOV_MAX && rest.first != NULL; i++) {
         struct ox__chunk *c = rest.first;
         size_t n = c->buf.len - c->off;
@@ -252,7 +265,7 @@ write_later(struct ox__http_conn *conn)
         ox__chunkq_move(part, &one);
     }
     if (rest.first != NULL)
-        conn->out = rest;
+        *wire = rest;
     conn->write_req.data = conn;
     conn->writing = true;
     if (uv_write(&conn->write_req, &conn->h.stream, bufs, gather(part, bufs), on_written) == 0)
@@ -276,29 +289,53 @@ check_drains(struct ox__http_conn *conn)
     }
 }
 
+/* Everything that can be is where the kernel takes it from; what ends the connection, too. */
+static void
+prepare_wire(struct ox__http_conn *conn)
+{
+    if (conn->state != NULL && !conn->lingering)
+        conn->proto->fill(conn);
+    if (conn->tls == NULL)
+        return;
+    ox__tls_seal(conn);
+    if (conn->finishing && conn->out.bytes == 0)
+        ox__tls_end(conn);
+}
+
 void
 ox__http_conn_flush(struct ox__http_conn *conn)
 {
     if (conn->closed)
         return;
+    struct ox__chunkq *wire = wire_of(conn);
     do {
-        if (conn->state != NULL && !conn->lingering)
-            conn->proto->fill(conn);
+        prepare_wire(conn);
         if (conn->failed) {
             ox__http_conn_close(conn);
             return;
         }
-        if (conn->writing || conn->out.bytes == 0)
+        if (conn->writing || wire->bytes == 0)
             break;
-        if (!write_now(conn) || (conn->out.bytes > 0 && !write_later(conn))) {
+        if (!write_now(conn) || (wire->bytes > 0 && !write_later(conn))) {
             ox__http_conn_close(conn);
             return;
         }
         /* Once more: what was written made room for what the protocol held back. */
     } while (!conn->writing);
     check_drains(conn);
-    if (!conn->closed && conn->finishing && !conn->writing && conn->out.bytes == 0 && !conn->lingering)
+    if (!conn->closed && conn->finishing && !conn->writing && conn->out.bytes + wire->bytes == 0 &&
+        !conn->lingering)
         begin_linger(conn);
+}
+
+/* How long the first bytes of a request may be awaited. */
+static uint32_t
+first_bytes_ms(const struct ox__http_conn *conn)
+{
+    const struct ox_http_server_options *o = &conn->server->o;
+    if (!ox__tls_established(conn))
+        return o->tls_handshake_ms;
+    return conn->sniff_len == 0 ? o->idle_timeout_ms : o->header_timeout_ms;
 }
 
 void
@@ -307,14 +344,15 @@ ox__http_conn_tick(struct ox__http_conn *conn, uint64_t now_ms)
     const struct ox_http_server_options *o = &conn->server->o;
     if (conn->closed)
         return;
-    uint32_t first_ms = conn->sniff_len == 0 ? o->idle_timeout_ms : o->header_timeout_ms;
-    bool waits = conn->out.bytes + conn->in_flight.bytes > 0;
+    bool waits = ox__http_conn_queued(conn) > 0;
     bool late = (waits && now_ms - conn->out_since_ms > o->write_timeout_ms) ||
                 (conn->lingering && now_ms - conn->linger_since_ms > OX_HTTP_LINGER_MS) ||
-                (conn->proto == NULL && now_ms - conn->idle_since_ms > first_ms);
+                (conn->state == NULL && now_ms - conn->idle_since_ms > first_bytes_ms(conn));
     if (late) {
         if (!conn->lingering)
             OX_HTTP_COUNT(conn->server, connections_timed_out, 1);
+        if (!ox__tls_established(conn))
+            OX_METRIC_ADD_L(OX_M_tls_handshakes, 1, OX_STR("timeout"));
         ox__http_conn_close(conn);
         return;
     }
@@ -398,6 +436,8 @@ ox__http_conn_open(struct ox_http_server *server, int fd, bool is_unix)
         ox__http_conn_close(conn);
         return;
     }
+    if (server->o.tls != NULL && !is_unix && !ox__tls_open(conn))
+        conn->failed = true;
     ox_err err = ox__http_census_enter(server->census, conn->key, conn->peer_port != 0,
                                        server->o.connections_max, server->o.connections_per_address_max);
     conn->counted = err == OX_OK;
@@ -405,7 +445,7 @@ ox__http_conn_open(struct ox_http_server *server, int fd, bool is_unix)
     if (err != OX_OK)
         OX_HTTP_COUNT(server, connections_refused, 1);
     conn->paused = true;
-    if (err == OX_OK)
+    if (err == OX_OK && !conn->failed)
         ox__http_conn_pause(conn, false);
     if (err != OX_OK || conn->failed)
         ox__http_conn_close(conn);

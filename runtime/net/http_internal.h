@@ -18,6 +18,7 @@
 #include <uv.h>
 
 #include "ox/http.h"
+#include "ox/tls.h"
 
 #define OX_HTTP_SERVER_MAGIC  0x48545356u
 #define OX_HTTP_CONN_MAGIC    0x48544343u
@@ -37,6 +38,8 @@
 #define OX_HTTP_POOL_HEAD_BYTES (8 * 1024)
 /* HTTP/2 frames are produced until this much waits for the kernel. */
 #define OX_HTTP_OUT_TARGET (256 * 1024)
+/* Plaintext of one TLS record. */
+#define OX_HTTP_RECORD_BYTES 16384
 /* Pieces handed to the kernel in one write. */
 #define OX_HTTP_IOV_MAX 32
 
@@ -170,6 +173,10 @@ struct ox__http_conn {
     bool eof;
     bool writing;
 
+    struct ox__tls *tls;         /* NULL = plain */
+    struct ox_tls_names *client; /* of its certificate; NULL = none */
+    struct ox__chunkq wire;      /* sealed, not handed to the kernel */
+
     uint64_t idle_since_ms;
     uint64_t out_since_ms; /* last time the kernel took bytes */
     uint64_t linger_since_ms;
@@ -196,6 +203,7 @@ struct ox__http_counters {
     _Atomic uint64_t connections, connections_total, connections_refused, connections_timed_out;
     _Atomic uint64_t requests_pending, requests_total, requests_refused, requests_gone;
     _Atomic uint64_t h2_streams_reset, h2_floods, received_bytes, sent_bytes;
+    _Atomic uint64_t tls_handshakes, tls_failed;
 };
 
 struct ox_http_server {
@@ -222,6 +230,7 @@ struct ox_http_server {
     char date[32];
     struct ox__http_counters n;
     uint8_t *read_buf;
+    uint8_t *plain_buf;    /* one record's plaintext; NULL without TLS */
     struct ox_buf scratch; /* heads of answers are written here */
 };
 
@@ -255,6 +264,30 @@ void ox__http_conn_clean(struct ox__http_conn *conn);
 void ox__http_conn_flush(struct ox__http_conn *conn);
 void ox__http_conn_tick(struct ox__http_conn *conn, uint64_t now_ms);
 void ox__http_conn_pause(struct ox__http_conn *conn, bool pause);
+
+/* Bytes of answers that the kernel has not taken yet. */
+static inline size_t
+ox__http_conn_queued(const struct ox__http_conn *conn)
+{
+    return conn->out.bytes + conn->wire.bytes + conn->in_flight.bytes;
+}
+/* Bytes for the protocol, which is found out from the first of them when it is not known. */
+void ox__http_conn_feed(struct ox__http_conn *conn, const uint8_t *data, size_t n);
+/* Nothing more comes from the peer. */
+void ox__http_conn_eof(struct ox__http_conn *conn);
+
+/* http_tls.c */
+/* False without memory. */
+bool ox__tls_open(struct ox__http_conn *conn);
+void ox__tls_close(struct ox__http_conn *conn);
+/* True also without TLS. */
+bool ox__tls_established(const struct ox__http_conn *conn);
+/* Bytes from the socket: handshakes, and plaintext to ox__http_conn_feed. */
+void ox__tls_feed(struct ox__http_conn *conn, const uint8_t *data, size_t n);
+/* Moves conn->out into conn->wire, as much as may wait there. */
+void ox__tls_seal(struct ox__http_conn *conn);
+/* Nothing more will be sent: says so to the peer. */
+void ox__tls_end(struct ox__http_conn *conn);
 
 /* http_request.c */
 /* A request at the end of the connection's list, or NULL without memory. */

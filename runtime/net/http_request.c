@@ -86,6 +86,8 @@ ox__http_request_new(struct ox__http_conn *conn)
     r->pub.content_length = -1;
     r->pub.peer_port = conn->peer_port;
     r->pub.is_loopback = conn->is_loopback;
+    r->pub.secure = conn->tls != NULL;
+    r->pub.client = ox_tls_names_hold(conn->client);
     memcpy(r->pub.peer, conn->peer, sizeof(r->pub.peer));
     return r;
 }
@@ -100,6 +102,7 @@ maybe_free(struct ox__http_request *r)
     ox_buf_fini(&r->trailer_text);
     ox_buf_fini(&r->trailer_head);
     ox_body_drop(r->pub.body);
+    ox_tls_names_drop(r->pub.client);
     pool_give(server, r);
     ox__http_server_unref(server);
 }
@@ -496,7 +499,7 @@ ox_http_respond_queued(const struct ox_http_request *req)
     if (r->conn == NULL)
         return 0;
     bool its_turn = r->stream_id == 0 && r->conn->req_first == r;
-    return r->out.bytes + (its_turn ? r->conn->out.bytes + r->conn->in_flight.bytes : 0);
+    return r->out.bytes + (its_turn ? ox__http_conn_queued(r->conn) : 0);
 }
 
 void

@@ -63,6 +63,7 @@ ox__http_server_unref(struct ox_http_server *server)
     }
     ox_http_census_free(server->census);
     free(server->read_buf);
+    free(server->plain_buf);
     ox_buf_fini(&server->scratch);
     server->magic = 0;
     free(server);
@@ -204,6 +205,7 @@ set_defaults(struct ox_http_server_options *o)
     DEFAULT(h2_connection_window, 8u << 20);
     DEFAULT(h2_resets_burst, 1000);
     DEFAULT(h2_resets_per_s, 33);
+    DEFAULT(tls_handshake_ms, 10000);
     DEFAULT(write_queue_high, 1u << 20);
     DEFAULT(write_queue_low, o->write_queue_high / 4);
 #undef DEFAULT
@@ -215,6 +217,7 @@ tick_ms(const struct ox_http_server_options *o)
     uint32_t least = o->header_timeout_ms;
     least = o->body_timeout_ms < least ? o->body_timeout_ms : least;
     least = o->idle_timeout_ms < least ? o->idle_timeout_ms : least;
+    least = o->tls_handshake_ms < least ? o->tls_handshake_ms : least;
     least = o->write_timeout_ms < least ? o->write_timeout_ms : least;
     least /= 4;
     return least < 10 ? 10 : least > 500 ? 500 : least;
@@ -299,7 +302,10 @@ ox_http_server_start(struct uv_loop_s *loop, int listen_fd, const struct ox_http
     set_defaults(&server->o);
     server->census = options->census == NULL ? ox_http_census_new() : ox__http_census_hold(options->census);
     server->read_buf = malloc(OX_HTTP_READ_BYTES);
-    if (server->census == NULL || server->read_buf == NULL) {
+    if (server->o.tls != NULL)
+        server->plain_buf = malloc(OX_HTTP_RECORD_BYTES);
+    if (server->census == NULL || server->read_buf == NULL ||
+        (server->o.tls != NULL && server->plain_buf == NULL)) {
         ox__http_server_unref(server);
         return OX_E_NOMEM;
     }
@@ -334,6 +340,7 @@ ox_http_server_limit(struct ox_http_server *server, const struct ox_http_server_
     o->connections_per_address_max = options->connections_per_address_max;
     o->pipeline_max = options->pipeline_max;
     o->h2_streams_max = options->h2_streams_max;
+    o->tls_handshake_ms = options->tls_handshake_ms;
     set_defaults(o);
     uv_timer_set_repeat(&server->tick, tick_ms(o));
     return OX_OK;
@@ -393,5 +400,7 @@ ox_http_server_stats(const struct ox_http_server *server, struct ox_http_stats *
     COPY(h2_floods);
     COPY(received_bytes);
     COPY(sent_bytes);
+    COPY(tls_handshakes);
+    COPY(tls_failed);
 #undef COPY
 }

@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import https from 'node:https';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -33,9 +34,29 @@ export async function exists(file) {
   return stat(file).then(() => true, () => false);
 }
 
+// fetch() takes no certificates.
+export function askOverTls(url, { method = 'GET', headers = {}, body, ca, cert, key } = {}) {
+  return new Promise((resolve, reject) => {
+    const req = https.request(url, { method, headers, ca, cert, key, agent: false, timeout: 40000 }, (res) => {
+      const parts = [];
+      res.on('data', (d) => parts.push(d));
+      res.on('error', reject);
+      res.on('end', () => {
+        const text = Buffer.concat(parts).toString();
+        let json;
+        try { json = JSON.parse(text); } catch { /* Prometheus text */ }
+        resolve({ status: res.statusCode, json, text, headers: new Headers(res.headers) });
+      });
+    });
+    req.on('error', reject);
+    req.end(body);
+  });
+}
+
 export class Server {
-  static async start(extra = []) {
+  static async start(extra = [], tls = undefined) {
     const s = new Server();
+    s.tls = tls;
     s.dir = await mkdtemp(path.join(tmpdir(), 'observex-e2e-'));
     s.extra = extra;
     await s.launch();
@@ -73,11 +94,14 @@ export class Server {
     return this.ready;
   }
 
-  get http() { return `http://${this.ready.otlp_http}`; }
-  get grpc() { return `http://${this.ready.otlp_grpc}`; }
-  get api() { return `http://${this.ready.api}`; }
+  get scheme() { return this.ready.tls_cert_file ? 'https' : 'http'; }
+  get http() { return `${this.scheme}://${this.ready.otlp_http}`; }
+  get grpc() { return `${this.scheme}://${this.ready.otlp_grpc}`; }
+  get api() { return `${this.scheme}://${this.ready.api}`; }
 
-  async get(pathAndQuery) {
+  // tls: ca, cert and key (PEM) of whoever asks a server with TLS.
+  async get(pathAndQuery, headers = {}) {
+    if (this.scheme === 'https') return askOverTls(this.api + pathAndQuery, { headers, ...this.tls });
     const res = await fetch(this.api + pathAndQuery, { signal: AbortSignal.timeout(40000) });
     const text = await res.text();
     let json;

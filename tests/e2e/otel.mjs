@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The stock OpenTelemetry SDK with each of its three OTLP exporters, and what they were given to send.
+import * as grpc from '@grpc/grpc-js';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor, AlwaysOnSampler } from '@opentelemetry/sdk-trace-base';
 import { MeterProvider, PeriodicExportingMetricReader, AggregationType } from '@opentelemetry/sdk-metrics';
@@ -37,23 +38,25 @@ class Tee {
   selectAggregation(t) { return this.inner.selectAggregation?.(t) ?? { type: AggregationType.DEFAULT }; }
 }
 
-function exporters(server, protocol, compression) {
+// tls: ca, cert, key as PEM; cert and key may be missing.
+function exporters(server, protocol, compression, tls) {
   if (protocol === 'grpc') {
-    const o = { url: server.grpc, compression };
+    const credentials = tls && grpc.credentials.createSsl(tls.ca, tls.key ?? null, tls.cert ?? null);
+    const o = { url: server.grpc, compression, credentials };
     return [new TraceGrpc(o), new MetricGrpc(o), new LogGrpc(o)];
   }
-  const at = (signal) => ({ url: `${server.http}/v1/${signal}`, compression });
+  const at = (signal) => ({ url: `${server.http}/v1/${signal}`, compression, httpAgentOptions: tls });
   return protocol === 'http/json'
     ? [new TraceJson(at('traces')), new MetricJson(at('metrics')), new LogJson(at('logs'))]
     : [new TraceProto(at('traces')), new MetricProto(at('metrics')), new LogProto(at('logs'))];
 }
 
 export class Sdk {
-  constructor(server, protocol, { service, attributes = {}, compression = 'none', key }) {
+  constructor(server, protocol, { service, attributes = {}, compression = 'none', key, tls }) {
     const resource = resourceFromAttributes({ 'service.name': service, ...attributes });
     // As whoever runs a program gives it a key.
     if (key !== undefined) process.env.OTEL_EXPORTER_OTLP_HEADERS = `x-api-key=${key}`;
-    [this.spans, this.metrics, this.logs] = exporters(server, protocol, compression).map((e) => new Tee(e));
+    [this.spans, this.metrics, this.logs] = exporters(server, protocol, compression, tls).map((e) => new Tee(e));
     delete process.env.OTEL_EXPORTER_OTLP_HEADERS;
     this.tracers = new BasicTracerProvider({
       resource,

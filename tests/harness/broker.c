@@ -27,6 +27,14 @@ pid_t broker;
 uint16_t broker_port;
 char broker_url[64];
 static char broker_dir[64];
+static const char *tls_cert, *tls_key;
+
+void
+broker_secure(const char *cert, const char *key)
+{
+    tls_cert = cert;
+    tls_key = key;
+}
 
 bool
 broker_exists(void)
@@ -67,6 +75,9 @@ broker_start(void)
         char log[96];
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         snprintf(log, sizeof(log), "%s/log", broker_dir);
+        if (tls_cert != NULL)
+            execlp("nats-server", "nats-server", "-js", "-sd", broker_dir, "-a", "127.0.0.1", "-p", port,
+                   "-l", log, "--tls", "--tlscert", tls_cert, "--tlskey", tls_key, NULL);
         execlp("nats-server", "nats-server", "-js", "-sd", broker_dir, "-a", "127.0.0.1", "-p", port, "-l",
                log, NULL);
         _exit(127);
@@ -90,7 +101,8 @@ broker_setup(void)
     strcpy(broker_dir, "/tmp/ox-nats-XXXXXX");
     cr_assert_not_null(mkdtemp(broker_dir));
     broker_port = free_port();
-    snprintf(broker_url, sizeof(broker_url), "nats://127.0.0.1:%u", broker_port);
+    snprintf(broker_url, sizeof(broker_url), "%s://127.0.0.1:%u", tls_cert != NULL ? "tls" : "nats",
+             broker_port);
     broker_start();
 }
 

@@ -22,6 +22,8 @@ bool broker_exists(void);
 void broker_setup(void);
 /* Ends it, when it runs, and removes the directory. */
 void broker_teardown(void);
+/* Before broker_setup: it speaks TLS with this pair, and broker_url says tls://. */
+void broker_secure(const char *cert, const char *key);
 /* On the same port and directory; returns when it answers. */
 void broker_start(void);
 /* kill -9. */

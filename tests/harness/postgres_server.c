@@ -4,6 +4,7 @@
  */
 #include "postgres_server.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <glob.h>
 #include <grp.h>
@@ -106,6 +107,67 @@ postgres_resume(struct postgres_server *s)
     s->pid = spawn(s, argv);
     snprintf(url, sizeof(url), "postgresql:///postgres?host=%s&user=owner", s->dir);
     wait_until_it_answers(url);
+}
+
+/* Of its own user alone, or it refuses the key. */
+static void
+copy_pair(const struct postgres_server *s, const char *cert, const char *key)
+{
+    char command[512];
+    snprintf(command, sizeof(command), "cp '%s' '%s/tls.crt' && cp '%s' '%s/tls.key' && chmod 600 '%s'/tls.*",
+             cert, s->dir, key, s->dir, s->dir);
+    cr_assert_eq(system(command), 0);
+    snprintf(command, sizeof(command), "chown %d:%d '%s'/tls.*", NOBODY, NOBODY, s->dir);
+    if (geteuid() == 0)
+        cr_assert_eq(system(command), 0);
+}
+
+static uint16_t
+free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(bind(fd, (struct sockaddr *)&at, n) == 0 && getsockname(fd, (struct sockaddr *)&at, &n) == 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+uint16_t
+postgres_resume_tls(struct postgres_server *s, const char *cert, const char *key)
+{
+    char program[128], data[96], url[256], port_text[24], cert_text[128], key_text[128];
+    uint16_t port = free_port();
+    cr_assert(find_program("postgres", program, sizeof(program)));
+    copy_pair(s, cert, key);
+    snprintf(data, sizeof(data), "%s/data", s->dir);
+    snprintf(port_text, sizeof(port_text), "port=%u", port);
+    snprintf(cert_text, sizeof(cert_text), "ssl_cert_file=%s/tls.crt", s->dir);
+    snprintf(key_text, sizeof(key_text), "ssl_key_file=%s/tls.key", s->dir);
+    const char *const argv[] = {program,
+                                "-D",
+                                data,
+                                "-k",
+                                s->dir,
+                                "-c",
+                                "listen_addresses=127.0.0.1",
+                                "-c",
+                                port_text,
+                                "-c",
+                                "fsync=off",
+                                "-c",
+                                "shared_buffers=8MB",
+                                "-c",
+                                "ssl=on",
+                                "-c",
+                                cert_text,
+                                "-c",
+                                key_text,
+                                NULL};
+    s->pid = spawn(s, argv);
+    snprintf(url, sizeof(url), "postgresql:///postgres?host=%s&port=%u&user=owner", s->dir, port);
+    wait_until_it_answers(url);
+    return port;
 }
 
 static void

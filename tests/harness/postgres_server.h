@@ -13,6 +13,7 @@
 #define POSTGRES_SERVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct postgres_server {
@@ -27,6 +28,8 @@ bool postgres_start(struct postgres_server *s);
 void postgres_halt(struct postgres_server *s);
 /* Starts it again on what it has. */
 void postgres_resume(struct postgres_server *s);
+/* Starts it again so that it also listens at 127.0.0.1 with TLS and nothing else, with copies of this pair; the port. */
+uint16_t postgres_resume_tls(struct postgres_server *s, const char *cert, const char *key);
 void postgres_stop(struct postgres_server *s);
 
 #endif

@@ -11,9 +11,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../harness/certs.h"
 #include "../harness/control_suite.h"
 #include "../harness/postgres_server.h"
 #include "ox/clock.h"
@@ -590,4 +592,46 @@ Test(control_postgres, a_waiting_node_hears_of_a_change_at_once)
     cr_assert_str_eq(c[0].tenant.name, "acme");
     a->close(a);
     b->close(b);
+}
+
+/* Opens the store at `host` with these parameters; the error, and what it says. */
+static ox_err
+open_tls(uint16_t port, const char *host, const char *parameters, char *says, size_t cap)
+{
+    char url[512];
+    struct ox_control_store *st = NULL;
+    snprintf(url, sizeof(url), "postgresql://observex_node@%s:%u/observex?%s", host, port, parameters);
+    struct ox_control_postgres node = options(url);
+    ox_diag_clear(&diag);
+    ox_err err = ox_control_open_postgres(&node, &st, &diag);
+    snprintf(says, cap, "%s", diag.text);
+    if (st != NULL)
+        st->close(st);
+    return err;
+}
+
+/* Goal: sslmode of the url is honoured: verify-full connects to who is vouched for under that name and to nobody else. */
+Test(control_postgres, tls_is_verified_as_the_url_asks)
+{
+    struct certs certs;
+    char full[200], ca_only[200], foreign[200], cert[CERTS_PATH_MAX], key[CERTS_PATH_MAX], says[300];
+    init();
+    certs_make(&certs);
+    chmod(certs.dir, 0755);
+    snprintf(full, sizeof(full), "sslmode=verify-full&sslrootcert=%s", certs.ca);
+    snprintf(ca_only, sizeof(ca_only), "sslmode=verify-ca&sslrootcert=%s", certs.ca);
+    postgres_halt(&server);
+    uint16_t port = postgres_resume_tls(&server, certs.cert, certs.key);
+    cr_assert_eq(open_tls(port, "localhost", full, says, sizeof(says)), OX_OK, "%s", says);
+    certs_stranger(&certs, "foreign", "foreign", cert, key);
+    snprintf(foreign, sizeof(foreign), "sslmode=verify-full&sslrootcert=%s", cert);
+    cr_assert_eq(open_tls(port, "localhost", foreign, says, sizeof(says)), OX_E_UNAVAILABLE);
+    cr_assert_not_null(strstr(says, "certificate"), "%s", says);
+    postgres_halt(&server);
+    certs_client(&certs, "other", "db.example", "DNS:db.example", cert, key);
+    port = postgres_resume_tls(&server, cert, key);
+    cr_assert_eq(open_tls(port, "localhost", full, says, sizeof(says)), OX_E_UNAVAILABLE);
+    cr_assert_not_null(strstr(says, "db.example"), "%s", says);
+    cr_assert_eq(open_tls(port, "localhost", ca_only, says, sizeof(says)), OX_OK, "%s", says);
+    certs_remove(&certs);
 }

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "tests/harness/broker.h"
+#include "tests/harness/certs.h"
 #include "tests/harness/node_fixture.h"
 
 #define BAD(metric) "observex_spill_" metric "{tenant=\"bad\""
@@ -256,4 +257,48 @@ Test(spill_nats, what_the_broker_lost_is_counted_once)
         cr_assert_eq(or_zero(node_metric(dropped)), 0, "counted again");
     }
     cr_assert_eq(serve_stop(), 0);
+}
+
+/* ---- TLS ---- */
+
+static struct certs certs;
+
+static void
+setup_secure(void)
+{
+    if (!broker_exists())
+        cr_skip_test("NOT TESTED: backlogs in a stream over TLS, since nats-server is not installed");
+    certs_make(&certs);
+    node_setup();
+    broker_secure(certs.cert, certs.key);
+    broker_setup();
+}
+
+static void
+teardown_secure(void)
+{
+    teardown();
+    certs_remove(&certs);
+}
+
+TestSuite(spill_nats_tls, .init = setup_secure, .fini = teardown_secure, .timeout = 170);
+
+Test(spill_nats_tls, backlogs_wait_at_a_server_that_is_trusted)
+{
+    start("panic@tenant:bad", "--spill-nats-ca-file", certs.ca);
+    quarantine();
+    keep(3, "fine");
+    eventually(node_metric("observex_spill_stream_published_total{tenant=\"bad\"}") >= 3);
+}
+
+/* Whom we do not trust gets nothing; what is acknowledged waits on the disk instead. */
+Test(spill_nats_tls, a_server_that_is_not_trusted_gets_nothing)
+{
+    char cert[CERTS_PATH_MAX], key[CERTS_PATH_MAX];
+    certs_stranger(&certs, "other", "other", cert, key);
+    start("panic@tenant:bad", "--spill-nats-ca-file", cert);
+    quarantine();
+    keep(3, "fine");
+    cr_assert_eq(or_zero(node_metric("observex_spill_stream_published_total{tenant=\"bad\"}")), 0);
+    cr_assert_eq(or_zero(node_metric("observex_spill_stream_up")), 0);
 }

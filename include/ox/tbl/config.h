@@ -33,6 +33,23 @@ OX_CONFIG(listen_api,                 "listen.api",                 address,  "1
 OX_CONFIG(listen_debug,               "listen.debug",               address,  "127.0.0.1:6066", "", "", "host:port", "debug", restart,
           "internals of the running node; never expose it beyond this machine")
 
+OX_CONFIG(tls_cert_file,              "tls.cert_file",              string,   "", "", "", "path", NULL, live,
+          "certificate of the OTLP and API ports, PEM, with those between it and the root; empty = no TLS. The files are read again when they change; TLS as such is switched on and off by a restart")
+OX_CONFIG(tls_key_file,               "tls.key_file",               string,   "", "", "", "path", NULL, live,
+          "its private key, PEM")
+OX_CONFIG(tls_ca_file,                "tls.ca_file",                string,   "", "", "", "path", NULL, live,
+          "authorities of client certificates, PEM; empty = clients are not asked for any")
+OX_CONFIG(tls_client_certificate,     "tls.client_certificate",     enum,     "required", "", "", "required|optional", NULL, live,
+          "with tls.ca_file: whether a client may do without a certificate; a bad one is refused in any case")
+OX_CONFIG(tls_clients_file,           "tls.clients_file",           string,   "", "", "", "path", NULL, live,
+          "whose a client certificate is: lines of NAME TENANT ROLE SCOPES, such as `uri:spiffe://prod/acme acme viewer ingest,query` (docs/security.md)")
+OX_CONFIG(tls_min_version,            "tls.min_version",            enum,     "1.2", "", "", "1.2|1.3", NULL, live,
+          "oldest version of TLS that is spoken")
+OX_CONFIG(tls_handshake_timeout_ms,   "tls.handshake_timeout",      duration, "10s", "100ms", "1m", "ms", NULL, live,
+          "how long a handshake may take")
+OX_CONFIG(tls_plaintext,              "tls.plaintext",              bool,     "false", "", "", "", NULL, restart,
+          "in production mode: listen beyond this machine without TLS, because a proxy in front ends it")
+
 OX_CONFIG(log_level,                  "log.level",                  enum,     "info", "", "", "debug|info|warn|error", NULL, live,
           "the least severe line that is logged")
 
@@ -195,6 +212,10 @@ OX_CONFIG(spill_nats_url,             "spill.nats_url",             string,   ""
           "NATS server with JetStream that holds the bytes of the backlogs, nats://host:4222 or tls://host:4222; empty = they stay on the data disk")
 OX_CONFIG(spill_nats_credentials,     "spill.nats_credentials",     string,   "", "", "255", "path", NULL, restart,
           "credentials file of that server; empty = none")
+OX_CONFIG(spill_nats_ca_file,         "spill.nats_ca_file",         string,   "", "", "255", "path", NULL, restart,
+          "certificates to trust at tls://; empty = the system's")
+OX_CONFIG(spill_nats_cert_file,       "spill.nats_cert_file",       string,   "", "", "255", "path", NULL, restart,
+          "our own certificate, for a server that asks for one, with its key in the same file; empty = none")
 OX_CONFIG(spill_nats_bytes,           "spill.nats_bytes",           bytes,    "1GiB", "1MiB", "", "bytes", NULL, restart,
           "largest size of this node's stream there; when it is full, backlogs grow on the data disk")
 OX_CONFIG(spill_nats_replicas,        "spill.nats_replicas",        int,      "1", "1", "5", "servers", NULL, restart,

@@ -56,6 +56,8 @@ OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",     
 OX_MESSAGE(prune_tick,    "-",                      "pruner (timer)",              "pruner",  "owed, never")
 OX_MESSAGE(pruned,        "struct ox__prune_job",   "a dirty thread",              "pruner",  "owed, never")
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
+/* certificates */
+OX_MESSAGE(tls_looked,    "struct node_main",       "a dirty thread",              "tls",     "owed, never")
 /* a reload of the configuration */
 OX_MESSAGE(configure,     "num, the version",       "config (call)",               "gateway, wal, writer, outbox, api", "sent again by config")
 OX_MESSAGE(configured,    "num, the version",       "who was configured",          "config",  "owed, never")

@@ -63,6 +63,9 @@ OX_METRIC(control_keys,         gauge,     none,    "",                   "obser
 OX_METRIC(control_lookups,      counter,   none,    "result",             "observex_control_lookups_total",         "API keys asked for at the store: known, unknown, failed (it does not answer); limited: not asked, because their address showed too many unknown ones.")
 OX_METRIC(control_corrected,    counter,   none,    "",                   "observex_control_corrected_total",       "API keys that were known here and that the store knew otherwise when it was asked again, without having told of a change.")
 OX_METRIC(control_changes,      counter,   none,    "",                   "observex_control_changes_total",         "Changes to tenants and keys that this node has heard of.")
+/* TLS of our own listeners */
+OX_METRIC(tls_reloads,          counter,   none,    "outcome",            "observex_tls_reloads_total",             "Readings of the certificate, its key and the files beside them while running: taken, refused (what was in force goes on).")
+OX_METRIC(tls_expires,          gauge,     seconds, "",                   "observex_tls_certificate_expires_seconds", "Unix time at which the certificate of our listeners ends; 0 without TLS.")
 /* the configuration */
 OX_METRIC(node_starts,           counter,   none,    "reason",    "observex_node_starts_total",              "Starts of the node since `observex serve` runs, by what came before: first, crash, killed (from outside), late (not ready or not stopped in time), exit, asked (its configuration).")
 OX_METRIC(config_reloads,       counter,   none,    "outcome",            "observex_config_reloads_total",          "Readings of the configuration while running: applied, unchanged, refused (it has mistakes; nothing changed) or failed.")

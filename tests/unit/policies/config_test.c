@@ -98,6 +98,45 @@ Test(product_config, production_needs_postgres_and_says_what_to_set)
     ox_config_report_fini(&report);
 }
 
+Test(product_config, production_speaks_tls_beyond_this_machine_or_says_that_a_proxy_does)
+{
+    static const char *const base[] = {"--mode=production", "--control-url=postgresql://ox@db/ox"};
+    static const struct {
+        const char *more[4];
+        const char *says; /* NULL = it may start */
+    } cases[] = {
+        {{0}, NULL},
+        {{"--listen-api=0.0.0.0:8080"}, "OBSERVE_X_TLS_CERT_FILE"},
+        {{"--listen-otlp-grpc=10.0.0.1:4317"}, "tls.plaintext"},
+        {{"--listen-otlp-http=[::]:4318"}, "tls.cert_file"},
+        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-plaintext=true"}, NULL},
+        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-cert-file=/c", "--tls-key-file=/k"}, NULL},
+        {{"--tls-cert-file=/c"}, "tls.key_file: is empty"},
+        {{"--tls-key-file=/k"}, "tls.cert_file: is empty"},
+        {{"--tls-ca-file=/a"}, "tls.ca_file: has no meaning"},
+        {{"--tls-cert-file=/c", "--tls-key-file=/k", "--tls-clients-file=/f"},
+         "tls.clients_file: has no meaning"},
+    };
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        struct ox_config c;
+        struct ox_config_report report;
+        const char *args[6] = {base[0], base[1]};
+        int n = 2;
+        while (n < 6 && cases[i].more[n - 2] != NULL) {
+            args[n] = cases[i].more[n - 2];
+            n++;
+        }
+        ox_err err = load(&c, &report, n, args, NULL);
+        ox_buf_append(&report.text, "", 1);
+        cr_assert_eq(err, cases[i].says == NULL ? OX_OK : OX_E_CONFIG, "%zu: %s", i,
+                     (char *)report.text.data);
+        if (cases[i].says != NULL)
+            cr_assert_not_null(strstr((char *)report.text.data, cases[i].says), "%zu: %s", i,
+                               (char *)report.text.data);
+        ox_config_report_fini(&report);
+    }
+}
+
 Test(product_config, rules_between_keys)
 {
     static const char *const wrong[] = {

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "ox/net.h"
+#include "tests/harness/certs.h"
+#include "tests/harness/tls_client.h"
 
 struct streaming {
     size_t left;
@@ -138,6 +140,17 @@ handle_abort(struct ox_http_request *req)
 }
 
 static void
+handle_who(struct ox_http_request *req)
+{
+    struct ox_buf b;
+    ox_buf_init(&b);
+    ox_buf_printf(&b, "v%d secure=%d", req->version, req->secure);
+    for (uint32_t i = 0; req->client != NULL && i < req->client->n; i++)
+        ox_buf_printf(&b, " %s", req->client->name[i]);
+    ox_http_respond(req, &(struct ox_http_response){.status = 200, .body = &b});
+}
+
+static void
 release(struct fixture *f)
 {
     while (f->holding_n > 0) {
@@ -173,6 +186,8 @@ on_request(void *ctx, struct ox_http_request *req)
         struct ox_http_header h = {OX_STR("X-Echo"), OX_STR("a\r\nX-Evil: 1")};
         ox_http_respond(req, &(struct ox_http_response){
                                  .status = 200, .headers = &h, .headers_len = 1, .text = OX_STR("injected")});
+    } else if (ox_str_eq(req->path, OX_STR("/who"))) {
+        handle_who(req);
     } else if (ox_str_eq(req->path, OX_STR("/abort"))) {
         handle_abort(req);
     } else {
@@ -231,6 +246,26 @@ run(void *arg)
     uv_run(&f->loop, UV_RUN_DEFAULT);
 }
 
+/* With OX_TEST_TLS in the environment the same tests run over TLS: what they send to f->port is sealed on its way. */
+static void
+relay_if_asked(struct fixture *f)
+{
+    static struct certs certs;
+    static struct tls_client_options client;
+    static struct ox_tls *tls;
+    struct ox_diag diag;
+    if (getenv("OX_TEST_TLS") == NULL)
+        return;
+    if (tls == NULL) {
+        certs_make(&certs);
+        const struct ox_tls_options o = {.cert_file = certs.cert, .key_file = certs.key};
+        cr_assert_eq(ox_tls_new(&o, &tls, &diag), OX_OK, "%s", diag.text);
+        certs_remove(&certs);
+    }
+    f->o.tls = tls;
+    f->port = tls_relay_start(f->port, &client);
+}
+
 void
 fixture_start(struct fixture *f)
 {
@@ -239,6 +274,7 @@ fixture_start(struct fixture *f)
     cr_assert_eq(ox_net_listen_text(OX_STR("127.0.0.1:0"), &f->listen_fd, actual, &diag), OX_OK, "%s",
                  diag.text);
     f->port = (uint16_t)atoi(strrchr(actual, ':') + 1);
+    relay_if_asked(f);
     cr_assert_eq(uv_loop_init(&f->loop), 0);
     uv_async_init(&f->loop, &f->wake, on_wake);
     f->wake.data = f;

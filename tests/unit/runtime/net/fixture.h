@@ -10,7 +10,7 @@
  * held; /stream?n=N streams N bytes with back-pressure; /early is refused with 401 in on_headers; /trailers
  * sends
  * one; /inject a header with line ends in
- * its value; /abort breaks off in the middle; /big?n=N one answer of N bytes.
+ * its value; /who says how and with which certificate it was asked; /abort breaks off in the middle; /big?n=N one answer of N bytes.
  */
 #ifndef OX_TESTS_NET_FIXTURE_H
 #define OX_TESTS_NET_FIXTURE_H
