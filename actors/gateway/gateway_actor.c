@@ -441,6 +441,11 @@ on_request_message(struct ox_actor *self, struct gateway *gw, struct ox_msg *msg
 {
     struct ox_http_request *req = msg->data;
     msg->data = NULL;
+    if (ox_http_request_gone(
+            req)) { /* nobody hears the answer, and whoever floods must not have us work for it */
+        ox_http_request_abort(req);
+        return;
+    }
     if (req->user == NULL) {
         ox__stranger_ask(self, gw->port->node, req);
         return;

@@ -124,8 +124,13 @@ struct ox_http_server_options {
     uint32_t h2_stream_window;     /* initial receive window per stream, bytes [1 MiB] */
     uint32_t h2_connection_window; /* bytes [8 MiB] */
     uint32_t tls_handshake_ms;     /* from accept to the end of the handshake [10,000] */
-    uint32_t h2_resets_burst;      /* RST_STREAM from the peer before GOAWAY ENHANCE_YOUR_CALM... [1,000] */
-    uint32_t h2_resets_per_s;      /* ...and how fast that allowance refills [33] */
+    uint32_t
+        h2_resets_burst; /* streams reset by the peer, or by us for what it sends, before GOAWAY ENHANCE_YOUR_CALM... [1,000] */
+    uint32_t h2_resets_per_s; /* ...and how fast that allowance refills [33] */
+    /* Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) before the same, and how
+     * fast that refills [10,000; 1,000]. Each request adds four, each KiB that the peer is sent one. */
+    uint32_t h2_idle_frames_burst;
+    uint32_t h2_idle_frames_per_s;
     size_t write_queue_high; /* bytes queued per request at which ox_http_respond_write says full [1 MiB] */
     size_t write_queue_low;  /* and at which on_drain follows [256 KiB] */
     struct ox_account

@@ -8,18 +8,28 @@
  *          lives
  *          until its handler answers); header_bytes_max and headers_max per request; h2_resets_*;
  *          SETTINGS_MAX
- *          entries per SETTINGS frame; OUTBOUND_ACKS_MAX unsent PING and SETTINGS acknowledgements.
+ *          entries per SETTINGS frame; OUTBOUND_ACKS_MAX unsent PING and SETTINGS acknowledgements; h2_idle_frames_*
+ *          frames that carry nothing.
  * Fails:   stream errors reset the stream, protocol errors and floods end the connection with GOAWAY.
  * Flow:    http_conn.c feeds -> nghttp2 -> callbacks here -> http_request.c -> http2_send.c answers.
+ *
+ * A peer that does not take what it is sent is not read from (ox__http2_fill).
  *
  * Flow control: body bytes are copied into the request's body as they come, so the windows are refilled by
  * nghttp2 at once; what bounds memory is the request's limit and its account, not the window.
  */
 #include <stdlib.h>
 
+#include "ox/metric.h"
 #include "runtime/net/http2_internal.h"
 
-#define SETTINGS_MAX      32
+#define SETTINGS_MAX 32
+/* Bytes of the peer that are read before it is answered: some 300 streams that it opens and breaks. */
+#define SLICE_BYTES 16384
+/* Times header_bytes_max. */
+#define ABSURD_HEADERS 4
+/* Frames that carry nothing which a request allows for: window updates, a ping. */
+#define CALM_PER_REQUEST  4
 #define OUTBOUND_ACKS_MAX 500
 #define FRAME_BYTES_MAX   (64 * 1024)
 /* RFC 9113, 6.5.2: each header counts 32 bytes more than its text. */
@@ -44,9 +54,74 @@ static void
 flood(struct ox__http_conn *conn)
 {
     struct ox__http2 *h = conn->state;
-    if (!h->goaway_sent)
+    if (!h->goaway_sent) {
         OX_HTTP_COUNT(conn->server, h2_floods, 1);
+        ox_metric_add(OX_M_http_floods, 1);
+    }
     goaway(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+    conn->deaf = true;
+}
+
+/* Whether a token is left in a bucket that refills with time. */
+static bool
+take_token(double *left, uint64_t *at_ms, uint64_t now_ms, uint32_t burst, uint32_t per_s)
+{
+    *left += (double)(now_ms - *at_ms) * per_s / 1000.0;
+    if (*left > burst)
+        *left = burst;
+    *at_ms = now_ms;
+    *left -= 1.0;
+    return *left >= 0.0;
+}
+
+/* A stream that ended by the peer's doing, whoever said so: by RST_STREAM, or by a frame that we must answer with one. */
+static void
+count_reset(struct ox__http_conn *conn)
+{
+    struct ox__http2 *h = conn->state;
+    const struct ox_http_server_options *o = &conn->server->o;
+    if (!take_token(&h->resets_left, &h->resets_ms, ox__http_now_ms(conn->server), o->h2_resets_burst,
+                    o->h2_resets_per_s))
+        flood(conn);
+}
+
+/* Frames that are worth nothing by themselves: they cost the peer nine bytes and us a look each. */
+static bool
+carries_nothing(const nghttp2_frame_hd *hd)
+{
+    switch (hd->type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_RST_STREAM: /* counted apart */
+        return false;
+    case NGHTTP2_DATA:
+        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
+    case NGHTTP2_CONTINUATION:
+        return hd->length == 0;
+    default:
+        return true;
+    }
+}
+
+static int
+ignore_extension(nghttp2_session *session, void **payload, const nghttp2_frame_hd *hd, void *user)
+{
+    return NGHTTP2_ERR_CANCEL;
+}
+
+static int
+on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    struct ox__http_conn *conn = user;
+    struct ox__http2 *h = conn->state;
+    const struct ox_http_server_options *o = &conn->server->o;
+    if (h == NULL) /* the first frames come before the state is in its place */
+        return 0;
+    if (hd->type == NGHTTP2_HEADERS)
+        h->calm_left += CALM_PER_REQUEST;
+    else if (carries_nothing(hd) && !take_token(&h->calm_left, &h->calm_ms, ox__http_now_ms(conn->server),
+                                                o->h2_idle_frames_burst, o->h2_idle_frames_per_s))
+        flood(conn);
+    return 0;
 }
 
 static int
@@ -96,9 +171,16 @@ static int
 on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
           const uint8_t *value, size_t value_n, uint8_t flags, void *user)
 {
+    struct ox__http_conn *conn = user;
     struct ox__http_request *r = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (frame->hd.type != NGHTTP2_HEADERS || r == NULL || r->started)
         return 0;
+    /* A few bytes can stand for megabytes (HPACK's table). What is merely too much is told so, what is absurd is reset:
+     * nghttp2 then goes on without telling us of each. */
+    if (r->head_bytes > ABSURD_HEADERS * conn->server->o.header_bytes_max) {
+        count_reset(conn);
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     struct ox_buf *text = r->phase == REQ_PHASE_HEAD ? &r->head : &r->trailer_head;
     add_field(r, text, (struct ox_str){(const char *)name, name_n},
               (struct ox_str){(const char *)value, value_n});
@@ -201,28 +283,13 @@ request_complete(struct ox__http_request *r)
     ox__http_request_done(r);
 }
 
-static bool
-reset_allowed(struct ox__http_conn *conn)
-{
-    struct ox__http2 *h = conn->state;
-    const struct ox_http_server_options *o = &conn->server->o;
-    uint64_t now_ms = ox__http_now_ms(conn->server);
-    h->resets_left += (double)(now_ms - h->resets_ms) * o->h2_resets_per_s / 1000.0;
-    if (h->resets_left > o->h2_resets_burst)
-        h->resets_left = o->h2_resets_burst;
-    h->resets_ms = now_ms;
-    h->resets_left -= 1.0;
-    return h->resets_left >= 0.0;
-}
-
 static int
 on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct ox__http_conn *conn = user;
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         OX_HTTP_COUNT(conn->server, h2_streams_reset, 1);
-        if (!reset_allowed(conn))
-            flood(conn);
+        count_reset(conn);
         return 0;
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
@@ -253,11 +320,31 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_
     return 0;
 }
 
+/* Streams beyond h2_streams_max are refused before they are any: no on_stream_close tells of them. */
+static int
+on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user)
+{
+    if (error == NGHTTP2_ERR_REFUSED_STREAM)
+        count_reset(user);
+    return 0;
+}
+
+/* Our own reasons to reset a stream are others. */
+static bool
+is_peers_fault(uint32_t code)
+{
+    return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR ||
+           code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_FRAME_SIZE_ERROR ||
+           code == NGHTTP2_REFUSED_STREAM;
+}
+
 static int
 on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t code, void *user)
 {
     struct ox__http_conn *conn = user;
     struct ox__http_request *r = nghttp2_session_get_stream_user_data(session, stream_id);
+    if (is_peers_fault(code))
+        count_reset(conn);
     if (r != NULL) {
         nghttp2_session_set_stream_user_data(session, stream_id, NULL);
         ox__http_request_detach(r, true);
@@ -277,12 +364,18 @@ new_session(struct ox__http_conn *conn)
         nghttp2_session_callbacks_del(cb);
         return NULL;
     }
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, ox__http2_on_frame_send);
+    /* Frames of other types are ignored all the same; asked for, they are seen and count. */
+    nghttp2_session_callbacks_set_unpack_extension_callback(cb, ignore_extension);
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        nghttp2_option_set_user_recv_extension_type(opt, (uint8_t)type);
     nghttp2_option_set_max_settings(opt, SETTINGS_MAX);
     nghttp2_option_set_max_outbound_ack(opt, OUTBOUND_ACKS_MAX);
     nghttp2_option_set_no_closed_streams(opt, 1);
@@ -321,10 +414,29 @@ open_state(struct ox__http_conn *conn)
         return false;
     }
     h->resets_left = conn->server->o.h2_resets_burst;
-    h->resets_ms = ox__http_now_ms(conn->server);
+    h->calm_left = conn->server->o.h2_idle_frames_burst;
+    h->calm_ms = h->resets_ms = ox__http_now_ms(conn->server);
     conn->state = h;
     conn->idle_since_ms = h->resets_ms;
     return true;
+}
+
+/*
+ * What a few bytes of the peer make us say is made at once, and what it has not taken yet bounds what is read on: otherwise
+ * a peer could have us reset stream after stream, each of which lives until its RST_STREAM is on its way.
+ */
+static void
+feed_slice(struct ox__http_conn *conn, const uint8_t *data, size_t n)
+{
+    struct ox__http2 *h = conn->state;
+    ssize_t used = nghttp2_session_mem_recv(h->session, data, n);
+    if (used == NGHTTP2_ERR_FLOODED)
+        OX_HTTP_COUNT(conn->server, h2_floods, 1);
+    /* nghttp2 has queued a GOAWAY for what the peer did wrong; only its own failures break the connection. */
+    if (used < 0)
+        conn->failed = true;
+    else
+        ox__http2_fill(conn);
 }
 
 static void
@@ -334,13 +446,12 @@ http2_feed(struct ox__http_conn *conn, const uint8_t *data, size_t n)
         conn->failed = true;
         return;
     }
-    struct ox__http2 *h = conn->state;
-    ssize_t used = nghttp2_session_mem_recv(h->session, data, n);
-    if (used == NGHTTP2_ERR_FLOODED)
-        OX_HTTP_COUNT(conn->server, h2_floods, 1);
-    /* nghttp2 has queued a GOAWAY for what the peer did wrong; only its own failures break the connection. */
-    if (used < 0)
-        conn->failed = true;
+    while (n > 0 && !conn->failed && !conn->deaf) {
+        size_t part = n < SLICE_BYTES ? n : SLICE_BYTES;
+        feed_slice(conn, data, part);
+        data += part;
+        n -= part;
+    }
 }
 
 static void

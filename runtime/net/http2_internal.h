@@ -12,6 +12,9 @@
 
 #include "runtime/net/http_internal.h"
 
+/* A peer may send one more frame that carries nothing for each so many bytes that it was sent. */
+#define OX_HTTP2_BYTES_PER_CALM 1024
+
 struct ox__http2 {
     nghttp2_session *session;
     bool goaway_sent;
@@ -19,6 +22,8 @@ struct ox__http2 {
     uint64_t notice_ms;
     double resets_left; /* token bucket */
     uint64_t resets_ms;
+    double calm_left; /* frames that carry nothing; likewise */
+    uint64_t calm_ms;
 };
 
 /* http2_send.c */

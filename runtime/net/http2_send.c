@@ -191,11 +191,15 @@ ox__http2_fill(struct ox__http_conn *conn)
     while (conn->out.bytes < OX_HTTP_OUT_TARGET) {
         const uint8_t *bytes = NULL;
         ssize_t n = nghttp2_session_mem_send(h->session, &bytes);
+        if (n > 0) /* whoever takes much has to say so often */
+            h->calm_left += (double)n / OX_HTTP2_BYTES_PER_CALM;
         if (n < 0 || (n > 0 && !ox__chunkq_copy(&conn->out, bytes, (size_t)n)))
             conn->failed = true;
         if (n <= 0 || conn->failed)
             break;
     }
+    if (!conn->lingering)
+        ox__http_conn_pause(conn, conn->eof || conn->out.bytes >= OX_HTTP_OUT_TARGET);
     if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
         conn->finishing = true;
 }

@@ -152,7 +152,13 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
             conn->failed = true;
     } else {
         OX_HTTP_COUNT(conn->server, received_bytes, (uint64_t)n);
-        if (conn->tls != NULL && !conn->lingering && !conn->failed)
+        /* Read on for a little, so that the peer gets to see why it ends; not for as long as it likes. */
+        if (conn->deaf)
+            conn->ignored += (size_t)n;
+        conn->failed = conn->failed || conn->ignored > OX_HTTP_DISCARD_MAX;
+        if (conn->deaf)
+            ; /* see above */
+        else if (conn->tls != NULL && !conn->lingering && !conn->failed)
             ox__tls_feed(conn, (const uint8_t *)buf->base, (size_t)n);
         else if (!conn->lingering && !conn->failed)
             ox__http_conn_feed(conn, (const uint8_t *)buf->base, (size_t)n);

@@ -172,6 +172,8 @@ struct ox__http_conn {
     bool paused;    /* not reading */
     bool eof;
     bool writing;
+    bool deaf;      /* what the peer still sends is of no interest: a flood was ended */
+    size_t ignored; /* bytes of that */
 
     struct ox__tls *tls;         /* NULL = plain */
     struct ox_tls_names *client; /* of its certificate; NULL = none */

@@ -205,6 +205,8 @@ set_defaults(struct ox_http_server_options *o)
     DEFAULT(h2_connection_window, 8u << 20);
     DEFAULT(h2_resets_burst, 1000);
     DEFAULT(h2_resets_per_s, 33);
+    DEFAULT(h2_idle_frames_burst, 10000);
+    DEFAULT(h2_idle_frames_per_s, 1000);
     DEFAULT(tls_handshake_ms, 10000);
     DEFAULT(write_queue_high, 1u << 20);
     DEFAULT(write_queue_low, o->write_queue_high / 4);

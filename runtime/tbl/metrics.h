@@ -28,6 +28,7 @@ OX_METRIC(runtime_turn_fault,      counter,   none,    "class",    "observex_run
 OX_METRIC(runtime_dirty_jobs,      counter,   none,    "lane",     "observex_runtime_dirty_jobs_total",       "Jobs run on dirty threads.")
 OX_METRIC(runtime_dirty_seconds,   histogram, seconds, "lane",     "observex_runtime_dirty_job_seconds",      "Time that jobs ran on dirty threads.")
 OX_METRIC(runtime_dirty_refused,   counter,   none,    "lane",     "observex_runtime_dirty_jobs_refused_total", "Jobs refused by a full dirty queue.")
+OX_METRIC(http_floods,             counter,   none,    "",         "observex_http_floods_total",              "HTTP/2 connections that were ended because their peer reset streams, or sent frames that carry nothing, without end.")
 OX_METRIC(tls_handshakes,          counter,   none,    "outcome",  "observex_tls_handshakes_total",           "TLS handshakes: done, failed (refused by either side), timeout.")
 OX_METRIC(runtime_timers,          counter,   none,    "",         "observex_runtime_timers_total",           "Timers that came due.")
 OX_METRIC(runtime_log_lost,        counter,   none,    "",         "observex_runtime_log_lines_lost_total",   "Log lines that could not be written.")

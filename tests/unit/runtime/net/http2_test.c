@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "fixture.h"
+#include "ox/metric.h"
 #include "tests/harness/http_client.h"
 
 static struct fixture f;
@@ -248,6 +249,95 @@ Test(http2, ends_ping_floods_whose_answers_nobody_reads)
     struct ox_http_stats st;
     ox_http_server_stats(f.server, &st);
     cr_assert_eq(st.h2_floods, 1);
+    stop();
+}
+
+/* The server ends the connection and counts it as a flood. */
+static void
+expect_flood(const char *what)
+{
+    char some[4096];
+    struct ox_http_stats st;
+    while (recv(ox_client2_fd(c), some, sizeof(some), 0) > 0) {
+    }
+    ox_http_server_stats(f.server, &st);
+    cr_assert_eq(st.h2_floods, 1, "%s: %llu floods", what, (unsigned long long)st.h2_floods);
+    cr_assert_geq(ox_metric_value(OX_M_http_floods, NULL), 1);
+    ox_client2_close(c);
+    c = ox_client2_open(f.port);
+    expect(get("/x"), 200, NULL);
+    stop();
+}
+
+/* GET / with a body that is still to come, as a raw frame. */
+static void
+open_stream(uint32_t id)
+{
+    static const uint8_t head[] = {0x83, 0x86, 0x84, 0x41, 0x01, 'a'};
+    send_frame(1, 4, id, head, sizeof(head));
+}
+
+/* Goal: whoever has the server reset its own streams, by frames that it must answer with RST_STREAM, is counted like one
+ * who resets them himself. */
+Test(http2, ends_connections_that_make_the_server_reset)
+{
+    static const uint8_t most[4] = {0x7f, 0xff, 0xff, 0xff};
+    f.o.h2_resets_burst = 50;
+    start();
+    expect(get("/x"), 200, NULL);
+    for (uint32_t i = 0; i < 200; i++) {
+        open_stream(101 + 2 * i);
+        send_frame(8, 0, 101 + 2 * i, most, 4);
+    }
+    expect_flood("windows larger than there may be");
+}
+
+Test(http2, ends_floods_of_frames_that_carry_nothing)
+{
+    static const uint8_t weight[5] = {0, 0, 0, 0, 16}, one[4] = {0, 0, 0, 1};
+    static const struct {
+        const char *what;
+        uint8_t type;
+        const void *payload;
+        size_t n;
+        bool on_stream;
+    } cases[] = {
+        {"empty DATA", 0, "", 0, true},
+        {"PRIORITY", 2, weight, 5, true},
+        {"SETTINGS", 4, "", 0, false},
+        {"PING", 6, "12345678", 8, false},
+        {"WINDOW_UPDATE", 8, one, 4, false},
+        {"an unknown type", 0x99, "", 0, false},
+        {"GOAWAY", 7, "\0\0\0\0\0\0\0\0", 8, false},
+    };
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        memset(&f, 0, sizeof(f));
+        f.o.h2_idle_frames_burst = 200;
+        f.o.h2_idle_frames_per_s = 1;
+        start();
+        expect(get("/x"), 200, NULL);
+        open_stream(101);
+        for (int k = 0; k < 400; k++)
+            send_frame(cases[i].type, 0, cases[i].on_stream ? 101 : 0, cases[i].payload, cases[i].n);
+        expect_flood(cases[i].what);
+    }
+}
+
+/* Goal: who sends and takes much also sends many such frames, and is not taken for a flood. */
+Test(http2, lets_a_busy_connection_update_its_windows)
+{
+    static const uint8_t one[4] = {0, 0, 0, 1};
+    f.o.h2_idle_frames_burst = 50;
+    f.o.h2_idle_frames_per_s = 1;
+    start();
+    for (int i = 0; i < 100; i++) {
+        expect(get("/big?n=20000"), 200, NULL);
+        for (int k = 0; k < 10; k++)
+            send_frame(8, 0, 0, one, 4);
+    }
+    struct ox_http_stats st;
+    ox_http_server_stats(f.server, &st);
+    cr_assert_eq(st.h2_floods, 0);
     stop();
 }
 
