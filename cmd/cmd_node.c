@@ -143,6 +143,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = node_tls_open(m, diag);
     if (err == OX_OK)
+        err = node_quotas_open(m, diag);
+    if (err == OX_OK)
         err = open_storage(m, diag);
     if (err == OX_OK)
         err = open_dead_letters(m, diag);
@@ -195,6 +197,7 @@ close_node(struct node_main *m)
     if (node->keys != NULL)
         node->keys->free(node->keys);
     ox_tls_free(node->tls);
+    node_quotas_close(m);
     ox_recovery_fini(&m->recovered); /* closes both journals */
     ox_tenants_free(node->tenants);
     ox_warden_close(&m->warden);
@@ -405,6 +408,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
         err = start_pruner(m, diag);
     if (err == OX_OK)
         err = node_tls_watch(m, diag);
+    if (err == OX_OK)
+        err = node_quotas_watch(m, diag);
     if (err == OX_OK)
         err = node_reload_start(m, diag);
     return err;

@@ -191,11 +191,42 @@ limits_now(void *ctx, struct ox_query_limits *out)
     node_query_limits(ox_node_config(&m->node), out);
 }
 
+/* A tenant's own query budgets, where it has some. */
+static void
+limits_of(void *ctx, const struct ox_tenant_id *tenant, struct ox_query_limits *l)
+{
+    struct node_main *m = ctx;
+    struct ox_quotas *q = m->node.quotas;
+    struct ox_quota_entry *e = ox_quotas_tenant(q, tenant);
+    if (ox_quotas_is_own(e, OX_QUOTA_QUERY_CONCURRENCY))
+        l->tenant_running_max = (uint32_t)ox_quotas_value(q, e, OX_QUOTA_QUERY_CONCURRENCY);
+    if (ox_quotas_is_own(e, OX_QUOTA_QUERY_ROWS))
+        l->read_rows_max = ox_quotas_value(q, e, OX_QUOTA_QUERY_ROWS);
+    if (ox_quotas_is_own(e, OX_QUOTA_QUERY_BYTES))
+        l->read_bytes_max = ox_quotas_value(q, e, OX_QUOTA_QUERY_BYTES);
+    if (ox_quotas_is_own(e, OX_QUOTA_QUERY_MEMORY))
+        l->memory_bytes_max = ox_quotas_value(q, e, OX_QUOTA_QUERY_MEMORY);
+    if (ox_quotas_is_own(e, OX_QUOTA_QUERY_TIME))
+        l->timeout_ms = (uint32_t)ox_quotas_value(q, e, OX_QUOTA_QUERY_TIME);
+}
+
+static void
+quotas_changed(void *ctx)
+{
+    node_quotas_wanted(ctx);
+}
+
 static bool
 operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
 {
     struct node_main *m = ctx;
-    const struct ox_control_api control = {m->control, m->warden.audit, m->node.clock};
+    const struct ox_control_api control = {.store = m->control,
+                                           .audit = m->warden.audit,
+                                           .clock = m->node.clock,
+                                           .quota_store = m->quota_store,
+                                           .quotas = m->node.quotas,
+                                           .quotas_changed = quotas_changed,
+                                           .ctx = m};
     if (ox_control_answer(&control, req, res))
         return true;
     if (ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
@@ -245,6 +276,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .not_ready = not_ready,
         .notes = notes,
         .limits = limits_now,
+        .limits_of = limits_of,
         .operate = operate,
         .ctx = m,
     };

@@ -16,6 +16,7 @@
 #include "ox/key_cache.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
+#include "ox/quotas.h"
 #include "ox/runtime.h"
 #include "ox/spine.h"
 #include "ox/wal.h"
@@ -43,6 +44,9 @@ struct node_main {
     struct ox_query query;
     struct ox_api *api;
     ox_pid reloader; /* the actor `config` */
+    struct ox_quota_store *quota_store;
+    _Atomic bool quotas_wanted; /* they have changed: release by who heard of it, acquire by who reads them */
+    bool quotas_failed;         /* of the job that reads them; then of the actor */
     bool runtime_started;
 };
 
@@ -108,6 +112,14 @@ OX_MUST_USE ox_err node_tls_open(struct node_main *m, struct ox_diag *diag);
 OX_MUST_USE ox_err node_tls_watch(struct node_main *m, struct ox_diag *diag);
 /* Reads them again as `cfg` names them; what cannot be used is logged and what was in force goes on. May block. */
 void node_tls_reload(struct node_main *m, const struct ox_config *cfg);
+/* node_quotas.c. Makes m->node.quotas with what the control plane says, or the defaults while it does not answer. */
+OX_MUST_USE ox_err node_quotas_open(struct node_main *m, struct ox_diag *diag);
+void node_quotas_close(struct node_main *m);
+/* Starts the actor that reads them again. */
+OX_MUST_USE ox_err node_quotas_watch(struct node_main *m, struct ox_diag *diag);
+/* They may have changed. Any thread. */
+void node_quotas_wanted(struct node_main *m);
+void node_quota_defaults(const struct ox_config *cfg, struct ox_quotas *q);
 /* Starts the debug port, when there is one. */
 OX_MUST_USE ox_err node_debug_start(struct node_main *m, struct ox_diag *diag);
 /* Starts the API on every loop. */

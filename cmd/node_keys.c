@@ -142,6 +142,7 @@ static void
 tenant_changed(void *ctx, const struct ox_tenant_id *tenant)
 {
     struct node_main *m = ctx;
+    node_quotas_wanted(m);
     if (m->node.keys != NULL)
         ox_cert_keys_changed(m->node.keys, tenant);
 }

@@ -130,6 +130,7 @@ apply_numbers(struct node_main *m, const struct ox_config *cfg)
     node_dead_letter_config(cfg, &letters);
     ox_tenants_limit(node->tenants, &limits);
     node_tenant_weights(cfg);
+    node_quota_defaults(cfg, node->quotas);
     atomic_store_explicit(&node->bodies.limit_bytes, cfg->gateway_memory_bytes, memory_order_relaxed);
     ox_runtime_watch((uint32_t)cfg->runtime_turn_warn_ms, (uint32_t)cfg->runtime_turn_fault_ms);
     ox_cmd_set_log_level(cfg);

@@ -136,6 +136,18 @@ OX_COMMAND(tenant, 0, "tenant list | create ID [--name NAME] | show ID | disable
     "\n"
     "Needs a key of role operator; in development mode a request from this machine without a key is one.\n"
     "Each change is written to DIR/audit.jsonl of the node that makes it.\n")
+OX_COMMAND(quota,  0, "quota list | show TENANT | set TENANT QUOTA VALUE [--of-key ID] | clear TENANT QUOTA [--of-key ID]  [--api URL | --data DIR] [--key KEY] [--json]",
+    "See and change what tenants and single keys may have.\n"
+    "\n"
+    "  list                       what differs from the defaults, of all tenants\n"
+    "  show TENANT                what is in force for it on this node, and how much of its rates is in use\n"
+    "  set TENANT QUOTA VALUE     in force on every node within a second; --of-key ID: for this key alone, beside the\n"
+    "                             tenant's. 0 = no bound\n"
+    "  clear TENANT QUOTA         the default again (quota.* of the configuration)\n"
+    "\n"
+    "Quotas: traces.records, logs.records, metrics.records (per second), traces.bytes, logs.bytes, metrics.bytes (per\n"
+    "second, uncompressed), series, label_values (within a day), query.concurrency, query.rows, query.bytes, query.memory,\n"
+    "query.time (ms). Admins see those of their own tenant, operators see and change all.\n")
 OX_COMMAND(key,    0, "key list [--tenant T] | create [--tenant T] [--name N] [--role R] [--scopes S,...] [--expires-in 90d] | show ID | revoke ID | rotate ID [--overlap 1h] | verify KEY | dev TENANT  [--api URL | --data DIR] [--key KEY] [--json]",
     "See, create, rotate and revoke API keys; print the development key of a tenant.\n"
     "\n"

@@ -34,6 +34,8 @@ static const struct {
     [OX_ACTION_TENANTS_READ] = {"tenants.read", "see which tenants there are", OPERATORS, "operator"},
     [OX_ACTION_TENANTS_WRITE] = {"tenants.write", "create or change tenants", OPERATORS, "operator"},
     [OX_ACTION_KEYS_READ] = {"keys.read", "see API keys", ADMINS, "admin"},
+    [OX_ACTION_QUOTAS_READ] = {"quotas.read", "see quotas", ADMINS, "admin"},
+    [OX_ACTION_QUOTAS_WRITE] = {"quotas.write", "change quotas", OPERATORS, "operator"},
     [OX_ACTION_KEYS_WRITE] = {"keys.write", "create or change API keys", ADMINS, "admin"},
 };
 

@@ -55,6 +55,7 @@ ox_diag_clear(struct ox_diag *diag)
         return;
     diag->field[0] = '\0';
     diag->offset = -1;
+    diag->retry_ms = 0;
     diag->text[0] = '\0';
 }
 
@@ -65,6 +66,7 @@ ox_diag_set(struct ox_diag *diag, ox_err err, const char *field, int64_t offset,
         return err;
     snprintf(diag->field, sizeof(diag->field), "%s", field != NULL ? field : "");
     diag->offset = offset;
+    diag->retry_ms = 0;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(diag->text, sizeof(diag->text), fmt, ap);

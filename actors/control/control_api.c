@@ -110,6 +110,9 @@ static const struct {
     {"POST", "/api/v1/keys/verify", OX_ACTION_KEYS_READ, false, ox__control_keys_verify},
     {"POST", "/api/v1/keys/{}/revoke", OX_ACTION_KEYS_WRITE, true, ox__control_keys_revoke},
     {"POST", "/api/v1/keys/{}/rotate", OX_ACTION_KEYS_WRITE, true, ox__control_keys_rotate},
+    {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, ox__control_quotas_list},
+    {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, ox__control_quotas_set},
+    {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, ox__control_quotas_clear},
     {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, ox__control_keys_show},
 };
 
@@ -180,7 +183,8 @@ no_such(struct ox_query_response *res, const char *allow)
 {
     static const char *const known[] = {"GET, HEAD", "POST", "GET, HEAD, POST", "GET, HEAD, PATCH"};
     if (allow[0] == '\0') {
-        ox_query_respond_error(res, OX_E_NO_ROUTE, "no such path below /api/v1/tenants and /api/v1/keys",
+        ox_query_respond_error(res, OX_E_NO_ROUTE,
+                               "no such path below /api/v1/tenants, /api/v1/keys and /api/v1/quotas",
                                "docs/api.md lists all");
         return;
     }
@@ -199,7 +203,8 @@ ox_control_answer(const struct ox_control_api *api, const struct ox_query_reques
 {
     struct ox__control_call c = {.api = api, .req = req, .res = res};
     char allow[48] = "";
-    if (!begins(req->path, "/api/v1/tenants") && !begins(req->path, "/api/v1/keys"))
+    bool quotas = begins(req->path, "/api/v1/quotas") && api->quota_store != NULL;
+    if (!begins(req->path, "/api/v1/tenants") && !begins(req->path, "/api/v1/keys") && !quotas)
         return false;
     ox_diag_clear(&c.diag);
     c.now_s = (int64_t)(ox_clock_realtime_ns(api->clock) / 1000000000);

@@ -189,6 +189,7 @@ grant(struct pg_conn *c, const char *quoted, struct ox_diag *diag)
         "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at) ON observex.api_keys",
         "SELECT, INSERT, DELETE ON observex.control_changes",
         "SELECT, UPDATE (seq) ON observex.control_clock",
+        "SELECT, INSERT, UPDATE (value, changed_at), DELETE ON observex.quotas",
         "SELECT ON observex.schema_migrations",
     };
     struct ox_buf sql;

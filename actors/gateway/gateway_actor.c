@@ -19,6 +19,7 @@
 #include "ox/grpc.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/quotas.h"
 #include "ox/read_only.h"
 #include "ox/runtime.h"
 #include "ox/supervisor.h"
@@ -78,6 +79,18 @@ check_part(struct ox_node *node, struct ox_tenant *tenant, struct ox_diag *diag)
     return err;
 }
 
+/* Whether its quota lets it send anything now. The answer says when to come again. */
+static ox_err
+check_rate(struct ox_node *node, struct ox_http_request *req, enum ox_signal signal, struct ox_diag *diag)
+{
+    struct ox_quota_verdict verdict;
+    const struct ox_tenant *tenant = req->user;
+    if (node->quotas == NULL)
+        return OX_OK;
+    return ox_quotas_look(node->quotas, ox_quotas_tenant(node->quotas, &tenant->id), req->more, signal,
+                          &verdict, diag);
+}
+
 /* Who sends is known: may he send this? Then the request is his. */
 static ox_err
 admit_sender(struct ox_node *node, struct ox_http_request *req, const struct ox_identity *who,
@@ -96,6 +109,8 @@ admit_sender(struct ox_node *node, struct ox_http_request *req, const struct ox_
         return ox_diag_set(diag, err, "tenant.max", -1,
                            "the node serves as many tenants as it may; retry later");
     req->user = tenant;
+    if (node->quotas != NULL)
+        req->more = ox_quotas_key(node->quotas, ox_quotas_tenant(node->quotas, &tenant->id), who->key_id);
     return OX_OK;
 }
 
@@ -168,6 +183,8 @@ check_headers(struct ox_gateway_port *port, struct ox_http_request *req, struct 
         err = check_room(port->node, diag);
     if (err == OX_OK && req->user != NULL)
         err = check_part(port->node, req->user, diag);
+    if (err == OX_OK && req->user != NULL)
+        err = check_rate(port->node, req, signal, diag);
     return err;
 }
 
@@ -349,6 +366,19 @@ send_append(struct ox_actor *self, struct ox_node *node, struct ox_intake *in)
     return err;
 }
 
+/* Records and bytes, of the tenant and of its key. What comes near to a bound is told so with its answer. */
+static ox_err
+take_quota(struct ox_node *node, struct ox_intake *in, struct ox_diag *diag)
+{
+    struct ox_quota_verdict verdict;
+    if (node->quotas == NULL)
+        return OX_OK;
+    ox_err err = ox_quotas_take(node->quotas, ox_quotas_tenant(node->quotas, &in->tenant->id), in->req->more,
+                                in->signal, in->n_accepted, in->batch->body->len, &verdict, diag);
+    in->warned = err == OX_OK && verdict.warn ? ox_quota_name(verdict.quota) : NULL;
+    return err;
+}
+
 /* A judged request: counted, then into the log. */
 static void
 admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
@@ -368,7 +398,9 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
         accepted(in, false);
         return;
     }
-    ox_err err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &in->permit, &diag);
+    ox_err err = take_quota(node, in, &diag);
+    if (err == OX_OK)
+        err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &in->permit, &diag);
     if (err == OX_OK)
         err = reserve_backlog(node, in, &diag);
     if (err != OX_OK) {

@@ -47,6 +47,7 @@ struct ox_intake {
     uint64_t reserved;        /* bytes of the tenant's backlog */
     struct ox_append *append; /* from then on it holds both; NULL once it is sent */
     char partial[256];        /* message of the partial success; empty = all accepted */
+    const char *warned;       /* the quota that it comes near to; NULL = none */
     ox_err err;
     struct ox_diag diag;
 };

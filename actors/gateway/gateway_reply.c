@@ -74,8 +74,12 @@ ox__gateway_reply_ok(struct ox_intake *in)
         ox_buf_fini(&body);
         return;
     }
-    struct ox_http_header type = {OX_STR("content-type"), content_type_of(enc)};
-    struct ox_http_response resp = {.status = 200, .headers = &type, .headers_len = 1, .body = &body};
+    struct ox_http_header headers[2] = {
+        {OX_STR("content-type"), content_type_of(enc)},
+        {OX_STR("x-observex-quota-near"), ox_str_of(in->warned != NULL ? in->warned : "")},
+    };
+    struct ox_http_response resp = {
+        .status = 200, .headers = headers, .headers_len = in->warned != NULL ? 2 : 1, .body = &body};
     ox_http_respond(req, &resp);
     ox_buf_fini(&body);
 }
@@ -109,6 +113,8 @@ ox__gateway_reply_error(struct ox_node *node, struct ox_http_request *req, ox_er
     const struct ox_err_info *row = ox_err_info(err);
     struct ox_str type = ox_http_header(req, OX_STR("content-type"));
     uint32_t retry_ms = row->retryable ? (uint32_t)ox_node_config(node)->gateway_retry_after_ms : 0;
+    if (retry_ms > 0 && diag != NULL && diag->retry_ms > retry_ms)
+        retry_ms = diag->retry_ms;
     char buf[400];
     struct ox_str text = error_text(err, diag, buf, sizeof(buf));
     bool grpc = req->version == OX_HTTP_2 && ox_grpc_content_type(type);

@@ -50,8 +50,9 @@ ox_err ox_err_from_errno(int errnum);
 /* What was wrong with an input, where, and what would be right. Fixed size: usable without memory. */
 struct ox_diag {
     char field[96]; /* path of the field, "resourceSpans[0].scopeSpans[1].spans[7].traceId"; may be empty */
-    int64_t offset; /* byte offset in the input, or line number for files (1-based); -1 = unknown */
-    char text[288]; /* one sentence */
+    uint32_t retry_ms; /* of what may be tried again: when; 0 = nobody knows */
+    int64_t offset;    /* byte offset in the input, or line number for files (1-based); -1 = unknown */
+    char text[288];    /* one sentence */
 };
 
 /* Empties `diag`; NULL is allowed here and below, so callers without interest pass NULL. */

@@ -16,11 +16,19 @@
 #include "ox/clock.h"
 #include "ox/query.h"
 
+struct ox_quota_store;
+struct ox_quotas;
+
 /* Lends. */
 struct ox_control_api {
     struct ox_control_store *store;
     struct ox_audit *audit;
     const struct ox_clock *clock;
+    /* quotas; NULL = there are none here */
+    struct ox_quota_store *quota_store;
+    struct ox_quotas *quotas;
+    void (*quotas_changed)(void *ctx); /* they should be read again soon; may be NULL */
+    void *ctx;
 };
 
 /* False: the path is none of ours, and nothing was answered. */

@@ -74,6 +74,7 @@ struct ox_http_request {
 
     /* For the handler: */
     void *user;
+    void *more; /* a second one */
     /* The peer went away or reset the stream, the answer can no longer reach him. Called at most once, never
      * from within a respond call; the request still has to be given back (answering is then without effect).
      */

@@ -61,6 +61,8 @@ enum ox_action {
     OX_ACTION_TENANTS_WRITE,     /* create, disable and enable them */
     OX_ACTION_KEYS_READ,         /* the keys of the own tenant; of operators: of all */
     OX_ACTION_KEYS_WRITE,        /* create, rotate and revoke them */
+    OX_ACTION_QUOTAS_READ,       /* the quotas of the own tenant; of operators: of all */
+    OX_ACTION_QUOTAS_WRITE,      /* set and clear them */
     OX_ACTION__COUNT
 };
 /* "quarantine.revoke", ...: as in the audit log. */

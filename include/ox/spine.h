@@ -44,6 +44,8 @@ struct ox_crashes;
 enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
 
 /* One per process. */
+struct ox_quotas;
+
 struct ox_node {
     const struct ox_config *config; /* as it was at the start: for keys whose effect is `restart` */
     _Atomic(const struct ox_config *) config_now; /* see ox_node_config */
@@ -57,8 +59,10 @@ struct ox_node {
     struct ox_crashes *crashes;          /* obituaries; NULL = none are kept */
     struct ox_dead_letter *dead_letters; /* any thread that may block */
     struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
-    struct ox_tls *tls;                  /* of the listeners; NULL = they speak plain */
-    struct ox_account bodies;            /* request bytes in memory, of all gateways */
+    struct ox_quotas
+        *quotas; /* what each tenant and key may send; NULL = there are none (simulation, benchmarks) */
+    struct ox_tls *tls;          /* of the listeners; NULL = they speak plain */
+    struct ox_account bodies;    /* request bytes in memory, of all gateways */
     struct ox_account strangers; /* those of them whose key is not known yet: one part, like a tenant's */
     struct ox_account replayed;  /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */

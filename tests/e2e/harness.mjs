@@ -102,7 +102,7 @@ export class Server {
   // tls: ca, cert and key (PEM) of whoever asks a server with TLS.
   async get(pathAndQuery, headers = {}) {
     if (this.scheme === 'https') return askOverTls(this.api + pathAndQuery, { headers, ...this.tls });
-    const res = await fetch(this.api + pathAndQuery, { signal: AbortSignal.timeout(40000) });
+    const res = await fetch(this.api + pathAndQuery, { headers, signal: AbortSignal.timeout(40000) });
     const text = await res.text();
     let json;
     try { json = JSON.parse(text); } catch { /* Prometheus text */ }

@@ -18,6 +18,7 @@
 #include "../harness/certs.h"
 #include "../harness/control_suite.h"
 #include "../harness/postgres_server.h"
+#include "../harness/quota_suite.h"
 #include "ox/clock.h"
 #include "ox/schema.h"
 
@@ -263,7 +264,7 @@ Test(control_postgres, every_table_with_a_tenant_has_forced_row_level_security_a
                               " WHERE n.nspname = 'observex' AND t.relkind IN ('r', 'p')";
     char sql[600];
     snprintf(sql, sizeof(sql), "SELECT t.relname %s", with_tenant);
-    cr_assert_eq(rows(pg, "", sql), 3);
+    cr_assert_eq(rows(pg, "", sql), 4);
     snprintf(sql, sizeof(sql), "SELECT t.relname %s AND NOT (t.relrowsecurity AND t.relforcerowsecurity)",
              with_tenant);
     cr_assert_eq(rows(pg, "", sql), 0);
@@ -634,4 +635,15 @@ Test(control_postgres, tls_is_verified_as_the_url_asks)
     cr_assert_not_null(strstr(says, "db.example"), "%s", says);
     cr_assert_eq(open_tls(port, "localhost", ca_only, says, sizeof(says)), OX_OK, "%s", says);
     certs_remove(&certs);
+}
+
+Test(control_postgres, quotas)
+{
+    struct ox_control_store *control = open_store();
+    struct ox_control_postgres node = options(server.node_url);
+    struct ox_quota_store *quotas;
+    cr_assert_eq(ox_quota_store_postgres(&node, &quotas, &diag), OX_OK, "%s", diag.text);
+    quota_story(control, quotas);
+    quotas->close(quotas);
+    control->close(control);
 }

@@ -272,6 +272,27 @@ OX_CONFIG(query_traces_limit_max,     "query.traces_limit",         int,      "1
 OX_CONFIG(query_logs_limit_max,       "query.logs_limit",           int,      "10000", "1", "100000", "logs", NULL, live,
           "largest limit of a search for logs")
 
+OX_CONFIG(quota_traces_records,       "quota.traces_records",       int,      "0", "0", "1000000000000", "records/s", NULL, live,
+          "spans per second of one tenant, unless it has a quota of its own (observex quota); 0 = any number. Beyond it 429")
+OX_CONFIG(quota_traces_bytes,         "quota.traces_bytes",         bytes,    "0", "0", "", "bytes/s", NULL, live,
+          "bytes of spans per second of one tenant, uncompressed; 0 = any number")
+OX_CONFIG(quota_logs_records,         "quota.logs_records",         int,      "0", "0", "1000000000000", "records/s", NULL, live,
+          "log records per second of one tenant; 0 = any number")
+OX_CONFIG(quota_logs_bytes,           "quota.logs_bytes",           bytes,    "0", "0", "", "bytes/s", NULL, live,
+          "bytes of log records per second of one tenant, uncompressed; 0 = any number")
+OX_CONFIG(quota_metrics_records,      "quota.metrics_records",      int,      "0", "0", "1000000000000", "records/s", NULL, live,
+          "points per second of one tenant; 0 = any number")
+OX_CONFIG(quota_metrics_bytes,        "quota.metrics_bytes",        bytes,    "0", "0", "", "bytes/s", NULL, live,
+          "bytes of points per second of one tenant, uncompressed; 0 = any number")
+OX_CONFIG(quota_burst_ms,             "quota.burst",                duration, "10s", "100ms", "1h", "ms", NULL, live,
+          "how much of a rate may come at once: what it allows in this time")
+OX_CONFIG(quota_warn,                 "quota.warn",                 int,      "80", "1", "100", "percent", NULL, live,
+          "of a burst in use, from which on a sender is warned: a metric, a header, and once a minute a line in the log")
+OX_CONFIG(quota_series,               "quota.series",               int,      "0", "0", "100000000", "series", NULL, live,
+          "active metric series of one tenant within a day; new ones beyond it are refused, those that there are go on; 0 = any number")
+OX_CONFIG(quota_label_values,         "quota.label_values",         int,      "0", "0", "100000000", "values", NULL, live,
+          "distinct values of one attribute of one metric within a day; likewise")
+
 OX_CONFIG(control_url,                "control.url",                string,   "", "", "", "url", "postgres-url", restart,
           "where tenants and API keys are kept: postgresql://user@host/db, also as OBSERVE_X_POSTGRES_URL; empty = control.db in the data directory, for one node in development mode")
 OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,

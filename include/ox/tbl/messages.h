@@ -58,6 +58,7 @@ OX_MESSAGE(pruned,        "struct ox__prune_job",   "a dirty thread",           
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
 /* certificates */
 OX_MESSAGE(tls_looked,    "struct node_main",       "a dirty thread",              "tls",     "owed, never")
+OX_MESSAGE(quotas_read,   "struct node_main",       "a dirty thread",              "quotas",  "owed, never")
 /* a reload of the configuration */
 OX_MESSAGE(configure,     "num, the version",       "config (call)",               "gateway, wal, writer, outbox, api", "sent again by config")
 OX_MESSAGE(configured,    "num, the version",       "who was configured",          "config",  "owed, never")

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ox/control_api.h"
+#include "ox/quotas.h"
 
 #define START_S 1700000000
 
@@ -125,6 +126,8 @@ prepare(void)
     ox_clock_virtual_init(&clk, 1000000000, (uint64_t)START_S * 1000000000);
     snprintf(path, sizeof(path), "%s/control.db", dir);
     cr_assert_eq(ox_control_open_sqlite(path, &api.store, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(ox_quota_store_sqlite(path, &api.quota_store, &diag), OX_OK, "%s", diag.text);
+    api.quotas = ox_quotas_new(&clk.clock);
     snprintf(path, sizeof(path), "%s/audit.jsonl", dir);
     api.audit = ox_audit_open(ox_disk_real(), path, &clk.clock);
     api.clock = &clk.clock;
@@ -138,6 +141,8 @@ static void
 clean(void)
 {
     char command[96];
+    api.quota_store->close(api.quota_store);
+    ox_quotas_free(api.quotas);
     api.store->close(api.store);
     ox_audit_close(api.audit);
     snprintf(command, sizeof(command), "rm -rf '%s'", dir);
@@ -177,6 +182,9 @@ Test(control_api, every_route_and_role)
         {"POST", "/api/v1/keys/verify", "{}", "..aol"},
         {"POST", "/api/v1/keys/k_none/revoke", NULL, "..aol"},
         {"POST", "/api/v1/keys/k_none/rotate", NULL, "..aol"},
+        {"GET", "/api/v1/quotas", NULL, "..aol"},
+        {"POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":5}", "...ol"},
+        {"POST", "/api/v1/quotas/clear", "{\"tenant\":\"acme\",\"quota\":\"logs.records\"}", "...ol"},
     };
     for (size_t i = 0; i < OX_COUNT(routes); i++) {
         for (int r = OX_ROLE_VIEWER; r < OX_ROLE__COUNT; r++) {
@@ -497,4 +505,73 @@ Test(control_api, the_first_operator_is_made_once)
     cr_assert_eq(api.store->key_revoke(api.store, NULL, &key.tenant, got.id, START_S, &got, &diag), OX_OK);
     cr_assert_eq(ox_control_first_operator(api.store, START_S, text, &key, &made, &diag), OX_OK);
     cr_assert(made, "the only one was revoked: somebody must be able to begin anew");
+}
+
+/* ---- quotas ---- */
+
+static unsigned heard;
+
+static void
+hear(void *ctx)
+{
+    heard++;
+}
+
+Test(control_api, quotas_are_set_by_operators_and_seen_by_their_tenant)
+{
+    api.quotas_changed = hear;
+    as("platform", OX_ROLE_OPERATOR);
+    cr_assert_eq(
+        status_of("POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":50}"),
+        200);
+    cr_assert_eq(heard, 1);
+    expect_audit("quotas.write", "acme", "granted");
+    cr_assert_eq(
+        status_of("POST", "/api/v1/quotas", "{\"tenant\":\"other\",\"quota\":\"series\",\"value\":9}"), 200);
+    json_t *all = ask("GET", "/api/v1/quotas", NULL);
+    cr_assert_eq(json_array_size(json_object_get(all, "set")), 2);
+    json_decref(all);
+    as("acme", OX_ROLE_ADMIN);
+    json_t *mine = ask("GET", "/api/v1/quotas", NULL);
+    cr_assert_eq(status, 200);
+    cr_assert_str_eq(text_of(mine, "tenant"), "acme");
+    cr_assert_eq(json_array_size(json_object_get(mine, "set")), 1);
+    cr_assert_eq(json_array_size(json_object_get(mine, "in_force")), OX_QUOTA__COUNT);
+    json_decref(mine);
+    cr_assert_eq(status_of("GET", "/api/v1/quotas?tenant=other", NULL), 403);
+    cr_assert_eq(
+        status_of("POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":0}"),
+        403);
+    expect_audit("quotas.write", "", "refused");
+    as("platform", OX_ROLE_OPERATOR);
+    cr_assert_eq(
+        status_of("POST", "/api/v1/quotas/clear", "{\"tenant\":\"acme\",\"quota\":\"logs.records\"}"), 200);
+    cr_assert_eq(
+        status_of("POST", "/api/v1/quotas/clear", "{\"tenant\":\"acme\",\"quota\":\"logs.records\"}"), 404);
+}
+
+Test(control_api, quotas_that_cannot_be_are_refused)
+{
+    static const struct {
+        const char *body;
+        int status;
+        const char *says;
+    } cases[] = {
+        {"{}", 400, "tenant"},
+        {"{\"tenant\":\"nobody\",\"quota\":\"series\",\"value\":1}", 404, "nobody"},
+        {"{\"tenant\":\"acme\",\"quota\":\"serie\",\"value\":1}", 400, "label_values"},
+        {"{\"tenant\":\"acme\",\"quota\":\"series\",\"value\":-1}", 400, "value"},
+        {"{\"tenant\":\"acme\",\"quota\":\"series\",\"value\":1.5}", 400, "value"},
+        {"{\"tenant\":\"acme\",\"quota\":\"series\",\"value\":1000000000000001}", 400, "value"},
+        {"{\"tenant\":\"acme\",\"quota\":\"series\"}", 400, "value"},
+        {"{\"tenant\":\"acme\",\"quota\":\"series\",\"value\":1,\"key\":\"k_a\"}", 400, "tenants only"},
+        {"{\"tenant\":\"acme\",\"quota\":\"logs.bytes\",\"value\":1,\"key\":\"k_none\"}", 404, "k_none"},
+        {"{\"tenant\":\"acme\",\"quota\":\"logs.bytes\",\"value\":1,\"more\":1}", 400, "more"},
+    };
+    as("platform", OX_ROLE_OPERATOR);
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        cr_assert_eq(refusal_of("POST", "/api/v1/quotas", cases[i].body), cases[i].status, "%s: %d %s",
+                     cases[i].body, status, message);
+        cr_assert_not_null(strstr(message, cases[i].says), "%s: %s", cases[i].body, message);
+    }
 }
