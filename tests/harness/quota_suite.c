@@ -16,7 +16,7 @@ make_tenant(struct ox_control_store *control, const char *name)
     struct ox_control_tenant t = {.state = OX_TENANT_ACTIVE, .created_s = 1, .changed_s = 1};
     snprintf(t.id.name, sizeof(t.id.name), "%s", name);
     snprintf(t.name, sizeof(t.name), "%s", name);
-    cr_assert_eq(control->tenant_create(control, &t, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(control->tenant_create(control, NULL, &t, &diag), OX_OK, "%s", diag.text);
 }
 
 static struct ox_quota_row
