@@ -260,6 +260,12 @@ verify_views(const struct chaos_verify *v, struct ox_storage *st, struct chaos_v
     enum tolerance rollups = v->rollups_may_lack ? MAY_LACK : EXACT;
     same(v, st, "spans and their index", "SELECT count() FROM otel_traces",
          "SELECT sum(spans) FROM otel_trace_index", v->rollups_may_lack ? MAY_EXCEED : EXACT, out);
+    same(v, st, "spans and the calls counted of them", "SELECT count() FROM otel_traces",
+         "SELECT sum(calls) FROM otel_span_stats", EXACT, out);
+    same(v, st, "calls and their minutes", "SELECT count() FROM otel_traces",
+         "SELECT sum(calls) FROM otel_span_stats_1m", rollups, out);
+    same(v, st, "calls and their hours", "SELECT count() FROM otel_traces",
+         "SELECT sum(calls) FROM otel_span_stats_1h", rollups, out);
     same(v, st, "errors and their hours", "SELECT count() FROM otel_logs WHERE severity_number >= 17",
          "SELECT sum(count) FROM otel_logs_errors_1h", rollups, out);
     same(v, st, "points and their 5 minutes", "SELECT count() FROM otel_metrics",

@@ -160,8 +160,24 @@
     X(ATTRS,      "attributes",      OX__MAP,           MAP,   0,  0) \
     X(TYPES,      "attribute_types", OX__LC,            LC,    0,  0) \
     X(BLOCK_ID,   "block_id",        "UInt64",          CONST, 8,  0)
+#define OX__COLUMNS_SPAN_STATS(X) \
+    X(TENANT,     "tenant_id",        OX__LC,             LC,    0,  0) \
+    X(SERVICE,    "service_name",     OX__LC,             LC,    0,  0) \
+    X(NAME,       "name",             OX__LC,             LC,    0,  0) \
+    X(KIND,       "kind",             "UInt8",            FIXED, 1,  0) \
+    X(STATUS,     "status_code",      "UInt8",            FIXED, 1,  0) \
+    X(TIME,       "time",             "DateTime('UTC')",  FIXED, 4,  0) \
+    X(CALLS,      "calls",            "UInt64",           FIXED, 8,  0) \
+    X(SUM,        "duration_sum_ns",  "UInt64",           FIXED, 8,  0) \
+    X(MIN,        "duration_min_ns",  "UInt64",           FIXED, 8,  0) \
+    X(MAX,        "duration_max_ns",  "UInt64",           FIXED, 8,  0) \
+    X(SLOWEST,    "slowest_trace_id", "FixedString(16)",  FIXED, 16, 0) \
+    X(BUCKETS,    "buckets.index",    OX__ARR("Int16"),   FIXED, 2,  1) \
+    X(COUNTS,     "buckets.count",    OX__ARR("UInt64"),  FIXED, 8,  1) \
+    X(BLOCK_ID,   "block_id",         "UInt64",           CONST, 8,  0)
 /* clang-format on */
 
+#define OX__COLUMN_SYMBOL_R(symbol, name, type, kind, width, group) R_##symbol,
 #define OX__COLUMN_SYMBOL_T(symbol, name, type, kind, width, group) T_##symbol,
 #define OX__COLUMN_SYMBOL_L(symbol, name, type, kind, width, group) L_##symbol,
 #define OX__COLUMN_SYMBOL_S(symbol, name, type, kind, width, group) S_##symbol,
@@ -175,6 +191,7 @@ enum { OX__COLUMNS_SERIES(OX__COLUMN_SYMBOL_S) S__COUNT };
 enum { OX__COLUMNS_POINTS(OX__COLUMN_SYMBOL_P) P__COUNT };
 enum { OX__COLUMNS_HISTOGRAMS(OX__COLUMN_SYMBOL_H) H__COUNT };
 enum { OX__COLUMNS_EXEMPLARS(OX__COLUMN_SYMBOL_E) E__COUNT };
+enum { OX__COLUMNS_SPAN_STATS(OX__COLUMN_SYMBOL_R) R__COUNT };
 enum { OX__COLUMNS_OF_ORIGIN(OX__COLUMN_SYMBOL_O) O__COUNT };
 
 #endif

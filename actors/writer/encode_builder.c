@@ -89,9 +89,14 @@ ox_encode_partitions(const struct ox_batch *batch, uint32_t *out, size_t cap)
 static size_t
 signal_tables(enum ox_signal signal, enum ox_table *tables)
 {
-    if (signal != OX_SIGNAL_METRICS) {
-        tables[B_ROWS] = signal == OX_SIGNAL_TRACES ? OX_TABLE_TRACES : OX_TABLE_LOGS;
+    if (signal == OX_SIGNAL_LOGS) {
+        tables[B_ROWS] = OX_TABLE_LOGS;
         return 1;
+    }
+    if (signal == OX_SIGNAL_TRACES) {
+        tables[B_ROWS] = OX_TABLE_TRACES;
+        tables[B_SPAN_STATS] = OX_TABLE_SPAN_STATS;
+        return 2;
     }
     tables[B_ROWS] = OX_TABLE_POINTS;
     tables[B_SERIES] = OX_TABLE_SERIES;
@@ -117,6 +122,7 @@ ox_builder_new(enum ox_signal signal, uint32_t partition, struct ox_series_cache
             return NULL;
         }
     }
+    ox__span_stats_init(&b->stats, &b->blocks[B_SPAN_STATS]);
     ox__origin_forget(&b->origin);
     ox_builder_set_partition(b, partition);
     return b;
@@ -130,6 +136,7 @@ ox_builder_free(struct ox_builder *b)
     OX_CHECK_OBJ(b, OX_BUILDER_MAGIC);
     for (size_t i = 0; i < b->n_blocks; i++)
         ox__block_fini(&b->blocks[i]);
+    ox__span_stats_fini(&b->stats);
     ox__origin_fini(&b->origin);
     ox_buf_fini(&b->text);
     ox_buf_fini(&b->types);
@@ -170,7 +177,7 @@ ox_builder_rows(const struct ox_builder *b)
 size_t
 ox_builder_bytes(const struct ox_builder *b)
 {
-    size_t bytes = 0;
+    size_t bytes = ox__span_stats_bytes(&b->stats);
     for (size_t i = 0; i < b->n_blocks; i++)
         bytes += ox__block_bytes(&b->blocks[i]);
     return bytes;
@@ -205,7 +212,7 @@ add_piece(struct ox_builder *b, const struct ox_batch *batch, const struct ox_ro
 static bool
 any_failed(const struct ox_builder *b)
 {
-    bool failed = b->failed;
+    bool failed = b->failed || b->stats.failed;
     for (size_t i = 0; i < b->n_blocks; i++)
         failed |= ox__block_failed(&b->blocks[i]);
     return failed;
@@ -219,6 +226,7 @@ ox_builder_add(struct ox_builder *b, const struct ox_batch *batch, const struct 
     OX_ASSERT(batch->signal == b->signal);
     OX_ASSERT(rows->first <= ox_encode_rows(batch) && rows->count <= ox_encode_rows(batch) - rows->first);
     ox__origin_forget(&b->origin);
+    ox__span_stats_forget(&b->stats);
     b->series.metric = OX__NONE;
     b->series.scope = OX__NONE;
     b->named_metric = OX__NONE;
@@ -288,7 +296,8 @@ ox_builder_finish_to(struct ox_builder *b, uint64_t block_id, struct ox_encoded 
                      void *arg)
 {
     OX_CHECK_OBJ(b, OX_BUILDER_MAGIC);
-    if (b->failed)
+    ox__span_stats_write(&b->stats, (uint32_t)(b->from_ns / 1000000000ull));
+    if (any_failed(b))
         return OX_E_NOMEM;
     out->partition = b->partition;
     out->n_blocks = 0;

@@ -12,8 +12,8 @@
 #include "columns.h"
 #include "native.h"
 #include "ox/encode.h"
+#include "span_stats.h"
 
-#define OX__NONE UINT32_MAX
 
 /* One side of a row's origin as it stands in the columns, so that further rows of it are copies. */
 struct ox__rendered_attrs {
@@ -53,7 +53,7 @@ struct ox__series_ctx {
 };
 
 /* Positions in ox_builder.blocks. */
-enum { B_ROWS = 0, B_SERIES = 1, B_HISTOGRAMS = 2, B_EXEMPLARS = 3 };
+enum { B_ROWS = 0, B_SERIES = 1, B_HISTOGRAMS = 2, B_EXEMPLARS = 3, B_SPAN_STATS = 1 };
 
 #define OX_BUILDER_MAGIC 0x4f58424cu
 
@@ -70,6 +70,7 @@ struct ox_builder {
     struct ox__origin origin; /* in blocks[B_ROWS], for metrics in blocks[B_SERIES] */
     struct ox_buf text;       /* scratch: one rendered value */
     struct ox_buf types;      /* scratch: type characters of one map */
+    struct ox__span_stats stats; /* traces */
     /* metrics */
     struct ox_series_cache *cache;
     uint32_t ticket; /* of the block in the making, in the cache; 0 = none yet */

@@ -5,9 +5,11 @@
  * Owns:    nothing; fills the columns of a builder.
  * Threads: the builder's.
  * Bounds:  the piece of rows given.
- * Flow:    encode_builder.c -> here -> encode_attrs.c, native.h.
+ * Flow:    encode_builder.c -> here -> encode_attrs.c, span_stats.c, native.h.
  */
 #include "encode_rows.h"
+
+#define MINUTE_NS (60ull * 1000000000ull)
 
 static void
 put_events(struct ox_builder *b, struct ox_block *block, const struct ox_batch *batch, struct ox_slice events)
@@ -78,6 +80,7 @@ ox__encode_spans(struct ox_builder *b, const struct ox_batch *batch, const struc
         const struct ox_span *s = &batch->spans[row];
         if (s->reject != OX_REJECT_NONE || !ox__in_partition(b, s->start_ns) || !ox__kept(rows, row))
             continue;
+        ox__span_stats_count(&b->stats, batch, s, (uint32_t)((s->start_ns - b->from_ns) / MINUTE_NS));
         put_span(b, block, batch, s, rows->weights != NULL ? rows->weights[row] : 1.0);
     }
     b->rows = block->rows;

@@ -34,6 +34,7 @@ static const struct ox_col_def points_defs[] = {OX__COLUMNS_POINTS(COL_DEF)};
 static const struct ox_col_def series_defs[] = {OX__COLUMNS_SERIES(COL_DEF)};
 static const struct ox_col_def histograms_defs[] = {OX__COLUMNS_HISTOGRAMS(COL_DEF)};
 static const struct ox_col_def exemplars_defs[] = {OX__COLUMNS_EXEMPLARS(COL_DEF)};
+static const struct ox_col_def span_stats_defs[] = {OX__COLUMNS_SPAN_STATS(COL_DEF)};
 
 #define LIST_NAME(symbol, name, type, kind, width, group)      ", `" name "`"
 #define LIST_STRUCTURE(symbol, name, type, kind, width, group) ", `" name "` " type
@@ -53,6 +54,7 @@ static const struct {
     [OX_TABLE_SERIES] = TABLE(OX__COLUMNS_SERIES, series_defs),
     [OX_TABLE_HISTOGRAMS] = TABLE(OX__COLUMNS_HISTOGRAMS, histograms_defs),
     [OX_TABLE_EXEMPLARS] = TABLE(OX__COLUMNS_EXEMPLARS, exemplars_defs),
+    [OX_TABLE_SPAN_STATS] = TABLE(OX__COLUMNS_SPAN_STATS, span_stats_defs),
 };
 
 const struct ox_col_def *
@@ -157,19 +159,34 @@ dict_add(struct ox_dict *dict, struct ox_str s, uint32_t hash)
     return dict->n++;
 }
 
-uint32_t
-ox__dict_find(struct ox_dict *dict, struct ox_str s)
+static uint32_t
+look_up(const struct ox_dict *dict, struct ox_str s, uint32_t hash)
 {
-    if (s.n == 0)
-        return 0;
-    uint32_t hash = (uint32_t)XXH3_64bits(s.p, s.n);
     uint32_t at = hash & (dict->n_slots - 1);
     for (; dict->slots[at] != 0; at = (at + 1) & (dict->n_slots - 1)) {
         uint32_t entry = dict->slots[at] - 1;
         if (dict->entries[entry].hash == hash && ox__dict_is(dict, entry, s))
             return entry;
     }
+    return OX__DICT_NONE;
+}
+
+uint32_t
+ox__dict_find(struct ox_dict *dict, struct ox_str s)
+{
+    if (s.n == 0)
+        return 0;
+    uint32_t hash = (uint32_t)XXH3_64bits(s.p, s.n);
+    uint32_t entry = look_up(dict, s, hash);
+    if (entry != OX__DICT_NONE)
+        return entry;
     return dict->failed ? 0 : dict_add(dict, s, hash);
+}
+
+uint32_t
+ox__dict_known(const struct ox_dict *dict, struct ox_str s)
+{
+    return s.n == 0 ? 0 : look_up(dict, s, (uint32_t)XXH3_64bits(s.p, s.n));
 }
 
 static bool

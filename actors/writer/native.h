@@ -88,6 +88,9 @@ void ox__block_write(const struct ox_block *block, uint64_t block_id, ox__sink_f
 
 /* The entry of `s`, added when new; 0 after a failure. */
 uint32_t ox__dict_find(struct ox_dict *dict, struct ox_str s);
+/* The entry of `s`, or OX__DICT_NONE; nothing is added. */
+#define OX__DICT_NONE UINT32_MAX
+uint32_t ox__dict_known(const struct ox_dict *dict, struct ox_str s);
 
 static inline bool
 ox__bytes_eq(const char *a, const char *b, size_t n)

@@ -132,6 +132,11 @@ is_fixed(struct ox_str type, struct ox__native_node *node)
         node->look = OX__NATIVE_TIME;
         return true;
     }
+    if (ox_str_eq(type, OX_STR("DateTime")) || inner(type, "DateTime", &of)) {
+        node->width = 4;
+        node->look = OX__NATIVE_SECONDS;
+        return true;
+    }
     if (!inner(type, "FixedString", &of) || of.n == 0 || of.n > 6)
         return false;
     node->look = OX__NATIVE_BYTES;

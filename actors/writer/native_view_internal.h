@@ -18,6 +18,7 @@ enum ox__native_look {
     OX__NATIVE_BOOL,
     OX__NATIVE_DATE,
     OX__NATIVE_TIME,
+    OX__NATIVE_SECONDS, /* Unix time */
     OX__NATIVE_BYTES
 }; /* of FIXED, for people */
 

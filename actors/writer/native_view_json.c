@@ -65,6 +65,10 @@ json_fixed(const struct ox__native_node *node, uint64_t i, struct ox_buf *out)
         ox_clock_rfc3339(v * 86400u * 1000000000u, time);
         ox_buf_printf(out, "\"%.10s\"", time);
         break;
+    case OX__NATIVE_SECONDS:
+        ox_clock_rfc3339(v * 1000000000u, time);
+        ox_buf_printf(out, "\"%.19sZ\"", time);
+        break;
     case OX__NATIVE_TIME:
         ox_clock_rfc3339(v, time);
         ox_buf_printf(out, "\"%s\"", time);

@@ -236,6 +236,7 @@ signal_of(enum ox_table table)
         [OX_TABLE_TRACES] = OX_SIGNAL_TRACES,  [OX_TABLE_LOGS] = OX_SIGNAL_LOGS,
         [OX_TABLE_POINTS] = OX_SIGNAL_METRICS, [OX_TABLE_HISTOGRAMS] = OX_SIGNAL_METRICS,
         [OX_TABLE_SERIES] = OX_SIGNAL_METRICS, [OX_TABLE_EXEMPLARS] = OX_SIGNAL_METRICS,
+        [OX_TABLE_SPAN_STATS] = OX_SIGNAL_TRACES,
     };
     return signals[table];
 }
@@ -243,7 +244,7 @@ signal_of(enum ox_table table)
 bool
 ox__outbox_is_record(enum ox_table table)
 {
-    return table != OX_TABLE_SERIES && table != OX_TABLE_EXEMPLARS;
+    return table != OX_TABLE_SERIES && table != OX_TABLE_EXEMPLARS && table != OX_TABLE_SPAN_STATS;
 }
 
 const char *

@@ -44,6 +44,7 @@ enum ox_table {
     OX_TABLE_SERIES = 3,     /* otel_metric_series */
     OX_TABLE_HISTOGRAMS = 4, /* otel_metric_histograms */
     OX_TABLE_EXEMPLARS = 5,  /* otel_metric_exemplars */
+    OX_TABLE_SPAN_STATS = 6, /* otel_span_stats */
     OX_TABLE__COUNT
 };
 

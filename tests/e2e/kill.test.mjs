@@ -86,6 +86,8 @@ async function check(server, load) {
   const [[rows]] = await server.sql('SELECT count() FROM otel_traces');
   const [[indexed]] = await server.sql('SELECT sum(spans) FROM otel_trace_index');
   assert.equal(indexed, rows, `the trace index counts ${indexed} of ${rows} spans (seed ${seed})`);
+  const [[calls]] = await server.sql('SELECT sum(calls) FROM otel_span_stats');
+  assert.equal(calls, rows, `${calls} calls are counted of ${rows} spans (seed ${seed})`);
 }
 
 // Waits until another process has taken the place of the one that was killed.

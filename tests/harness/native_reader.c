@@ -199,7 +199,9 @@ read_scalar(struct reader *r, const char *type)
         ox_buf_printf(&buf, "%" PRId64, (int64_t)take_uint(r, 8));
     } else if (strcmp(type, "Int32") == 0) {
         ox_buf_printf(&buf, "%" PRId32, (int32_t)take_uint(r, 4));
-    } else if (strcmp(type, "UInt32") == 0) {
+    } else if (strcmp(type, "Int16") == 0) {
+        ox_buf_printf(&buf, "%d", (int16_t)take_uint(r, 2));
+    } else if (strcmp(type, "UInt32") == 0 || strncmp(type, "DateTime(", 9) == 0) {
         ox_buf_printf(&buf, "%" PRIu64, take_uint(r, 4));
     } else if (strcmp(type, "Date") == 0) {
         ox_buf_printf(&buf, "%" PRIu64, take_uint(r, 2));

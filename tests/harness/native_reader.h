@@ -6,7 +6,7 @@
  * Owns:    the cells of a block, each as text.
  * Threads: one owner at a time.
  *
- * Text of a cell: numbers in decimal (DateTime64 in its ticks, Date in days), Float64 as %.17g, FixedString
+ * Text of a cell: numbers in decimal (DateTime64 in its ticks, DateTime in seconds, Date in days), Float64 as %.17g, FixedString
  * in hex, String between apostrophes, Array as [a,b], Map as {k=v,k=v}.
  */
 #ifndef HARNESS_NATIVE_READER_H

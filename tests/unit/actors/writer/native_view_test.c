@@ -177,7 +177,7 @@ Test(native_view, cut_and_changed_bytes_are_errors_or_other_values)
 /* One column, one row of each type, as a person would write the block. */
 Test(native_view, values_look_as_documented)
 {
-    static const uint8_t block[] = "\x09\x01"
+    static const uint8_t block[] = "\x0a\x01"
                                    "\x01"
                                    "a"
                                    "\x04"
@@ -225,7 +225,12 @@ Test(native_view, values_look_as_documented)
                                    "\x02\0\0\0\0\0\0\0\x01"
                                    "x"
                                    "\x01"
-                                   "\xff";
+                                   "\xff"
+                                   "\x01"
+                                   "j"
+                                   "\x0f"
+                                   "DateTime('UTC')"
+                                   "\x3c\0\0\0";
     struct ox__native_view *view;
     struct ox_diag diag;
     struct ox_buf text = {0};
@@ -236,7 +241,8 @@ Test(native_view, values_look_as_documented)
     cr_assert_str_eq(
         (char *)text.data,
         "{\"a\":-2,\"b\":\"NaN\",\"c\":\"1970-01-02\",\"d\":\"1970-01-01T00:00:00.000000001Z\",\"e\":\"s\","
-        "\"f\":\"7300\",\"g\":true,\"h\":\"-1\",\"i\":[\"x\",\"\xef\xbf\xbd\"]}");
+        "\"f\":\"7300\",\"g\":true,\"h\":\"-1\",\"i\":[\"x\",\"\xef\xbf\xbd\"],"
+        "\"j\":\"1970-01-01T00:01:00Z\"}");
     ox__native_view_free(view);
     ox_buf_fini(&text);
 }

@@ -69,7 +69,7 @@ check(enum ox_signal signal, size_t blocks)
 
 Test(pack, the_block_of_spans)
 {
-    check(OX_SIGNAL_TRACES, 1);
+    check(OX_SIGNAL_TRACES, 2);
 }
 
 Test(pack, the_four_blocks_of_points)
