@@ -306,11 +306,12 @@ ox_builder_finish_to(struct ox_builder *b, uint64_t block_id, struct ox_encoded 
         if (block->rows == 0)
             continue;
         struct piece_of to = {out->n_blocks, sink, arg};
+        uint64_t id = block_id + out->n_blocks;
         out->blocks[out->n_blocks].table = b->tables[i];
         out->blocks[out->n_blocks].rows = block->rows;
         ox_buf_reset(&out->blocks[out->n_blocks].native);
         out->n_blocks++;
-        ox__block_write(block, block_id, pass_piece, &to);
+        ox__block_write(block, id, pass_piece, &to);
     }
     hand_over_keys(b, out);
     builder_reset(b);

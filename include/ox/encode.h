@@ -102,8 +102,8 @@ struct ox_encoded {
 };
 
 /*
- * Turns the columns into blocks and empties the builder for reuse. block_id stands in each row of each
- * block; it must be unique per table, and should count up: random ids cost 3.7 bytes per point (docs/storage.md).
+ * Turns the columns into blocks and empties the builder for reuse. block_id + i stands in each row of out->blocks[i], so the
+ * caller takes OX_ENCODED_BLOCKS_MAX ids at a time; they should count up: random ids cost 3.7 bytes per point (docs/storage.md).
  * out: lend, filled; its previous content is overwritten.
  * NOMEM: as for ox_builder_add.
  */

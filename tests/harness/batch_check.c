@@ -16,15 +16,14 @@
 #include "ox/encode.h"
 #include "ox/entity.h"
 
-static uint64_t seed_now, block_id_now;
+static uint64_t seed_now;
 static const struct ox_batch *batch_now;
 
 void
-check_against(const struct ox_batch *batch, uint64_t seed, uint64_t block_id)
+check_against(const struct ox_batch *batch, uint64_t seed)
 {
     batch_now = batch;
     seed_now = seed;
-    block_id_now = block_id;
 }
 
 /* Text of a cell in the making; four at a time may be in use. */
@@ -226,7 +225,6 @@ check_span(const struct native_block *block, size_t row, const struct ox_span *s
     cell(block, row, "dropped_attributes", num(s->dropped_attrs));
     cell(block, row, "dropped_events", num(s->dropped_events));
     cell(block, row, "dropped_links", num(s->dropped_links));
-    cell(block, row, "block_id", num(block_id_now));
     check_events(block, row, s->events);
     check_links(block, row, s->links);
 }
@@ -256,7 +254,6 @@ check_log(const struct native_block *block, size_t row, const struct ox_log *l)
     cell(block, row, "attributes", map(l->attrs));
     cell(block, row, "attribute_types", types(l->attrs));
     cell(block, row, "dropped_attributes", num(l->dropped_attrs));
-    cell(block, row, "block_id", num(block_id_now));
     ox_buf_fini(&body);
 }
 
@@ -283,7 +280,6 @@ check_number(const struct native_block *block, size_t row, uint32_t point)
     cell(block, row, "value_type", num(!has ? 0 : is_int ? 1 : 2));
     cell(block, row, "int_value", exact_int(has && is_int, p->int_value));
     cell(block, row, "flags", num(p->flags));
-    cell(block, row, "block_id", num(block_id_now));
 }
 
 void
@@ -360,5 +356,4 @@ check_series(const struct native_block *block, size_t row, uint32_t point, uint3
     cell(block, row, "attribute_types", types(batch_now->points[point].attrs));
     cell(block, row, "metadata", map(m->metadata));
     cell(block, row, "metadata_types", types(m->metadata));
-    cell(block, row, "block_id", num(block_id_now));
 }

@@ -13,8 +13,8 @@
 #include "ox/batch.h"
 #include "tests/harness/native_reader.h"
 
-/* The batch that the functions below compare with, and the block_id of its rows. seed: for messages. */
-void check_against(const struct ox_batch *batch, uint64_t seed, uint64_t block_id);
+/* The batch that the functions below compare with. seed: for messages. */
+void check_against(const struct ox_batch *batch, uint64_t seed);
 
 void check_span(const struct native_block *block, size_t row, const struct ox_span *s);
 void check_log(const struct native_block *block, size_t row, const struct ox_log *l);

@@ -74,7 +74,7 @@ check_json(const struct ox__native_view *view, uint32_t row, const struct native
     cr_assert(ox__native_view_text(view, "tenant_id", row, &tenant));
     const char *shown = json_string_value(json_object_get(o, "tenant_id"));
     cr_assert(ox_str_eq(tenant, ox_str_of(shown)));
-    cr_assert_str_eq(json_string_value(json_object_get(o, "block_id")), "77");
+    cr_assert_str_eq(json_string_value(json_object_get(o, "block_id")), native_cell(whole, "block_id", row));
     json_decref(o);
     ox_buf_fini(&text);
 }
