@@ -46,3 +46,22 @@ ox_exphist_upper(int16_t index)
 {
     return index == OX_EXPHIST_ZERO ? 0 : exp2(((double)index + 1) / PER_DOUBLING);
 }
+
+double
+ox_exphist_quantile(const struct ox_exphist_bucket *buckets, size_t n, double q)
+{
+    double total = 0, seen = 0;
+    for (size_t i = 0; i < n; i++)
+        total += (double)buckets[i].count;
+    double rank = q * total;
+    for (size_t i = 0; i < n; i++) {
+        double count = (double)buckets[i].count;
+        if (count > 0 && (seen + count >= rank || seen + count >= total)) {
+            double lower = ox_exphist_lower(buckets[i].index), upper = ox_exphist_upper(buckets[i].index);
+            double share = (rank - seen) / count;
+            return upper > 0 ? lower * pow(upper / lower, share < 0 ? 0 : share > 1 ? 1 : share) : 0;
+        }
+        seen += count;
+    }
+    return NAN;
+}

@@ -69,6 +69,7 @@ ox_err ox__handle_logs(struct ox__call *c, struct ox__json *j);     /* query_log
 ox_err ox__handle_metrics(struct ox__call *c, struct ox__json *j);  /* query_metrics.c */
 ox_err ox__handle_services(struct ox__call *c, struct ox__json *j); /* query_services.c */
 ox_err ox__handle_service_stats(struct ox__call *c, struct ox__json *j);
+ox_err ox__handle_operations(struct ox__call *c, struct ox__json *j); /* query_operations.c */
 ox_err ox__handle_status(struct ox__call *c, struct ox__json *j);
 ox_err ox__handle_crashes(struct ox__call *c, struct ox__json *j); /* query_warden.c */
 ox_err ox__handle_quarantine(struct ox__call *c, struct ox__json *j);

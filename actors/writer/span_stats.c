@@ -41,7 +41,8 @@ ox__span_stats_forget(struct ox__span_stats *stats)
 size_t
 ox__span_stats_bytes(const struct ox__span_stats *stats)
 {
-    return stats->n * sizeof(*stats->list) + stats->n_buckets * (sizeof(*stats->buckets) + sizeof(*stats->counts));
+    return stats->n * sizeof(*stats->list) +
+           stats->n_buckets * (sizeof(*stats->buckets) + sizeof(*stats->counts));
 }
 
 /* A product spreads its input to its upper half: those bits decide. */
@@ -63,7 +64,8 @@ key_hash(const struct ox__span_stat_key *key)
 /* ---- operations ---- */
 
 static uint32_t *
-slot_of(uint32_t *slots, uint32_t n_slots, const struct ox__span_stat *list, const struct ox__span_stat_key *key)
+slot_of(uint32_t *slots, uint32_t n_slots, const struct ox__span_stat *list,
+        const struct ox__span_stat_key *key)
 {
     uint32_t at = key_hash(key) & (n_slots - 1);
     while (slots[at] != 0 && memcmp(&list[slots[at] - 1].key, key, sizeof(*key)) != 0)

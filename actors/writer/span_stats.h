@@ -48,8 +48,9 @@ struct ox__span_stats {
     uint32_t n, cap;
     uint32_t *slots; /* position in list + 1, 0 = free; open addressing, at most half full */
     uint32_t n_slots;
-    uint64_t *buckets; /* position in list + 1 in the upper 32 bits, bucket in the lower 16; 0 = free; likewise */
-    uint32_t *counts;  /* of the bucket in the same place */
+    uint64_t
+        *buckets; /* position in list + 1 in the upper 32 bits, bucket in the lower 16; 0 = free; likewise */
+    uint32_t *counts; /* of the bucket in the same place */
     uint32_t n_buckets, cap_buckets;
     bool failed;
 };
@@ -60,8 +61,8 @@ void ox__span_stats_fini(struct ox__span_stats *stats);
 /* Before another batch: tenant and service are looked up anew. */
 void ox__span_stats_forget(struct ox__span_stats *stats);
 /* Counts a span that started in minute `minute` of the partition. batch, span: lend. */
-void ox__span_stats_count(struct ox__span_stats *stats, const struct ox_batch *batch, const struct ox_span *span,
-                          uint32_t minute);
+void ox__span_stats_count(struct ox__span_stats *stats, const struct ox_batch *batch,
+                          const struct ox_span *span, uint32_t minute);
 /* Puts the rows into the block, where from_s is the start of the partition in Unix seconds, and forgets the counts. */
 void ox__span_stats_write(struct ox__span_stats *stats, uint32_t from_s);
 /* Memory in use. */

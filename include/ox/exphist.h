@@ -8,8 +8,7 @@
  *
  * Base-2 exponential buckets of OpenTelemetry's metrics data model ("Exponential buckets" in "ExponentialHistogram",
  * https://opentelemetry.io/docs/specs/otel/metrics/data-model/) at scale 4: base = 2^(1/16), and bucket i holds the values v
- * with base^i < v <= base^(i+1). The middle of a bucket is at most (base-1)/(base+1) = 2.2 % from any value in it, so
- * that is the error of a quantile. Zero has a bucket of its own. These indexes stand in stored data: they never change.
+ * with base^i < v <= base^(i+1). A bucket is 4.4 % wide: a quantile is wrong by less than that. Zero has a bucket of its own. These indexes stand in stored data: they never change.
  */
 #ifndef OX_EXPHIST_H
 #define OX_EXPHIST_H
@@ -25,5 +24,17 @@ int16_t ox_exphist_index(uint64_t v);
 /* The bounds of a bucket, lower exclusive, upper inclusive; 0 and 0 for OX_EXPHIST_ZERO. */
 double ox_exphist_lower(int16_t index);
 double ox_exphist_upper(int16_t index);
+
+/* Count of one bucket. */
+struct ox_exphist_bucket {
+    int16_t index;
+    uint64_t count;
+};
+
+/*
+ * The value below which a share q (0 to 1) of all counts lies: within the bounds of its bucket, interpolated by logarithm.
+ * buckets: lend, in order of their indexes. NaN when nothing was counted.
+ */
+double ox_exphist_quantile(const struct ox_exphist_bucket *buckets, size_t n, double q);
 
 #endif

@@ -496,3 +496,84 @@ Test(query, a_question_over_budget_names_the_budget)
         ox_query_response_fini(&res);
     }
 }
+
+/* shop: ten calls of 1 ms in each of the ten minutes before T; in the last two also one that fails after 100 ms. Others: two. */
+static void
+put_calls(void)
+{
+    put("INSERT INTO otel_span_stats (tenant_id, service_name, name, kind, status_code, time, calls, "
+        "duration_sum_ns, "
+        "duration_min_ns, duration_max_ns, slowest_trace_id, buckets.index, buckets.count) "
+        "SELECT 'acme', 'shop', 'GET /', 2, 0, @T - 600 + 60 * number, 10, 10000000, 970000, 1003000, "
+        "unhex('bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'), [318], [10] FROM numbers(10)");
+    put("INSERT INTO otel_span_stats (tenant_id, service_name, name, kind, status_code, time, calls, "
+        "duration_sum_ns, "
+        "duration_min_ns, duration_max_ns, slowest_trace_id, buckets.index, buckets.count) "
+        "SELECT 'acme', 'shop', 'GET /', 2, 2, @T - 120 + 60 * number, 1, 100000000, 100000000, 100000000, "
+        "unhex('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'), [425], [1] FROM numbers(2)");
+    put("INSERT INTO otel_span_stats (tenant_id, service_name, name, kind, status_code, time, calls, "
+        "duration_sum_ns, "
+        "duration_min_ns, duration_max_ns, buckets.index, buckets.count) "
+        "SELECT ['acme', 'other'][number + 1], ['payment', 'theirs'][number + 1], 'charge', 3, 0, @T - 60, "
+        "1, 0, 0, 0, "
+        "[-32768], [1] FROM numbers(2)");
+}
+
+static json_int_t
+int_of(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+Test(query, operations_are_counted_by_minutes)
+{
+    put_calls();
+    cr_assert_str_eq(column("acme", "/api/v1/operations?time=1h", "operations", "operation"), "GET /,charge");
+    cr_assert_str_eq(column("acme", "/api/v1/operations?time=1h&sort=name", "operations", "service"),
+                     "shop,payment");
+    cr_assert_str_eq(column("acme", "/api/v1/operations?time=1h&service=payment", "operations", "kind"),
+                     "CLIENT");
+    cr_assert_str_eq(column("other", "/api/v1/operations", "operations", "service"), "theirs");
+    cr_assert_str_eq(column("nobody", "/api/v1/operations", "operations", "service"), "");
+    json_t *a = ask("acme", "/api/v1/operations?time=10m&operation=GET%20/&step=1m&limit=10", 200);
+    const json_t *op = json_array_get(json_object_get(a, "operations"), 0);
+    cr_assert_eq(int_of(op, "calls"), 102);
+    cr_assert_eq(int_of(op, "errors"), 2);
+    cr_assert_eq(int_of(op, "mean_ns"), 300000000 / 102);
+    cr_assert_eq(int_of(op, "min_ns"), 970000);
+    cr_assert_eq(int_of(op, "max_ns"), 100000000);
+    cr_assert_float_eq(json_real_value(json_object_get(op, "calls_per_second")), 0.17, 1e-9);
+    cr_assert_leq(llabs(int_of(op, "p50_ns") - 980000), 25000);
+    cr_assert_leq(llabs(int_of(op, "p99_ns") - 100000000), 4400000);
+    cr_assert_str_eq(json_string_value(json_object_get(op, "slowest_trace_id")),
+                     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    const json_t *series = json_object_get(op, "series"), *first = json_array_get(series, 0);
+    cr_assert_eq(json_array_size(series), 10);
+    cr_assert_eq(int_of(first, "errors"), 0);
+    cr_assert_eq(int_of(first, "time_unix_nano"), (json_int_t)(t_s - 600) * 1000000000);
+    cr_assert_eq(int_of(json_array_get(series, 8), "errors"), 1, "since when: two minutes ago");
+    cr_assert_leq(int_of(first, "p99_ns"), 1005000);
+    json_decref(a);
+}
+
+Test(query, operations_are_also_kept_by_hours)
+{
+    put_calls();
+    json_t *a = ask("acme", "/api/v1/operations?time=60d&service=shop&step=24h", 200);
+    const json_t *op = json_array_get(json_object_get(a, "operations"), 0);
+    cr_assert_eq(int_of(op, "calls"), 102);
+    cr_assert_eq(int_of(op, "errors"), 2);
+    cr_assert_eq(json_array_size(json_object_get(op, "series")), 1);
+    json_decref(a);
+}
+
+Test(query, operations_say_what_would_be_right)
+{
+    static const char *const bad[] = {"step=30s", "step=1m&time=20d", "sort=latency", "limit=100000",
+                                      "step=0",   "time=60d&step=1m", "percentile=99"};
+    for (size_t i = 0; i < OX_COUNT(bad); i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "/api/v1/operations?%s", bad[i]);
+        json_decref(ask("acme", path, 400));
+    }
+}

@@ -138,17 +138,23 @@ check_span_stats(uint64_t spans)
     cr_assert_eq(count_of("SELECT sum(calls) FROM otel_span_stats"), spans);
     cr_assert_eq(
         count_of("SELECT count() FROM (SELECT tenant_id, service_name, name, kind, status_code, "
-                 "toStartOfMinute(start_time) AS time, count() AS n, sum(duration_ns) AS s, min(duration_ns) AS lo, "
-                 "max(duration_ns) AS hi FROM otel_traces GROUP BY ALL) AS t FULL JOIN (SELECT tenant_id, service_name, "
-                 "name, kind, status_code, time, sum(calls) AS n, sum(duration_sum_ns) AS s, min(duration_min_ns) AS lo, "
-                 "max(slowest).1 AS hi FROM otel_span_stats_1m GROUP BY ALL) AS m USING (tenant_id, service_name, name, "
+                 "toStartOfMinute(start_time) AS time, count() AS n, sum(duration_ns) AS s, min(duration_ns) "
+                 "AS lo, "
+                 "max(duration_ns) AS hi FROM otel_traces GROUP BY ALL) AS t FULL JOIN (SELECT tenant_id, "
+                 "service_name, "
+                 "name, kind, status_code, time, sum(calls) AS n, sum(duration_sum_ns) AS s, "
+                 "min(duration_min_ns) AS lo, "
+                 "max(slowest).1 AS hi FROM otel_span_stats_1m GROUP BY ALL) AS m USING (tenant_id, "
+                 "service_name, name, "
                  "kind, status_code, time) WHERE t.n != m.n OR t.s != m.s OR t.lo != m.lo OR t.hi != m.hi"),
         0, "operations and minutes of which the rollup says something else than the spans");
     cr_assert_eq(count_of("SELECT sum(calls) FROM otel_span_stats_1h"), spans);
     cr_assert_eq(count_of("SELECT sum(errors) FROM otel_span_stats_1h"),
                  count_of("SELECT countIf(status_code = 2) FROM otel_traces"));
-    cr_assert_eq(count_of("SELECT sum(arraySum(mapValues(duration_buckets))) FROM otel_span_stats_1h"), spans);
-    cr_assert_eq(count_of("SELECT sum(arraySum(mapValues(duration_buckets))) FROM otel_span_stats_1m"), spans);
+    cr_assert_eq(count_of("SELECT sum(arraySum(mapValues(duration_buckets))) FROM otel_span_stats_1h"),
+                 spans);
+    cr_assert_eq(count_of("SELECT sum(arraySum(mapValues(duration_buckets))) FROM otel_span_stats_1m"),
+                 spans);
 }
 
 Test(schema_engine, columns_of_the_encoder_are_those_of_the_tables)

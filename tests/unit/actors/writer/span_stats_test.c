@@ -22,8 +22,12 @@
 static struct ox_batch *
 spans_of_an_hour(uint64_t seed, uint32_t rows)
 {
-    struct random_batch options = {
-        .seed = seed, .rows = rows, .from_ns = HOUR * HOUR_NS, .span_ns = HOUR_NS, .plain = true, .words_max = 8};
+    struct random_batch options = {.seed = seed,
+                                   .rows = rows,
+                                   .from_ns = HOUR * HOUR_NS,
+                                   .span_ns = HOUR_NS,
+                                   .plain = true,
+                                   .words_max = 8};
     struct ox_batch *batch = random_batch_new(OX_SIGNAL_TRACES, &options);
     for (uint32_t i = 0; i < batch->n_spans; i++) { /* few operations, so that calls come together */
         struct ox_span *s = &batch->spans[i];
@@ -103,7 +107,8 @@ check_row(const struct native_block *block, size_t row, const struct ox_batch *b
         calls++, sum += ns, min = ns < min ? ns : min, max = ns > max ? ns : max;
         buckets[ox_exphist_index(ns) - INT16_MIN]++;
         hex(s->trace_id, id);
-        slowest |= ns == number(block, "duration_max_ns", row) && strcmp(id, native_cell(block, "slowest_trace_id", row)) == 0;
+        slowest |= ns == number(block, "duration_max_ns", row) &&
+                   strcmp(id, native_cell(block, "slowest_trace_id", row)) == 0;
     }
     cr_assert_eq(number(block, "calls", row), calls);
     cr_assert_eq(number(block, "duration_sum_ns", row), sum);
