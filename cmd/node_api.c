@@ -5,9 +5,11 @@
  * Owns:    nothing.
  * Threads: not_ready on scheduler threads, status on dirty threads; both read atomics only.
  */
+#include <stdlib.h>
 #include <time.h>
 
 #include "cmd/node_internal.h"
+#include "ox/cardinality.h"
 #include "ox/control_api.h"
 #include "ox/metric.h"
 #include "ox/net.h"
@@ -211,6 +213,28 @@ limits_of(void *ctx, const struct ox_tenant_id *tenant, struct ox_query_limits *
 }
 
 static void
+guard(void *ctx, const struct ox_tenant_id *tenant, struct ox_buf *json)
+{
+    struct node_main *m = ctx;
+    struct ox_quotas *q = m->node.quotas;
+    struct ox_quota_entry *e = ox_quotas_tenant(q, tenant);
+    struct ox_tenant *t = NULL;
+    struct ox_cardinality_status s = {0};
+    if (ox_tenants_get(m->node.tenants, tenant, &t) == OX_OK)
+        ox_cardinality_status(m->node.cardinality, t->index, &s);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "series_quota",
+                          (json_int_t)ox_quotas_value(q, e, OX_QUOTA_SERIES), "label_values_quota",
+                          (json_int_t)ox_quotas_value(q, e, OX_QUOTA_LABEL_VALUES), "series_counted",
+                          (json_int_t)s.series, "points_refused_for_series", (json_int_t)s.refused_series,
+                          "points_refused_for_label_values", (json_int_t)s.refused_values,
+                          "last_refused_metric", s.metric, "last_refused_label", s.label);
+    char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL; /* NULL: a name that is no text */
+    ox_buf_append_cstr(json, text != NULL ? text : "{}");
+    free(text);
+    json_decref(o);
+}
+
+static void
 quotas_changed(void *ctx)
 {
     node_quotas_wanted(ctx);
@@ -262,6 +286,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .clock = m->node.clock,
         .warden = &m->warden,
         .status = status,
+        .guard = guard,
         .status_ctx = m,
         .blocks = blocks,
         .version = OX_VERSION,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "cmd/node_internal.h"
+#include "ox/cardinality.h"
 #include "ox/log.h"
 #include "ox/supervisor.h"
 
@@ -86,7 +87,8 @@ ox_err
 node_quotas_open(struct node_main *m, struct ox_diag *diag)
 {
     m->node.quotas = ox_quotas_new(m->node.clock);
-    if (m->node.quotas == NULL)
+    m->node.cardinality = ox_cardinality_new((uint32_t)m->config.tenant_max);
+    if (m->node.quotas == NULL || m->node.cardinality == NULL)
         return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for quotas");
     node_quota_defaults(&m->config, m->node.quotas);
     ox_err err = open_store(m, diag);
@@ -107,6 +109,7 @@ node_quotas_close(struct node_main *m)
     if (m->quota_store != NULL)
         m->quota_store->close(m->quota_store);
     ox_quotas_free(m->node.quotas);
+    ox_cardinality_free(m->node.cardinality);
 }
 
 /* ---- the actor ---- */

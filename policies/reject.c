@@ -56,6 +56,16 @@ static const struct reject_row rows[OX_REJECT__COUNT] = {
                               OX_DROP_INVALID},
     [OX_REJECT_UTF8] = {"utf8", "a string is not UTF-8",
                         "text in UTF-8; other bytes belong into a bytesValue", OX_DROP_DECODE},
+    [OX_REJECT_SERIES] =
+        {"series", "a new series is one more than the tenant may have today",
+         "fewer different attribute values (GET /api/v1/cardinality shows which grew), or a higher "
+         "quota `series`",
+         OX_DROP_QUOTA},
+    [OX_REJECT_LABEL_VALUES] =
+        {"label_values", "an attribute has more different values than it may have today",
+         "fewer different values of that attribute (GET /api/v1/cardinality shows which "
+         "grew), or a higher quota `label_values`",
+         OX_DROP_QUOTA},
     [OX_REJECT_DISPOSED] = {"disposed", "the record is accounted for already", "nothing is wrong with it",
                             OX_DROP_INVALID},
 };
@@ -104,10 +114,16 @@ ox_reject_drop_reason(enum ox_reject reject)
     return row_of(reject)->drop;
 }
 
+bool
+ox_reject_is_kept(enum ox_reject reject)
+{
+    return reject != OX_REJECT_NONE && row_of(reject)->drop != OX_DROP_QUOTA;
+}
+
 const char *
 ox_drop_reason_name(enum ox_drop_reason reason)
 {
-    static const char *const names[OX_DROP__COUNT] = {"decode", "invalid", "late"};
+    static const char *const names[OX_DROP__COUNT] = {"decode", "invalid", "late", "quota"};
     OX_ASSERT((unsigned)reason < OX_DROP__COUNT);
     return names[reason];
 }

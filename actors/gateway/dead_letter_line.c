@@ -94,7 +94,7 @@ ox_dead_letter_lines(const struct ox_batch *batch, uint64_t now_ns, size_t bytes
     for (uint32_t row = 0; row < rows; row++) {
         enum ox_reject why = ox_batch_row_reject(batch, row);
         const size_t start = out->len;
-        if (why == OX_REJECT_NONE)
+        if (!ox_reject_is_kept(why))
             continue;
         if (*left_out >
             0) { /* not tried again: a shorter one might fit, but each attempt costs a line's work */

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 
 #include "actors/gateway/gateway_internal.h"
+#include "ox/cardinality.h"
 #include "ox/compress.h"
 #include "ox/dead_letter.h"
 #include "ox/grpc.h"
+#include "ox/quotas.h"
 #include "ox/wal_entry.h"
 
 /* Above these a request is prepared on a dirty thread: some 5 ms of one core each. */
@@ -118,6 +120,19 @@ protobuf_body(struct ox_intake *in)
     }
 }
 
+static void
+judge_cardinality(struct ox_intake *in, uint64_t now_ns)
+{
+    struct ox_quotas *q = in->node->quotas;
+    if (in->signal != OX_SIGNAL_METRICS || q == NULL || in->node->cardinality == NULL)
+        return;
+    struct ox_quota_entry *tenant = ox_quotas_tenant(q, &in->tenant->id);
+    const struct ox_cardinality_limits limits = {ox_quotas_value(q, tenant, OX_QUOTA_SERIES),
+                                                 ox_quotas_value(q, tenant, OX_QUOTA_LABEL_VALUES)};
+    ox_cardinality_judge(in->node->cardinality, in->tenant->index, in->batch, &limits,
+                         (uint32_t)(now_ns / 86400000000000ull), &in->counts);
+}
+
 static ox_err
 judge(struct ox_intake *in)
 {
@@ -125,6 +140,7 @@ judge(struct ox_intake *in)
     in->batch->received_ns = now_ns;
     in->batch->tenant = in->tenant->id;
     ox_validate_batch(in->batch, &in->window, now_ns, &in->counts);
+    judge_cardinality(in, now_ns);
     ox_err err = OX_OK;
     if (in->batch->n_rejected > 0) {
         ox_validate_message(in->batch, &in->counts, in->partial, sizeof(in->partial));

@@ -63,11 +63,12 @@ void ox__call_meta(struct ox__call *c, struct ox__json *j);
 void ox__call_tenant(struct ox__call *c, struct ox__sql *sql);
 
 /* The handlers, one per endpoint. */
-ox_err ox__handle_trace(struct ox__call *c, struct ox__json *j);    /* query_trace.c */
-ox_err ox__handle_traces(struct ox__call *c, struct ox__json *j);   /* query_traces.c */
-ox_err ox__handle_logs(struct ox__call *c, struct ox__json *j);     /* query_logs.c */
-ox_err ox__handle_metrics(struct ox__call *c, struct ox__json *j);  /* query_metrics.c */
-ox_err ox__handle_services(struct ox__call *c, struct ox__json *j); /* query_services.c */
+ox_err ox__handle_trace(struct ox__call *c, struct ox__json *j);       /* query_trace.c */
+ox_err ox__handle_traces(struct ox__call *c, struct ox__json *j);      /* query_traces.c */
+ox_err ox__handle_logs(struct ox__call *c, struct ox__json *j);        /* query_logs.c */
+ox_err ox__handle_metrics(struct ox__call *c, struct ox__json *j);     /* query_metrics.c */
+ox_err ox__handle_services(struct ox__call *c, struct ox__json *j);    /* query_services.c */
+ox_err ox__handle_cardinality(struct ox__call *c, struct ox__json *j); /* query_cardinality.c */
 ox_err ox__handle_service_stats(struct ox__call *c, struct ox__json *j);
 ox_err ox__handle_operations(struct ox__call *c, struct ox__json *j); /* query_operations.c */
 ox_err ox__handle_status(struct ox__call *c, struct ox__json *j);

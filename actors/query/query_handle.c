@@ -25,6 +25,7 @@
     R("GET", "/api/v1/services", services, READ, "the services that sent something") \
     R("GET", "/api/v1/services/stats", service_stats, READ, "per service: spans, logs, points, errors and latency") \
     R("GET", "/api/v1/operations", operations, READ, "per operation: calls, errors and latency, exact whatever is sampled") \
+    R("GET", "/api/v1/cardinality", cardinality, READ, "metric series and label values of today and yesterday, those that grew first") \
     R("GET", "/api/v1/crashes", crashes, SELF, "operators: what crashed, newest first, and to whom it is charged") \
     R("GET", "/api/v1/quarantine", quarantine, SELF, "operators: which tenants are quarantined, and why") \
     R("POST", "/api/v1/quarantine/{tenant}/revoke", revoke, SELF, "operators: lifts a quarantine; {\"acknowledge_crashes\":N}") \

@@ -133,3 +133,18 @@ ox_encode_series_id(const struct ox_batch *batch, uint32_t point)
     OX_ASSERT(batch->signal == OX_SIGNAL_METRICS && point < batch->n_points);
     return ox__series_id(&ctx, batch, &batch->points[point]);
 }
+
+void
+ox_encode_series_ids(const struct ox_batch *batch, uint64_t *ids)
+{
+    struct ox__series_ctx ctx = {.metric = OX__NONE, .scope = OX__NONE};
+    OX_ASSERT(batch->signal == OX_SIGNAL_METRICS);
+    for (uint32_t i = 0; i < batch->n_points; i++)
+        ids[i] = ox__series_id(&ctx, batch, &batch->points[i]);
+}
+
+uint64_t
+ox_encode_attr_hash(const struct ox_attr *attr)
+{
+    return hash_attr(attr);
+}

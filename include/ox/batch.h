@@ -180,6 +180,8 @@ enum ox_reject {
     OX_REJECT_ATTRIBUTES,    /* more attributes, or longer ones, than the limit */
     OX_REJECT_UTF8,          /* a string field is not UTF-8 */
     OX_REJECT_DISPOSED, /* replay only: the record is accounted for already, and must not be stored again */
+    OX_REJECT_SERIES,   /* a new series beyond the tenant's quota; see ox/cardinality.h */
+    OX_REJECT_LABEL_VALUES, /* a new value of a label beyond it */
     OX_REJECT__COUNT
 };
 

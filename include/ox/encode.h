@@ -144,6 +144,10 @@ void ox_series_cache_commit(struct ox_series_cache *cache, const struct ox_encod
  * The identity of the series of a point: metric name, type, unit, temporality, monotonic, attributes of
  * resource, scope (with name and version) and point; the order of attributes does not matter.
  */
+/* Of all points of a metrics batch; ids: n_points of them. */
+void ox_encode_series_ids(const struct ox_batch *batch, uint64_t *ids);
+/* Of an attribute's key and value. */
+uint64_t ox_encode_attr_hash(const struct ox_attr *attr);
 uint64_t ox_encode_series_id(const struct ox_batch *batch, uint32_t point);
 
 #endif

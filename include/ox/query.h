@@ -61,6 +61,8 @@ struct ox_query {
     struct ox_query_limits limits;
     ox_query_status_fn status; /* NULL = none */
     void *status_ctx;
+    /* Writes what the guard of series knows of the tenant, as a JSON object; with status_ctx. Dirty threads. NULL = none. */
+    void (*guard)(void *ctx, const struct ox_tenant_id *tenant, struct ox_buf *json);
     struct ox_warden *warden; /* crashes and quarantine, for operators; NULL = not here */
     /* Ids of blocks, which rise: the next one, and one below which every block is visible in storage by all
      * appearance, or 0 while there is none. With status_ctx; any thread. NULL = not known. */

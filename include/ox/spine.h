@@ -44,6 +44,7 @@ struct ox_crashes;
 enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
 
 /* One per process. */
+struct ox_cardinality;
 struct ox_quotas;
 
 struct ox_node {
@@ -61,8 +62,9 @@ struct ox_node {
     struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
     struct ox_quotas
         *quotas; /* what each tenant and key may send; NULL = there are none (simulation, benchmarks) */
-    struct ox_tls *tls;          /* of the listeners; NULL = they speak plain */
-    struct ox_account bodies;    /* request bytes in memory, of all gateways */
+    struct ox_cardinality *cardinality; /* series of the tenants that have such a quota; NULL with quotas */
+    struct ox_tls *tls;                 /* of the listeners; NULL = they speak plain */
+    struct ox_account bodies;           /* request bytes in memory, of all gateways */
     struct ox_account strangers; /* those of them whose key is not known yet: one part, like a tenant's */
     struct ox_account replayed;  /* those of the log that go through the pipeline again; no limit: the wal
                                             feeds no more while there are many */

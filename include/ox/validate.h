@@ -62,10 +62,14 @@ const char *ox_reject_remedy(enum ox_reject reject);
 bool ox_reject_of_name(const char *name, enum ox_reject *out);
 
 /* The closed list of reasons in observex_ingest_signals_dropped_total that a record itself can cause. */
-enum ox_drop_reason { OX_DROP_DECODE, OX_DROP_INVALID, OX_DROP_LATE, OX_DROP__COUNT };
-/* utf8 gives decode, time_too_old gives late, everything else invalid. Not for OX_REJECT_NONE. */
+enum ox_drop_reason { OX_DROP_DECODE, OX_DROP_INVALID, OX_DROP_LATE, OX_DROP_QUOTA, OX_DROP__COUNT };
+/* utf8 gives decode, time_too_old gives late, series and label_values give quota, everything else invalid. Not for
+ * OX_REJECT_NONE. */
 enum ox_drop_reason ox_reject_drop_reason(enum ox_reject reject);
-/* "decode", "invalid", "late". */
+/* Whether a record refused for this is kept as a dead letter. One beyond a quota is not: who makes new series without end
+ * would push out what others want back. */
+bool ox_reject_is_kept(enum ox_reject reject);
+/* "decode", "invalid", "late", "quota". */
 const char *ox_drop_reason_name(enum ox_drop_reason reason);
 
 /* The message of a partial success: counts by reason, "2 of 10 spans refused: 1 name (…), 1 trace_id (…)".

@@ -350,7 +350,8 @@ ox__http_conn_tick(struct ox__http_conn *conn, uint64_t now_ms)
     const struct ox_http_server_options *o = &conn->server->o;
     if (conn->closed)
         return;
-    bool waits = ox__http_conn_queued(conn) > 0;
+    /* What is queued and not handed over yet has its flush before the loop sleeps. */
+    bool waits = conn->writing;
     bool late = (waits && now_ms - conn->out_since_ms > o->write_timeout_ms) ||
                 (conn->lingering && now_ms - conn->linger_since_ms > OX_HTTP_LINGER_MS) ||
                 (conn->state == NULL && now_ms - conn->idle_since_ms > first_bytes_ms(conn));

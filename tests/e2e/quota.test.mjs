@@ -104,6 +104,36 @@ describe('quotas', { timeout: 240000 }, () => {
     assert.equal(fine.status, 200, 'of others it is the default');
   });
 
+  test('new series beyond the quota are refused by name, known ones go on, and the label that grew is shown', async () => {
+    await cli('quota', 'clear', 'acme', 'query.rows');
+    await cli('quota', 'set', 'acme', 'series', '20');
+    await new Promise((r) => setTimeout(r, 1000)); // a quota is in force within a second
+    const points = (from, to) => Array.from({ length: to - from }, (_, i) => ({ timeUnixNano: `${BigInt(Date.now()) * 1000000n}`,
+      asDouble: 1, attributes: [{ key: 'user.id', value: { stringValue: `u${from + i}` } }] }));
+    const gauge = async (from, to) => {
+      const res = await fetch(`${server.http}/v1/metrics`, { method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': acme.key },
+        body: JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'per.user', gauge: { dataPoints: points(from, to) } }] }] }] }) });
+      return { status: res.status, json: await res.json() };
+    };
+    assert.deepEqual((await gauge(0, 15)).json.partialSuccess ?? {}, {});
+    const partial = await gauge(10, 40);
+    assert.equal(partial.status, 200);
+    assert.equal(Number(partial.json.partialSuccess.rejectedDataPoints), 20, JSON.stringify(partial.json));
+    assert.match(partial.json.partialSuccess.errorMessage, /series/);
+    assert.deepEqual((await gauge(0, 20)).json.partialSuccess ?? {}, {}, 'known ones go on');
+    assert.equal(await server.metric('observex_ingest_signals_dropped_total', { tenant: 'acme', type: 'metrics', reason: 'quota' }), 20);
+    const shown = await until('the label', async () => {
+      const { json } = await server.get('/api/v1/cardinality?metric=per.user', { 'x-api-key': acme.key });
+      return json?.labels?.[0]?.values === 20 ? json : undefined;
+    });
+    assert.equal(shown.labels[0].label, 'user.id');
+    assert.equal(shown.guard.points_refused_for_series, 20);
+    assert.equal(shown.guard.series_counted, 20);
+    const theirs = await server.get('/api/v1/cardinality');
+    assert.ok(!theirs.text.includes('per.user'), 'another tenant sees nothing of it');
+  });
+
   test('what was acknowledged is stored', async () => {
     await until('all of it', async () => {
       const acknowledged = await server.metric('observex_ingest_signals_acknowledged_total', { type: 'logs' });

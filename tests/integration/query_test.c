@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "actors/storage/storage.h"
 #include "ox/clock.h"
@@ -413,6 +414,44 @@ Test(query, a_dead_engine_is_an_error_and_never_an_empty_answer)
         cr_assert_eq(json_object_size(a), 1);
         json_decref(a);
     }
+}
+
+/* Goal: the answer counts series and label values of today and yesterday, of the asking tenant alone, and what grew comes
+ * first. */
+Test(query, cardinality_shows_what_grew)
+{
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type, "
+        "attributes) SELECT 'acme', "
+        "'grown', number, toDate(@T), 'shop', 1, map('user', toString(number), 'host', 'h') FROM "
+        "numbers(50)");
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type, "
+        "attributes) SELECT 'acme', "
+        "'grown', number, toDate(@T) - 1, 'shop', 1, map('user', toString(number), 'host', 'h') FROM "
+        "numbers(5)");
+    put("INSERT INTO otel_metric_series (tenant_id, metric_name, series_id, day, service_name, type, "
+        "attributes) SELECT 'other', "
+        "'theirs', number, toDate(@T), 'shop', 1, map('user', toString(number)) FROM numbers(500)");
+    json_t *a = ask("acme", "/api/v1/cardinality?metric=grown", 200), *m, *l;
+    char *text = json_dumps(a, 0);
+    cr_assert_null(strstr(text, "theirs"), "%s", text);
+    cr_assert_eq(json_array_size(json_object_get(a, "metrics")), 1, "%s", text);
+    m = json_array_get(json_object_get(a, "metrics"), 0);
+    l = json_array_get(json_object_get(a, "labels"), 0);
+    cr_assert_eq(json_integer_value(json_object_get(m, "series")), 50, "%s", text);
+    cr_assert_eq(json_integer_value(json_object_get(m, "series_yesterday")), 5);
+    cr_assert_eq(json_integer_value(json_object_get(m, "growth")), 45);
+    cr_assert_str_eq(json_string_value(json_object_get(l, "label")), "user", "%s", text);
+    cr_assert_eq(json_integer_value(json_object_get(l, "growth")), 45);
+    cr_assert_gt(json_integer_value(json_object_get(json_object_get(a, "volume_today"), "logs")) +
+                     json_integer_value(json_object_get(json_object_get(a, "volume_today"), "spans")),
+                 -1);
+    json_decref(a);
+    free(text);
+    a = ask("acme", "/api/v1/cardinality?limit=1", 200);
+    cr_assert_eq(json_array_size(json_object_get(a, "metrics")), 1);
+    cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "truncated")));
+    json_decref(a);
+    json_decref(ask("acme", "/api/v1/cardinality?metrics=grown", 400));
 }
 
 /* How many rows a statement without a predicate shows, as a tenant or (walled) behind the filters of a server elsewhere. */

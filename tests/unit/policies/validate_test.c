@@ -578,9 +578,12 @@ Test(validate, every_reject_has_a_name_a_text_and_a_drop_reason)
             cr_expect_str_neq(ox_reject_name(why), ox_reject_name((enum ox_reject)j));
         if (why == OX_REJECT_NONE)
             continue;
+        bool quota = why == OX_REJECT_SERIES || why == OX_REJECT_LABEL_VALUES;
         enum ox_drop_reason want = why == OX_REJECT_UTF8           ? OX_DROP_DECODE
                                    : why == OX_REJECT_TIME_TOO_OLD ? OX_DROP_LATE
+                                   : quota                         ? OX_DROP_QUOTA
                                                                    : OX_DROP_INVALID;
+        cr_expect_eq(ox_reject_is_kept(why), !quota, "%s", ox_reject_name(why));
         cr_expect_eq(ox_reject_drop_reason(why), want, "%s", ox_reject_name(why));
     }
     cr_expect_str_eq(ox_drop_reason_name(OX_DROP_DECODE), "decode");
