@@ -64,6 +64,14 @@ OX_MUST_USE ox_err node_password_of(const char *path, const char *key, char *out
 /* The secret behind development keys, DIR/dev.secret, made on first use. hex: OX_DEV_SECRET_HEX digits and a zero. */
 #define OX_DEV_SECRET_HEX 64
 OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *diag);
+/* The same for another secret, DIR/name. */
+OX_MUST_USE ox_err node_secret(const char *data, const char *name, char *hex, struct ox_diag *diag);
+/* node_redact.c. What must not be stored: m->node.redact. */
+OX_MUST_USE ox_err node_redact_open(struct node_main *m, struct ox_diag *diag);
+/* Reads the rules again; those that cannot be used are logged and the old ones go on. May block. */
+void node_redact_reload(struct node_main *m, const struct ox_config *cfg);
+/* No request is on its way any more. */
+void node_redact_close(struct node_main *m);
 /* The first line of storage.password_file, or "". */
 OX_MUST_USE ox_err node_password(const struct ox_config *cfg, char *out, size_t size, struct ox_diag *diag);
 

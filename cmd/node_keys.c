@@ -32,7 +32,7 @@ read_secret(const char *path, char *hex, struct ox_diag *diag)
     if (n != 2 * DEV_SECRET_BYTES)
         return ox_diag_set(
             diag, OX_E_CORRUPT, path, -1,
-            "the development secret is damaged; remove the file to get a new one (keys change with it)");
+            "the secret is damaged; remove the file to get a new one (what derives from it changes)");
     hex[n] = '\0';
     return OX_OK;
 }
@@ -62,8 +62,14 @@ make_secret(const char *path, char *hex, struct ox_diag *diag)
 ox_err
 node_dev_secret(const char *data, char *hex, struct ox_diag *diag)
 {
+    return node_secret(data, "dev.secret", hex, diag);
+}
+
+ox_err
+node_secret(const char *data, const char *name, char *hex, struct ox_diag *diag)
+{
     char path[OX_DISK_PATH_MAX];
-    snprintf(path, sizeof(path), "%s/dev.secret", data);
+    snprintf(path, sizeof(path), "%s/%s", data, name);
     ox_err err = read_secret(path, hex, diag);
     return err == OX_E_NOT_FOUND ? make_secret(path, hex, diag) : err;
 }

@@ -120,6 +120,14 @@ load_values(json_t *values, struct ox_config *out, struct ox_diag *diag)
     return err;
 }
 
+/* What stands in files beside the configuration. */
+static void
+reload_files(struct node_main *m, const struct ox_config *cfg)
+{
+    node_tls_reload(m, cfg);
+    node_redact_reload(m, cfg);
+}
+
 static void
 apply_numbers(struct node_main *m, const struct ox_config *cfg)
 {
@@ -135,7 +143,7 @@ apply_numbers(struct node_main *m, const struct ox_config *cfg)
     ox_runtime_watch((uint32_t)cfg->runtime_turn_warn_ms, (uint32_t)cfg->runtime_turn_fault_ms);
     ox_cmd_set_log_level(cfg);
     ox_dead_letter_limit(node->dead_letters, &letters);
-    node_tls_reload(m, cfg);
+    reload_files(m, cfg);
 }
 
 static void
@@ -156,8 +164,7 @@ read_file(void *arg)
     r->refused = outcome != NULL && strcmp(outcome, "refused") == 0;
     r->report = reload != NULL ? json_dumps(reload, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     if (r->version == r->ours)
-        node_tls_reload(r->main,
-                        ox_node_config(&r->main->node)); /* asked for, and the files may have changed */
+        reload_files(r->main, ox_node_config(&r->main->node)); /* asked for, and the files may have changed */
     if (r->version != r->ours) {
         r->config = calloc(1, sizeof(*r->config));
         r->err = r->config != NULL ? load_values(json_object_get(file, "values"), r->config, &r->diag)

@@ -15,7 +15,9 @@
 #include "ox/compress.h"
 #include "ox/dead_letter.h"
 #include "ox/grpc.h"
+#include "ox/metric.h"
 #include "ox/quotas.h"
+#include "ox/redact.h"
 #include "ox/wal_entry.h"
 
 /* Above these a request is prepared on a dirty thread: some 5 ms of one core each. */
@@ -120,6 +122,35 @@ protobuf_body(struct ox_intake *in)
     }
 }
 
+/* What must not be stored goes before anything else sees it. */
+static ox_err
+redact(struct ox_intake *in)
+{
+    const struct ox_redact *rules = atomic_load_explicit(&in->node->redact, memory_order_acquire);
+    const struct ox_tenant_id *tenant = &in->tenant->id;
+    struct ox_redact_counts counts;
+    struct ox_buf out = {0};
+    if (!ox_redact_applies(rules, tenant, in->signal))
+        return OX_OK;
+    ox_err err = ox_redact_body(rules, tenant, in->signal,
+                                (struct ox_str){(const char *)in->body->data, in->body->len}, &out, &counts,
+                                &in->diag);
+    struct ox_body *body = err == OX_OK ? ox_body_new(out.len, &in->tenant->bodies) : NULL;
+    if (body != NULL) {
+        if (out.len > 0)
+            memcpy(body->data, out.data, out.len);
+        body->len = out.len;
+        ox_body_drop(in->body);
+        in->body = body;
+        OX_METRIC_ADD_L(OX_M_redacted, counts.dropped, ox_str_of(tenant->name), OX_STR("drop"));
+        OX_METRIC_ADD_L(OX_M_redacted, counts.hashed, ox_str_of(tenant->name), OX_STR("hash"));
+    } else if (err == OX_OK) {
+        err = OX_E_NOMEM;
+    }
+    ox_buf_fini(&out);
+    return err;
+}
+
 static void
 judge_cardinality(struct ox_intake *in, uint64_t now_ns)
 {
@@ -160,6 +191,8 @@ ox__intake_prepare(void *arg)
     struct ox_intake *in = arg;
     ox_diag_clear(&in->diag);
     in->err = protobuf_body(in);
+    if (in->err == OX_OK)
+        in->err = redact(in);
     if (in->err != OX_OK)
         return;
     in->batch = ox_batch_new();

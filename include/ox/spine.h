@@ -46,6 +46,7 @@ enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
 /* One per process. */
 struct ox_cardinality;
 struct ox_quotas;
+struct ox_redact;
 
 struct ox_node {
     const struct ox_config *config; /* as it was at the start: for keys whose effect is `restart` */
@@ -62,6 +63,9 @@ struct ox_node {
     struct ox_stream *stream;            /* of the backlogs, used on the spill lane only; NULL = none */
     struct ox_quotas
         *quotas; /* what each tenant and key may send; NULL = there are none (simulation, benchmarks) */
+    /* Attributes that must not be stored; NULL = none. acquire: pairs with the release of who published it; never freed
+     * while the node runs. */
+    _Atomic(const struct ox_redact *) redact;
     struct ox_cardinality *cardinality; /* series of the tenants that have such a quota; NULL with quotas */
     struct ox_tls *tls;                 /* of the listeners; NULL = they speak plain */
     struct ox_account bodies;           /* request bytes in memory, of all gateways */

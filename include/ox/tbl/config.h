@@ -293,6 +293,11 @@ OX_CONFIG(quota_series,               "quota.series",               int,      "0
 OX_CONFIG(quota_label_values,         "quota.label_values",         int,      "0", "0", "100000000", "values", NULL, live,
           "distinct values of one attribute of one metric within a day; likewise")
 
+OX_CONFIG(redact_file,                "redact.file",                string,   "", "", "", "path", NULL, live,
+          "attributes that are dropped or hashed before anything is stored: lines of SIGNALS TENANT ACTION PATTERN, such as `traces,logs * hash user.*` (docs/security.md); read again at each reload")
+OX_CONFIG(redact_key_file,            "redact.key_file",            string,   "", "", "", "path", NULL, live,
+          "file with 64 hex digits, the secret of those hashes, the same on all nodes whose hashes are to be equal; empty = DIR/redact.secret, made on first use")
+
 OX_CONFIG(control_url,                "control.url",                string,   "", "", "", "url", "postgres-url", restart,
           "where tenants and API keys are kept: postgresql://user@host/db, also as OBSERVE_X_POSTGRES_URL; empty = control.db in the data directory, for one node in development mode")
 OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,

@@ -58,6 +58,7 @@ OX_METRIC(query_refused,         counter,   none,    "tenant,budget",      "obse
 OX_METRIC(query_waiting,         gauge,     none,    "",                   "observex_query_waiting",                 "Questions that wait because their tenant has as many running as it may.")
 OX_METRIC(quota_refused,         counter,   none,    "tenant,quota",       "observex_quota_refused_requests_total",  "Requests refused with 429 because their tenant, or their key, has sent more than its quota.")
 OX_METRIC(quota_warned,          counter,   none,    "tenant,quota",       "observex_quota_near_requests_total",     "Requests taken while more than quota.warn of what may come in a burst was in use.")
+OX_METRIC(redacted,              counter,   none,    "tenant,action",      "observex_redacted_attributes_total",     "Attributes that were dropped or hashed before anything was stored (redact.file).")
 /* the control plane */
 OX_METRIC(control_up,           gauge,     none,    "",                   "observex_control_up",                    "1 while the store of tenants and keys answers.")
 OX_METRIC(control_stale,        gauge,     seconds, "",                   "observex_control_stale_seconds",         "Since when nothing was heard of changes to tenants and keys; keys that are known go on meanwhile.")
