@@ -378,7 +378,7 @@ static void
 key_make(const char *tenant, char *key)
 {
     char cmd[256];
-    snprintf(cmd, sizeof(cmd), "'%s' key --data '%s' %s", b.exe, b.server.dir, tenant);
+    snprintf(cmd, sizeof(cmd), "'%s' key dev --data '%s' %s", b.exe, b.server.dir, tenant);
     FILE *f = popen(cmd, "r");
     if (f == NULL || fgets(key, OX_DEV_KEY_MAX, f) == NULL || pclose(f) != 0)
         bench_die(cmd);
