@@ -36,8 +36,8 @@ static const char *const statements[STATEMENT__COUNT] = {
                     " n AS (INSERT INTO observex.control_changes (seq, tenant_id, digest)"
                     "  SELECT c.seq, $1, NULL FROM c)"
                     " SELECT pg_notify('" CHANNEL "', '')",
-    [LIST] = "SELECT tenant_id, key_id, quota, value, changed_at FROM observex.quotas"
-             " ORDER BY tenant_id COLLATE \"C\", key_id COLLATE \"C\", quota COLLATE \"C\"",
+    [LIST] = ("SELECT tenant_id, key_id, quota, value, changed_at FROM observex.quotas"
+              " ORDER BY tenant_id COLLATE \"C\", key_id COLLATE \"C\", quota COLLATE \"C\""),
 };
 
 static ox_err

@@ -25,9 +25,9 @@ set_tenant(const char *name, bool active)
     snprintf(t.id.name, sizeof(t.id.name), "%s", name);
     snprintf(t.name, sizeof(t.name), "%s", name);
     if (store->tenant_create(store, NULL, &t, &diag) != OX_OK)
-        cr_assert_eq(
-            store->tenant_set(store, NULL, &t.id, active ? OX_TENANT_ACTIVE : OX_TENANT_DISABLED, 1, &out, &diag),
-            OX_OK);
+        cr_assert_eq(store->tenant_set(store, NULL, &t.id, active ? OX_TENANT_ACTIVE : OX_TENANT_DISABLED, 1,
+                                       &out, &diag),
+                     OX_OK);
 }
 
 static void
