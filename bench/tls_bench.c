@@ -56,10 +56,12 @@ make_pair(EVP_PKEY *key)
                                (const unsigned char *)"bench", -1, -1, 0);
     X509_set_issuer_name(cert, X509_get_subject_name(cert));
     OX_ASSERT(X509_sign(cert, key, EVP_sha256()) > 0);
-    FILE *f = fopen(cert_path, "we");
-    OX_ASSERT(f != NULL && PEM_write_X509(f, cert) == 1 && fclose(f) == 0);
-    f = fopen(key_path, "we");
-    OX_ASSERT(f != NULL && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(f) == 0);
+    BIO *pem = BIO_new_file(cert_path, "w");
+    OX_ASSERT(pem != NULL && PEM_write_bio_X509(pem, cert) == 1);
+    BIO_free_all(pem);
+    pem = BIO_new_file(key_path, "w");
+    OX_ASSERT(pem != NULL && PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL) == 1);
+    BIO_free_all(pem);
     X509_free(cert);
     EVP_PKEY_free(key);
 }

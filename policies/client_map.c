@@ -141,7 +141,7 @@ at_line(ox_err err, unsigned line, struct ox_diag *diag)
 ox_err
 ox_client_map_parse(struct ox_str text, struct ox_client_map *out, struct ox_diag *diag)
 {
-    struct ox_diag own;
+    struct ox_diag own = {0};
     size_t cap = 0;
     ox_err err = OX_OK;
     diag = diag != NULL ? diag : &own;
