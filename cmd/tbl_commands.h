@@ -23,12 +23,13 @@ OX_COMMAND(serve,  0, "serve [--data DIR] [--config FILE] [--KEY VALUE ...]",
     "SIGTERM and SIGINT end it in good order.\n")
 OX_COMMAND(status, 0, "status [--api URL | --data DIR] [--json]",
     "Show how the running ObserveX is doing.\n")
-OX_COMMAND(sql,    0, "sql [--data DIR] [--format FORMAT] 'SELECT ...'",
-    "Run SQL on the running embedded engine, as the owner of DIR.\n"
+OX_COMMAND(sql,    0, "sql [--data DIR] [--format FORMAT] [--write] 'SELECT ...'",
+    "Run SQL on the running embedded engine, as the owner of DIR; read-only without --write.\n"
     "\n"
     "  --data DIR        the directory that `observex serve` runs on (./observex-data)\n"
     "  --format FORMAT   a ClickHouse format: TSV, JSON, JSONEachRow, CSV, PrettyCompact ...\n"
     "                    (PrettyCompact on a terminal, otherwise TSV)\n"
+    "  --write           let the statement change data and tables; settings may be changed without it\n"
     "\n"
     "`-` instead of the statement reads it from standard input. All tenants are visible.\n")
 OX_COMMAND(trace,  0, "trace ID [--limit N] [--api URL | --data DIR] [--key KEY] [--json]",

@@ -110,6 +110,8 @@ int ox__exception_code(const char *text);
 /* The HTTP status that ClickHouse gives for an exception. */
 int ox__exception_status(int code);
 
+/* The owner asked for statements that write to be refused: the parameter readonly, as ClickHouse has it. */
+bool ox__settings_read_only(const struct ox__request *request);
 /* The SET statement of a request. Returns 0, or the code to refuse with and a sentence in diag. */
 int ox__settings_text(const struct ox__request *request, enum ox__role role, uint64_t statement_id,
                       struct ox_buf *out, struct ox_diag *diag);

@@ -163,6 +163,13 @@ judge(struct ox_str name, enum ox__role role, struct ox_diag *diag)
     return 0;
 }
 
+bool
+ox__settings_read_only(const struct ox__request *request)
+{
+    struct ox_str wanted = ox__http_param(request, "readonly");
+    return wanted.n > 0 && !ox_str_eq(wanted, OX_STR("0"));
+}
+
 int
 ox__settings_text(const struct ox__request *request, enum ox__role role, uint64_t statement_id,
                   struct ox_buf *out, struct ox_diag *diag)
@@ -186,8 +193,10 @@ ox__settings_text(const struct ox__request *request, enum ox__role role, uint64_
         ox_buf_append_cstr(out, ", log_comment = ");
         ox__append_literal(out, comment);
     }
-    /* Last, because it locks every setting, log_comment first of all. */
+    /* Last, because it locks every setting, log_comment first of all; 2 leaves all but itself free. */
     if (role != OX__ROLE_SYSTEM || strcmp(request->method, "GET") == 0)
         ox_buf_append_cstr(out, ", readonly = 1");
+    else if (ox__settings_read_only(request))
+        ox_buf_append_cstr(out, ", readonly = 2");
     return out->failed ? OX__CODE_MEMORY : 0;
 }

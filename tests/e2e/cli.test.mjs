@@ -50,6 +50,21 @@ describe('the command line', () => {
     assert.match(got.stdout, /200 traces, 1 of 2 spans refused: 1 trace_id/);
   });
 
+  test('sql only reads, unless --write says otherwise', async () => {
+    const sql = (...args) => cli('sql', '--data', path.join(server.dir, 'data'), ...args);
+    const dropped = await sql('DROP TABLE otel_logs');
+    assert.equal(dropped.code, 1);
+    assert.match(dropped.stderr, /READONLY/);
+    assert.match(dropped.stderr, /needs --write/);
+    const read = await sql('SELECT count() FROM otel_logs SETTINGS max_threads = 1');
+    assert.equal(read.code, 0, read.stderr);
+    assert.equal(read.stdout, '0\n');
+    for (const statement of ['CREATE TABLE mine (n UInt8) ENGINE = MergeTree ORDER BY n', 'INSERT INTO mine VALUES (7)', 'DROP TABLE mine']) {
+      const done = await sql('--write', statement);
+      assert.equal(done.code, 0, done.stderr);
+    }
+  });
+
   test('send reads a refusal in either encoding', async () => {
     const bad = await send('--otlp-http', server.http, '--signal', 'traces', await file('bad.pb', Buffer.from([0x0a, 0x7f])));
     assert.equal(bad.code, 1);

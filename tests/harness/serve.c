@@ -222,19 +222,31 @@ serve_fill(size_t leave_mib)
     close(fd);
 }
 
-const char *
-serve_sql(const char *statement)
+static const char *
+run_sql(const char *flag, const char *statement)
 {
     static char out[256];
     char command[1024];
     out[0] = '\0';
-    snprintf(command, sizeof(command), "'%s' sql --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
-             serve.dir, statement);
+    snprintf(command, sizeof(command), "'%s' sql %s --data '%s' --format TSV \"%s\" 2>/dev/null", OX_OBSERVEX,
+             flag, serve.dir, statement);
     FILE *f = popen(command, "r");
     cr_assert_not_null(f);
     if (fgets(out, sizeof(out), f) != NULL)
         out[strcspn(out, "\n")] = '\0';
     return pclose(f) == 0 ? out : NULL;
+}
+
+const char *
+serve_sql(const char *statement)
+{
+    return run_sql("", statement);
+}
+
+const char *
+serve_sql_write(const char *statement)
+{
+    return run_sql("--write", statement);
 }
 
 long

@@ -49,8 +49,9 @@ void serve_embedded(const char *libchdb);
 void serve_on_small_disk(const char *size);
 /* Something else fills the disk but for so many MiB: the file DIR/ballast. */
 void serve_fill(size_t leave_mib);
-/* `observex sql`: the first line of the answer, until the next call; NULL when the statement failed. */
+/* `observex sql`, without and with --write: the first line of the answer, until the next call; NULL when it failed. */
 const char *serve_sql(const char *statement);
+const char *serve_sql_write(const char *statement);
 /* The same as a number; -1 when it failed. */
 long serve_number(const char *statement);
 /* Starts the program and waits until it takes traffic. faults: OBSERVE_X_TEST_FAULTS, or NULL. more: further arguments,

@@ -381,6 +381,47 @@ Test(engine, isolation_holds_against_every_way_in)
     cr_assert_str_eq(engine_sql(&f, "SELECT count() FROM t"), "2\n");
 }
 
+Test(engine, an_owner_who_only_reads_changes_nothing)
+{
+    static const struct ox_storage_setting held[] = {{"readonly", "2"}};
+    static const char *const refused[] = {
+        "DROP TABLE t",
+        "TRUNCATE TABLE t",
+        "INSERT INTO t VALUES ('a', 1, 'x')",
+        "INSERT INTO t FORMAT TSV\na\t1\tx\n",
+        "INSERT INTO t SELECT 'a', 1, 'x'",
+        "ALTER TABLE t DELETE WHERE 1",
+        "CREATE TABLE u (n UInt8) ENGINE = Memory",
+        "OPTIMIZE TABLE t",
+        "SYSTEM STOP MERGES",
+        "SELECT 1 INTO OUTFILE 'out'",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SET readonly = 0",
+    };
+    static const char *const allowed[] = {
+        "SELECT count() FROM t SETTINGS max_threads = 1, max_block_size = 7",
+        "WITH 1 AS x SELECT x",
+        "SHOW TABLES",
+        "DESCRIBE TABLE t",
+        "EXPLAIN SELECT * FROM t",
+        "SELECT count() FROM system.parts",
+    };
+    struct ox_buf out = {0};
+    struct ox_diag diag;
+    for (size_t i = 0; i < OX_COUNT(refused); i++) {
+        struct ox_storage_query q = {.sql = ox_str_of(refused[i]), .settings = held, .settings_n = 1};
+        ox_err err = ox_storage_query(f.st, &q, &out, NULL, &diag);
+        cr_assert_eq(err, OX_E_FORBIDDEN, "%s: %s %s", refused[i], ox_err_text(err), diag.text);
+    }
+    for (size_t i = 0; i < OX_COUNT(allowed); i++) {
+        struct ox_storage_query q = {.sql = ox_str_of(allowed[i]), .settings = held, .settings_n = 1};
+        ox_err err = ox_storage_query(f.st, &q, &out, NULL, &diag);
+        cr_assert_eq(err, OX_OK, "%s: %s", allowed[i], diag.text);
+    }
+    ox_buf_fini(&out);
+    cr_assert_str_eq(engine_sql(&f, "SELECT count() FROM t"), "0\n");
+}
+
 Test(engine, settings_of_a_tenant_cannot_open_the_wall)
 {
     static const char rows[] = "b\t2\ttheirs\n";

@@ -52,15 +52,16 @@ store_day(int ago)
              "INSERT INTO otel_logs (tenant_id, time, body) SELECT 't', now64(9) - INTERVAL %d DAY, "
              "randomPrintableASCII(1000) FROM numbers(%d)",
              ago, DAY_ROWS);
-    cr_assert_not_null(serve_sql(statement));
+    cr_assert_not_null(serve_sql_write(statement));
 }
 
 static void
 make_system_log(void)
 {
-    cr_assert_not_null(serve_sql("CREATE TABLE system.some_log (x String) ENGINE = MergeTree ORDER BY x"));
     cr_assert_not_null(
-        serve_sql("INSERT INTO system.some_log SELECT randomPrintableASCII(1000) FROM numbers(10000)"));
+        serve_sql_write("CREATE TABLE system.some_log (x String) ENGINE = MergeTree ORDER BY x"));
+    cr_assert_not_null(
+        serve_sql_write("INSERT INTO system.some_log SELECT randomPrintableASCII(1000) FROM numbers(10000)"));
 }
 
 static double

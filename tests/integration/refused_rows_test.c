@@ -30,7 +30,7 @@ refuse(uint32_t id)
     snprintf(statement, sizeof(statement),
              "ALTER TABLE otel_logs ADD CONSTRAINT IF NOT EXISTS c%u CHECK position(body, 'uid=%07u;') = 0",
              id, id);
-    eventually(serve_sql(statement) != NULL);
+    eventually(serve_sql_write(statement) != NULL);
 }
 
 static unsigned

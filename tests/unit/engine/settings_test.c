@@ -106,6 +106,19 @@ Test(settings, values_are_quoted_and_names_checked)
     ox_buf_fini(&out);
 }
 
+Test(settings, the_owner_may_ask_to_be_held_back)
+{
+    struct ox_buf out = {0};
+    cr_assert_eq(text_of("query=x&readonly=2&max_threads=2&log_comment=s:" SECRET, OX__ROLE_SYSTEM, &out), 0);
+    cr_assert_not_null(
+        strstr((char *)out.data, "max_threads = '2', log_comment = 's:" SECRET "', readonly = 2"));
+    cr_assert_eq(text_of("query=x&readonly=0&log_comment=s:" SECRET, OX__ROLE_SYSTEM, &out), 0);
+    cr_assert_null(strstr((char *)out.data, "readonly"));
+    cr_assert_eq(text_of("query=x&readonly=2&log_comment=t:shop", OX__ROLE_TENANT, &out), 0);
+    cr_assert_not_null(strstr((char *)out.data, "readonly = 1"), "a tenant's lock is not loosened");
+    ox_buf_fini(&out);
+}
+
 Test(settings, codes_and_statuses)
 {
     cr_assert_eq(ox__exception_code("Code: 241. DB::Exception: x"), 241);
