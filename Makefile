@@ -4,7 +4,7 @@
 # `make help` prints the lines that carry two hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz chaos sim bench clean
+.PHONY: help setup setup-run build run test check asan ubsan tsan fuzz chaos sim bench docs clean
 MAKEFLAGS += --no-print-directory
 # Two of these at once would build one folder twice.
 .NOTPARALLEL:
@@ -68,6 +68,10 @@ sim: build ## Simulate nodes, disks and storage in virtual time; SEEDS=n of them
 
 bench: build ## Print every figure of docs/performance.md, in some six minutes
 	@tools/bench.sh
+
+# Only what has changed in a table changes here; the unit tests compare.
+docs: build ## Write the pages of docs/ that come from tables anew
+	@tools/docs.sh
 
 clean: ## Remove what was built; data and fetched packages stay
 	@rm -rf build build-check build-check-clang build-asan build-ubsan build-tsan build-fuzz
