@@ -66,7 +66,7 @@ chaos: build ## Harm running processes and count; SCENARIO=name SEED=n ROUNDS=n 
 sim: build ## Simulate nodes, disks and storage in virtual time; SEEDS=n of them, or SEED=n in full
 	@tools/sim.sh '$(SEEDS)' '$(SEED)'
 
-bench: build ## Print every figure of docs/performance.md, in some six minutes
+bench: build ## Print every figure of docs/performance.md, in some ten minutes
 	@tools/bench.sh
 
 # Only what has changed in a table changes here; the unit tests compare.

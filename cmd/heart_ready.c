@@ -79,6 +79,8 @@ show_banner(const struct ox__heart *h)
            "  build/observex status --api http%s://%s\n"
            "  curl -s 'http%s://%s/api/v1/services/stats'\n"
            "  build/observex sql --data %s 'SELECT service_name, count() FROM otel_traces GROUP BY 1'\n\n"
+           "Development mode: requests from this machine need no key. Where others reach it, use mode: "
+           "production.\n"
            "Ctrl-C stops everything.\n\n",
            s, api, h->listeners[OX__LISTEN_OTLP_GRPC].actual, s, http, h->config->data, s, api, s, api,
            h->config->data);

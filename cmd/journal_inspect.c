@@ -7,7 +7,8 @@
  * Owns:    nothing.
  * Threads: the main thread.
  * Bounds:  SEGMENTS_MAX segments are listed; one entry in memory at a time.
- * Fails:   OX_EXIT_FAILED when the directory cannot be read or bytes of it are damaged, OX_EXIT_USAGE.
+ * Fails:   OX_EXIT_FAILED when the directory cannot be read, has no such segment, or bytes of it are damaged;
+ *          OX_EXIT_USAGE.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct inspection {
     uint64_t segment; /* only this one; 0 = all */
     bool json;
     bool first; /* of a JSON array */
+    bool begun; /* the JSON object is open */
     uint64_t undecoded;
 };
 
@@ -42,7 +44,7 @@ emit(struct inspection *in, json_t *object)
 static void
 begin(struct inspection *in, const char *name, const char *columns, bool first)
 {
-    in->first = true;
+    in->first = in->begun = true;
     if (in->json)
         printf("%s  \"%s\": [", first ? "{\n" : ",\n", name);
     else
@@ -74,6 +76,31 @@ show_segment(struct inspection *in, const struct ox_journal_segment *s)
                        newest));
 }
 
+/* One that cannot be opened stands among the findings alone. */
+static bool
+has_segment(const struct inspection *in, const struct ox_journal_segment *segs, size_t n)
+{
+    bool found = in->segment == 0;
+    for (size_t i = 0; i < n && !found; i++)
+        found = segs[i].number == in->segment;
+    for (uint32_t i = 0; i < in->report.n_findings && !found; i++)
+        found = in->report.findings[i].segment == in->segment;
+    return found;
+}
+
+static int
+complain_no_segment(const struct inspection *in, const struct ox_journal_segment *segs, size_t n)
+{
+    unsigned long long wanted = in->segment;
+    if (n == 0)
+        return ox_complain("there is no segment %llu: the journal has none at all", wanted);
+    if (n == 1)
+        return ox_complain("there is no segment %llu: the journal has only segment %llu", wanted,
+                           (unsigned long long)segs[0].number);
+    return ox_complain("there is no segment %llu: the journal has %zu, from %llu to %llu", wanted, n,
+                       (unsigned long long)segs[0].number, (unsigned long long)segs[n - 1].number);
+}
+
 static int
 show_segments(struct inspection *in)
 {
@@ -83,10 +110,16 @@ show_segments(struct inspection *in)
     if (segs == NULL)
         return ox_complain("no memory for a list of %zu segments", n);
     size_t now = ox_journal_segments(in->journal, segs, n);
+    now = now < n ? now : n;
+    if (!has_segment(in, segs, now)) {
+        int code = complain_no_segment(in, segs, now);
+        free(segs);
+        return code;
+    }
     begin(in, "segments",
           " segment            first_seq    entries        bytes  oldest                          newest",
           true);
-    for (size_t i = 0; i < n && i < now; i++) {
+    for (size_t i = 0; i < now; i++) {
         if (in->segment == 0 || segs[i].number == in->segment)
             show_segment(in, &segs[i]);
     }
@@ -210,7 +243,7 @@ journal_inspect(const struct journal_request *q, const char *dir, enum ox_journa
         code = show_entries(&in);
     if (code == OX_EXIT_OK)
         show_findings(&in);
-    if (in.json)
+    if (in.json && in.begun)
         printf("\n}\n");
     ox_journal_close(in.journal);
     /* For scripts: a torn tail is what every crash leaves, damage is not. */

@@ -135,7 +135,8 @@ open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *
     if (err != OX_OK)
         return err;
     *out = ox_keystore_dev_new(ox_str_of(hex));
-    OX_LOG_WARN(
+    /* The heart's banner says it to people. */
+    OX_LOG_INFO(
         "node",
         "development mode: requests from this machine need no key, keys derive from one secret; whoever "
         "learns DIR/dev.secret speaks for every tenant. Not for a machine that others reach: mode: "

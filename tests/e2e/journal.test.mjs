@@ -62,6 +62,13 @@ describe('journals', () => {
     const inspected = JSON.parse((await cli('journal', 'inspect', wal, '--json')).stdout);
     assert.equal(inspected.entries.filter((e) => e.tenant === 'default' && e.signal === 'logs').length, 20);
     assert.equal((await cli('wal', 'inspect', '--data', data)).code, 0); // the older name
+    for (const more of [[], ['--json']]) {
+      const nothing = await cli('wal', 'inspect', '--data', data, '--segment', '99', ...more);
+      assert.equal(nothing.code, 1);
+      assert.match(nothing.stderr, /there is no segment 99: the journal has /);
+      assert.equal(nothing.stdout, '');
+    }
+    assert.equal((await cli('wal', 'inspect', '--data', data, '--segment', `${inspected.segments[0].segment}`)).code, 0);
     await until('blocks in the outbox', async () => {
       const outbox = JSON.parse((await cli('journal', 'inspect', path.join(data, 'outbox'), '--json')).stdout);
       return outbox.entries.some((e) => e.blocks?.some((b) => b.table === 'otel_logs')) ? true : undefined;
