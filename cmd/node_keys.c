@@ -2,7 +2,7 @@
  *
  * cmd/node_keys.c - who may send: the control plane's store, the cache before it, and in development the derived keys.
  *
- * Owns:    DIR/dev.secret, made on first use; DIR/control.db, when there is no PostgreSQL.
+ * Owns:    DIR/dev.secret, made on first use; DIR/control.db, when there is no PostgreSQL; in development its tenant.
  * Threads: main, before the actors run.
  * Fails:   CONFIG, STATE, IO with a sentence: the node does not start. A store that does not answer yet is no reason:
  *          the log on disk is replayed meanwhile, and who sends hears 503.
@@ -123,6 +123,28 @@ open_store(struct node_main *m, struct ox_diag *diag)
     return OX_OK;
 }
 
+/* Whom requests without a key belong to is a tenant like others, which can be given keys and quotas. A store that does not
+ * answer gets it with the next start. */
+static void
+keep_dev_tenant(struct node_main *m)
+{
+    int64_t now_s = (int64_t)(ox_clock_realtime_ns(m->node.clock) / 1000000000);
+    struct ox_control_tenant t = {.id = {OX_DEV_TENANT},
+                                  .name = "Requests from this machine",
+                                  .state = OX_TENANT_ACTIVE,
+                                  .created_s = now_s,
+                                  .changed_s = now_s};
+    struct ox_control_tenant there;
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    ox_err err = m->control->tenant_get(m->control, &t.id, &there, &diag);
+    if (err == OX_E_NOT_FOUND)
+        err = m->control->tenant_create(m->control, NULL, &t, &diag);
+    if (err != OX_OK && err != OX_E_EXISTS) /* another node was faster */
+        OX_LOG_WARN("node", "tenant " OX_DEV_TENANT " is not in the control plane: no key can be made for it",
+                    OX_F_ERR(err), OX_F_DIAG(&diag));
+}
+
 /* The stateless validator of development; production has none, whatever stands in DIR. */
 static ox_err
 open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *diag)
@@ -172,6 +194,8 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
         return err;
     }
     m->control->keys_max = (uint32_t)cfg->control_keys_per_tenant;
+    if (dev != NULL)
+        keep_dev_tenant(m);
     struct ox_key_cache_options o = {.store = m->control,
                                      .dev = dev,
                                      .clock = m->node.clock,

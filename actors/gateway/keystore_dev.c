@@ -56,7 +56,7 @@ dev_identify(struct ox_keystore *self, const struct ox_credential *cred, struct 
                                "an API key is required from other machines; only loopback may go without one "
                                "in development mode (observex key dev TENANT prints a key)");
         *out = (struct ox_identity){.role = OX_ROLE_LOCAL, .scopes = OX_SCOPE_ALL};
-        return ox_tenant_id_parse(OX_STR("default"), &out->tenant, diag);
+        return ox_tenant_id_parse(OX_STR(OX_DEV_TENANT), &out->tenant, diag);
     }
     struct ox_str key = cred->key;
     if (key.n <= DEV_PREFIX_LEN + 1 + DEV_MAC_HEX || memcmp(key.p, DEV_PREFIX, DEV_PREFIX_LEN) != 0)

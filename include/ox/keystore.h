@@ -49,6 +49,9 @@ struct ox_keystore {
     void (*free)(struct ox_keystore *self);
 };
 
+/* The tenant of requests without a key. */
+#define OX_DEV_TENANT "default"
+
 /*
  * Development only: a request without a key from loopback is tenant `default` and role local operator; keys are derived from
  * one secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`, and are of role editor with the scopes ingest

@@ -65,6 +65,17 @@ describe('the command line', () => {
     }
   });
 
+  test('the tenant of requests without a key can be given keys', async () => {
+    const data = ['--data', path.join(server.dir, 'data')];
+    const made = await cli('key', 'create', ...data, '--tenant', 'default', '--json');
+    assert.equal(made.code, 0, made.stderr);
+    const { key } = JSON.parse(made.stdout);
+    const given = await send('--otlp-http', server.http, '--key', key, await file('keyed.json', request('e'.repeat(32))));
+    assert.equal(given.code, 0, given.stdout + given.stderr);
+    await until('the span, without a key', async () => ((await server.get(`/api/v1/traces/${'e'.repeat(32)}`)).status === 200 ? true : undefined));
+    assert.match((await cli('tenant', 'list', ...data)).stdout, /^default +/m);
+  });
+
   test('send reads a refusal in either encoding', async () => {
     const bad = await send('--otlp-http', server.http, '--signal', 'traces', await file('bad.pb', Buffer.from([0x0a, 0x7f])));
     assert.equal(bad.code, 1);
