@@ -27,13 +27,14 @@ struct pg_pool {
     pthread_mutex_t lock;
     pthread_cond_t returned;
     uint32_t n;
-    struct pooled places[];
+    struct pooled places[]; /* those that are kept stand first, by their purpose */
 };
 
 struct pg_pool *
 pg_pool_new(const struct pg_target *target, uint32_t n, bool as_owner)
 {
     pthread_condattr_t monotonic;
+    n += PG_PURPOSE__COUNT - 1;
     struct pg_pool *pool = calloc(1, sizeof(*pool) + n * sizeof(pool->places[0]));
     if (pool == NULL)
         return NULL;
@@ -69,12 +70,14 @@ until_after(struct timespec *until, uint32_t ms)
     until->tv_nsec = (long)(ns % 1000000000);
 }
 
-/* One that is connected rather than one that is not. Under the lock. */
+/* Its own one, else one that is connected rather than one that is not. Under the lock. */
 static struct pooled *
-idle(struct pg_pool *pool)
+idle(struct pg_pool *pool, enum pg_purpose purpose)
 {
     struct pooled *found = NULL;
-    for (uint32_t i = 0; i < pool->n; i++) {
+    if (purpose != PG_ANY && !pool->places[purpose - 1].busy)
+        return &pool->places[purpose - 1];
+    for (uint32_t i = PG_PURPOSE__COUNT - 1; i < pool->n; i++) {
         struct pooled *p = &pool->places[i];
         if (!p->busy && (found == NULL || (found->conn.pg == NULL && p->conn.pg != NULL)))
             found = p;
@@ -83,13 +86,14 @@ idle(struct pg_pool *pool)
 }
 
 static struct pooled *
-wait_for_place(struct pg_pool *pool)
+wait_for_place(struct pg_pool *pool, enum pg_purpose purpose)
 {
     struct timespec until;
     struct pooled *p;
     until_after(&until, pool->target->statement_timeout_ms);
     ox_lock(&pool->lock);
-    while ((p = idle(pool)) == NULL && pthread_cond_timedwait(&pool->returned, &pool->lock, &until) == 0) {
+    while ((p = idle(pool, purpose)) == NULL &&
+           pthread_cond_timedwait(&pool->returned, &pool->lock, &until) == 0) {
     }
     if (p != NULL)
         p->busy = true;
@@ -108,14 +112,15 @@ give(struct pg_pool *pool, struct pooled *p, bool broken)
         if (!pool->places[i].busy)
             pg_conn_close(&pool->places[i].conn);
     }
-    pthread_cond_signal(&pool->returned);
+    pthread_cond_broadcast(&pool->returned); /* not everybody may have this one */
     ox_unlock(&pool->lock);
 }
 
 ox_err
-pg_pool_take(struct pg_pool *pool, struct pg_conn **out, bool *fresh, struct ox_diag *diag)
+pg_pool_take(struct pg_pool *pool, enum pg_purpose purpose, struct pg_conn **out, bool *fresh,
+             struct ox_diag *diag)
 {
-    struct pooled *p = wait_for_place(pool);
+    struct pooled *p = wait_for_place(pool, purpose);
     if (p == NULL)
         return ox_diag_set(diag, OX_E_OVERLOAD, "control.connections", -1,
                            "all connections to PostgreSQL are in use; retry later");

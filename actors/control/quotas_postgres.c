@@ -93,7 +93,7 @@ transact(struct ox_quota_store *self, enum statement s, const struct ox_quota_ro
     for (int tries = 2;; tries--) {
         struct pg_conn *c = NULL;
         bool fresh = false;
-        ox_err err = pg_pool_take(st->pool, &c, &fresh, diag);
+        ox_err err = pg_pool_take(st->pool, PG_ANY, &c, &fresh, diag);
         if (err != OX_OK)
             return err;
         err = write_row(c, s, row, diag);
@@ -145,7 +145,7 @@ list(struct ox_quota_store *self, const struct ox_tenant_id *tenant, struct ox_q
         bool fresh = false;
         *rows = NULL;
         *n = 0;
-        ox_err err = pg_pool_take(st->pool, &c, &fresh, diag);
+        ox_err err = pg_pool_take(st->pool, PG_ANY, &c, &fresh, diag);
         if (err != OX_OK)
             return err;
         err = read_rows(c, tenant, rows, n, diag);

@@ -164,6 +164,7 @@ struct behalf {
 /* What a call was given, and where its answer goes; each uses its own part. */
 struct call {
     struct pg_store *st;
+    enum pg_purpose purpose;
     const struct ox_control_asker *asker; /* who orders it; NULL = nobody, or it is a question */
     const struct ox_control_tenant *tenant;
     const struct ox_tenant_id *id;
@@ -233,7 +234,7 @@ transact(const struct call *call, struct behalf whose, bool again, op_fn op, str
     for (int tries = again ? 2 : 1;; tries--) {
         struct pg_conn *c = NULL;
         bool fresh = false;
-        ox_err err = pg_pool_take(call->st->pool, &c, &fresh, diag);
+        ox_err err = pg_pool_take(call->st->pool, call->purpose, &c, &fresh, diag);
         if (err != OX_OK)
             return err;
         err = attempt(c, whose, op, call, diag);
@@ -624,7 +625,8 @@ key_by_digest(struct ox_control_store *self, const uint8_t digest[OX_KEY_DIGEST_
               struct ox_control_key *out, enum ox_tenant_state *state, struct ox_diag *diag)
 {
     char hex[2 * OX_KEY_DIGEST_BYTES + 1];
-    struct call call = {.st = (struct pg_store *)self, .digest = hex, .keys = out, .state_out = state};
+    struct call call = {
+        .st = (struct pg_store *)self, .purpose = PG_LOOK_UP, .digest = hex, .keys = out, .state_out = state};
     ox_hex_encode(digest, OX_KEY_DIGEST_BYTES, hex);
     return transact(&call, (struct behalf){"app.key_digest", hex}, true, op_key_by_digest, diag);
 }
@@ -660,7 +662,8 @@ static ox_err
 keys_same(struct ox_control_store *self, const struct ox_control_seen *seen, size_t n, bool *same,
           struct ox_diag *diag)
 {
-    struct call call = {.st = (struct pg_store *)self, .seen = seen, .room = n, .same = same};
+    struct call call = {
+        .st = (struct pg_store *)self, .purpose = PG_WATCH, .seen = seen, .room = n, .same = same};
     return n > 0 ? transact(&call, of_operator(), true, op_keys_same, diag) : OX_OK;
 }
 
@@ -702,7 +705,7 @@ op_keys_used(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 static ox_err
 keys_used(struct ox_control_store *self, const struct ox_control_use *uses, size_t n, struct ox_diag *diag)
 {
-    struct call call = {.st = (struct pg_store *)self, .uses = uses, .room = n};
+    struct call call = {.st = (struct pg_store *)self, .purpose = PG_WATCH, .uses = uses, .room = n};
     return n > 0 ? transact(&call, of_tenant(&uses[0].tenant), true, op_keys_used, diag) : OX_OK;
 }
 
@@ -765,8 +768,13 @@ changes(struct ox_control_store *self, uint64_t *cursor, struct ox_control_chang
         struct ox_diag *diag)
 {
     uint64_t before = *cursor;
-    struct call call = {
-        .st = (struct pg_store *)self, .changes = out, .room = *n, .n = n, .cursor = cursor, .lost = lost};
+    struct call call = {.st = (struct pg_store *)self,
+                        .purpose = PG_WATCH,
+                        .changes = out,
+                        .room = *n,
+                        .n = n,
+                        .cursor = cursor,
+                        .lost = lost};
     *lost = false;
     ox_err err = transact(&call, (struct behalf){"app.watch", "on"}, true, op_changes, diag);
     if (err != OX_OK) { /* a commit that failed: what it read is read again */
@@ -906,7 +914,7 @@ ox_control_open_postgres(const struct ox_control_postgres *options, struct ox_co
         return OX_E_NOMEM;
     struct pg_conn *first;
     bool fresh;
-    err = store_init(st, options) ? pg_pool_take(st->pool, &first, &fresh, diag) : OX_E_NOMEM;
+    err = store_init(st, options) ? pg_pool_take(st->pool, PG_ANY, &first, &fresh, diag) : OX_E_NOMEM;
     if (err == OX_OK)
         pg_pool_give(st->pool, first);
     if (err == OX_E_OVERLOAD) /* to be used later, as when it is away */

@@ -165,7 +165,8 @@ struct ox_control_postgres {
     const char *password; /* NULL or "": what the url or libpq's own environment says */
     uint32_t connect_timeout_ms;
     uint32_t statement_timeout_ms; /* of one statement, as it is felt here */
-    uint32_t connections;          /* at one time, beside the one that listens */
+    uint32_t
+        connections; /* at one time for orders and questions, beside three: look-ups, changes, listening */
     bool
         as_owner; /* `observex control init` alone: the role need not be one that row-level security holds back */
 };

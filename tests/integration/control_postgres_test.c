@@ -423,6 +423,58 @@ Test(control_postgres, a_statement_that_takes_too_long_is_no_outage)
     st->close(st);
 }
 
+struct held {
+    struct ox_control_store *st;
+    unsigned n;
+};
+
+static void *
+revoke_held(void *arg)
+{
+    struct held *h = arg;
+    struct ox_control_key got;
+    struct ox_tenant_id acme = {"acme"};
+    struct ox_diag own;
+    (void)!h->st->key_revoke(h->st, NULL, &acme, "k_acme", 1700000000, &got, &own);
+    return NULL;
+}
+
+/* All that orders may have are waiting for somebody's row. */
+Test(control_postgres, orders_that_wait_keep_neither_changes_nor_look_ups_from_being_answered)
+{
+    struct ox_control_store *st = open_store();
+    struct held h = {.st = st};
+    struct ox_control_key key = control_key_of("other", "k_other"), got;
+    struct ox_control_change c[4];
+    struct ox_control_seen seen = {.expires_s = 0};
+    enum ox_tenant_state state;
+    pthread_t threads[3]; /* as many as options() says */
+    uint64_t cursor = OX_CONTROL_FROM_NOW;
+    bool lost, same;
+    size_t n = 4;
+    two_tenants(st);
+    memcpy(seen.digest, key.digest, sizeof(seen.digest));
+    PGconn *first = connect_as(server.owner_url), *look = connect_as(server.owner_url);
+    execute(first, "BEGIN");
+    execute(first, "UPDATE observex.api_keys SET name = 'held' WHERE key_id = 'k_acme'");
+    for (size_t i = 0; i < OX_COUNT(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, revoke_held, &h), 0);
+    while (rows(look, "", "SELECT pid FROM pg_locks WHERE NOT granted GROUP BY pid") <
+           (int)OX_COUNT(threads)) {
+    }
+    cr_expect_eq(st->key_by_digest(st, key.digest, &got, &state, &diag), OX_OK, "%s", diag.text);
+    cr_expect_eq(st->changes(st, &cursor, c, &n, &lost, &diag), OX_OK, "%s", diag.text);
+    cr_expect_eq(st->keys_same(st, &seen, 1, &same, &diag), OX_OK, "%s", diag.text);
+    cr_expect_eq(rows(look, "", "SELECT pid FROM pg_locks WHERE NOT granted GROUP BY pid"),
+                 (int)OX_COUNT(threads), "and the orders wait all the while");
+    execute(first, "COMMIT");
+    for (size_t i = 0; i < OX_COUNT(threads); i++)
+        pthread_join(threads[i], NULL);
+    PQfinish(first);
+    PQfinish(look);
+    st->close(st);
+}
+
 /* ---- what is refused at the start ---- */
 
 static void

@@ -303,7 +303,7 @@ OX_CONFIG(control_url,                "control.url",                string,   ""
 OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,
           "file whose first line is the password for control.url; empty = what the url or libpq's own environment says")
 OX_CONFIG(control_connections,        "control.connections",        int,      "4", "1", "64", "connections", NULL, restart,
-          "connections of one node to PostgreSQL at one time, beside one that listens for changes")
+          "connections of one node to PostgreSQL at one time for orders and questions, beside three: for looking keys up, for looking at changes, and one that listens for them")
 OX_CONFIG(control_connect_timeout_ms, "control.connect_timeout",    duration, "5s", "10ms", "1m", "ms", NULL, restart,
           "how long connecting to PostgreSQL may take")
 OX_CONFIG(control_statement_timeout_ms, "control.statement_timeout", duration, "2s", "10ms", "1m", "ms", NULL, restart,
