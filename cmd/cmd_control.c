@@ -18,7 +18,7 @@
 
 struct wish {
     const char *url, *password_file, *role, *role_password_file;
-    bool json;
+    bool another, json;
 };
 
 static void
@@ -31,9 +31,9 @@ report(const struct wish *w, unsigned applied, bool made, const char *key)
     }
     printf("%u migrations were applied; nodes connect as %s\n", applied, w->role);
     if (made)
-        printf("\n%s\n\nThis is the first operator's key, and the only time that it is shown.\n", key);
+        printf("\n%s\n\nThis is an operator's key, and the only time that it is shown.\n", key);
     else
-        printf("there is an operator's key already\n");
+        printf("there is an operator's key already; --new-operator makes another one\n");
 }
 
 static int
@@ -52,7 +52,7 @@ init(const struct wish *w, struct ox_control_postgres *owner, const char *role_p
     if (err == OX_OK)
         err = ox_control_open_postgres(owner, &store, &diag);
     if (err == OX_OK)
-        err = ox_control_first_operator(store, now_s, key, &made_key, &made, &diag);
+        err = ox_control_first_operator(store, now_s, w->another, key, &made_key, &made, &diag);
     if (store != NULL)
         store->close(store);
     if (err == OX_OK)
@@ -92,6 +92,7 @@ ox_cmd_control(int argc, char **argv)
                                     {"password-file", &w.password_file, NULL},
                                     {"role", &w.role, NULL},
                                     {"role-password-file", &w.role_password_file, NULL},
+                                    {"new-operator", NULL, &w.another},
                                     {"json", NULL, &w.json}};
     if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 1) != OX_OK)
         return OX_EXIT_USAGE;

@@ -263,6 +263,12 @@ operate(void *ctx, const struct ox_query_request *req, struct ox_query_response 
     return true;
 }
 
+static bool
+slow(void *ctx, struct ox_str method, struct ox_str path)
+{
+    return ox_control_is_slow(method, path);
+}
+
 /* Not visible yet are at most the blocks that the outbox holds and those that the writers have in hand; each pack takes
  * OX_ENCODED_BLOCKS_MAX ids. */
 #define PACKS_IN_HAND 16
@@ -303,6 +309,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .limits = limits_now,
         .limits_of = limits_of,
         .operate = operate,
+        .slow = slow,
         .ctx = m,
     };
     return ox_api_start(&options, m->root, &m->api, diag);

@@ -166,13 +166,14 @@ OX_COMMAND(key,    0, "key list [--tenant T] | create [--tenant T] [--name N] [-
     "\n"
     "An admin's key acts for its own tenant; an operator's for any. Send a key as `x-api-key: KEY` or\n"
     "`Authorization: Bearer KEY`.\n")
-OX_COMMAND(control, 0, "control init --url URL [--password-file FILE] [--role NAME] [--role-password-file FILE] [--json]",
+OX_COMMAND(control, 0, "control init --url URL [--password-file FILE] [--role NAME] [--role-password-file FILE] [--new-operator] [--json]",
     "Prepare a PostgreSQL database for tenants and API keys.\n"
     "\n"
     "  --url URL                  postgresql://owner@host/database: a role that may create there\n"
     "  --password-file FILE       its password; or PGPASSWORD, or ~/.pgpass, as for psql\n"
     "  --role NAME                as which the nodes will connect (observex_node); made when there is none\n"
     "  --role-password-file FILE  and its password\n"
+    "  --new-operator             make an operator's key though there is one: for who has lost it\n"
     "\n"
     "Applies what is missing of the schema, and may be repeated. The role may do what a node needs and is held by\n"
     "row-level security. The first time it also makes a key of role operator and shows it once.\n")

@@ -14,6 +14,7 @@
 #include "ox/control_api.h"
 
 #include "actors/control/control_call.h"
+#include "ox/log.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -75,11 +76,44 @@ ox__control_audit_granted(struct ox__control_call *c, const char *tenant, const 
                        "the audit log cannot be written, so nothing has changed: %s", ox_err_text(err));
 }
 
+/* Whether it is about the machinery and not about what was asked. */
+static bool
+is_trouble(ox_err err)
+{
+    switch (err) {
+    case OX_E_UNAVAILABLE:
+    case OX_E_OVERLOAD:
+    case OX_E_CORRUPT:
+    case OX_E_CONFIG:
+    case OX_E_IO:
+    case OX_E_DISK_FULL:
+    case OX_E_NOMEM:
+    case OX_E_INTERNAL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The store's own words name hosts, roles and files: they are for operators and for the log. */
+static void
+hide_trouble(struct ox__control_call *c, ox_err err)
+{
+    if (!is_trouble(err) || c->said)
+        return;
+    c->said = true;
+    OX_LOG_WARN("control", "an order or a question failed", OX_F_STR("action", ox_action_name(c->action)),
+                OX_F_ERR(err), OX_F_DIAG(&c->diag));
+    if (!ox__control_is_operator(c))
+        (void)!ox_diag_set(&c->diag, err, NULL, -1, "the control plane cannot do this now; retry later");
+}
+
 /* After an act that failed, so that the log does not claim it. */
 ox_err
 ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err err)
 {
     char detail[400];
+    hide_trouble(c, err); /* a tenant's admins read what concerns them */
     snprintf(detail, sizeof(detail), "%s", c->diag.text[0] != '\0' ? c->diag.text : ox_err_text(err));
     (void)!audit(c, tenant, "failed", detail, false); /* the caller hears of the failure all the same */
     return err;
@@ -99,21 +133,22 @@ static const struct {
     const char *pattern;
     enum ox_action action;
     bool writes;
+    bool slow; /* hashes a secret */
     ox__control_handler run;
 } routes[] = {
-    {"GET", "/api/v1/tenants", OX_ACTION_TENANTS_READ, false, ox__control_tenants_list},
-    {"POST", "/api/v1/tenants", OX_ACTION_TENANTS_WRITE, true, ox__control_tenants_create},
-    {"GET", "/api/v1/tenants/{}", OX_ACTION_TENANTS_READ, false, ox__control_tenants_show},
-    {"PATCH", "/api/v1/tenants/{}", OX_ACTION_TENANTS_WRITE, true, ox__control_tenants_change},
-    {"GET", "/api/v1/keys", OX_ACTION_KEYS_READ, false, ox__control_keys_list},
-    {"POST", "/api/v1/keys", OX_ACTION_KEYS_WRITE, true, ox__control_keys_create},
-    {"POST", "/api/v1/keys/verify", OX_ACTION_KEYS_READ, false, ox__control_keys_verify},
-    {"POST", "/api/v1/keys/{}/revoke", OX_ACTION_KEYS_WRITE, true, ox__control_keys_revoke},
-    {"POST", "/api/v1/keys/{}/rotate", OX_ACTION_KEYS_WRITE, true, ox__control_keys_rotate},
-    {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, ox__control_quotas_list},
-    {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, ox__control_quotas_set},
-    {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, ox__control_quotas_clear},
-    {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, ox__control_keys_show},
+    {"GET", "/api/v1/tenants", OX_ACTION_TENANTS_READ, false, false, ox__control_tenants_list},
+    {"POST", "/api/v1/tenants", OX_ACTION_TENANTS_WRITE, true, false, ox__control_tenants_create},
+    {"GET", "/api/v1/tenants/{}", OX_ACTION_TENANTS_READ, false, false, ox__control_tenants_show},
+    {"PATCH", "/api/v1/tenants/{}", OX_ACTION_TENANTS_WRITE, true, false, ox__control_tenants_change},
+    {"GET", "/api/v1/keys", OX_ACTION_KEYS_READ, false, false, ox__control_keys_list},
+    {"POST", "/api/v1/keys", OX_ACTION_KEYS_WRITE, true, true, ox__control_keys_create},
+    {"POST", "/api/v1/keys/verify", OX_ACTION_KEYS_READ, false, true, ox__control_keys_verify},
+    {"POST", "/api/v1/keys/{}/revoke", OX_ACTION_KEYS_WRITE, true, false, ox__control_keys_revoke},
+    {"POST", "/api/v1/keys/{}/rotate", OX_ACTION_KEYS_WRITE, true, true, ox__control_keys_rotate},
+    {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, false, ox__control_quotas_list},
+    {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_set},
+    {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_clear},
+    {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, false, ox__control_keys_show},
 };
 
 static bool
@@ -145,6 +180,17 @@ has_method(struct ox_str method, const char *wanted)
            (strcmp(wanted, "GET") == 0 && ox_str_eq(method, OX_STR("HEAD")));
 }
 
+bool
+ox_control_is_slow(struct ox_str method, struct ox_str path)
+{
+    struct ox_str arg;
+    for (size_t i = 0; i < OX_COUNT(routes); i++) {
+        if (routes[i].slow && has_method(method, routes[i].method) && matches(routes[i].pattern, path, &arg))
+            return true;
+    }
+    return false;
+}
+
 /* May he? A refused change is written down. */
 static ox_err
 check(struct ox__control_call *c)
@@ -173,6 +219,8 @@ answer(struct ox__control_call *c, ox__control_handler run)
     if (err == OX_OK)
         err = run(c);
     json_decref(c->body);
+    if (err != OX_OK)
+        hide_trouble(c, err);
     if (err != OX_OK)
         ox_query_respond_error(c->res, err, c->diag.text, c->hint);
 }

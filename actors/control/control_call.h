@@ -24,6 +24,7 @@ struct ox__control_call {
     int64_t now_s;
     struct ox_diag diag;
     const char *hint;
+    bool said; /* what ails the store stands in the log */
 };
 
 /* Answers by ox__control_respond, or returns an error with its sentence in c->diag. */

@@ -53,18 +53,19 @@ has_operator(struct ox_control_store *store, const struct ox_tenant_id *id, int6
 }
 
 ox_err
-ox_control_first_operator(struct ox_control_store *store, int64_t now_s, char text[OX_API_KEY_LEN + 1],
-                          struct ox_control_key *key, bool *made, struct ox_diag *diag)
+ox_control_first_operator(struct ox_control_store *store, int64_t now_s, bool another,
+                          char text[OX_API_KEY_LEN + 1], struct ox_control_key *key, bool *made,
+                          struct ox_diag *diag)
 {
     bool has = false;
     *made = false;
     *key = (struct ox_control_key){.tenant = {OX_CONTROL_PLATFORM},
-                                   .name = "first operator",
                                    .scopes = OX_SCOPE_ADMIN,
                                    .role = OX_ROLE_OPERATOR,
                                    .created_s = now_s};
+    snprintf(key->name, sizeof(key->name), "%s", another ? "operator" : "first operator");
     ox_err err = make_platform(store, &key->tenant, now_s, diag);
-    if (err == OX_OK)
+    if (err == OX_OK && !another)
         err = has_operator(store, &key->tenant, now_s, &has, diag);
     if (err != OX_OK || has)
         return err;

@@ -5,8 +5,8 @@
  * Owns:    one HTTP server per loop, and each request from on_request until it is answered.
  * Threads: a port lives on its loop; ox_query_handle runs on lanes, threads for queries only, so that a long
  *          question never stands before a journal's or a writer's work.
- * Bounds:  options.concurrency questions run, options.waiting_max wait; beyond them 429 with Retry-After. Of one tenant:
- *          api_wait.c.
+ * Bounds:  options.concurrency questions run, options.waiting_max wait; one order that hashes a secret runs, SLOW_WAITING
+ *          wait; beyond them 429 with Retry-After. Of one tenant: api_wait.c.
  * Fails:   UNAUTHENTICATED, OVERLOAD, UNAVAILABLE (the actor is being restarted), what the question's answer says.
  * Flow:    runtime/net -> on_request -> api_wait.c -> lane: query_handle.c -> DONE -> ox__api_send. A key that is not known
  *          yet is looked up on a lane first.
@@ -26,6 +26,7 @@
 
 #define CONCURRENCY_DEFAULT 8
 #define WAITING_DEFAULT     64
+#define SLOW_WAITING        16 /* some two seconds' worth */
 /* A question is its URL, an order has a few bytes of JSON. */
 #define BODY_BYTES_MAX (64 * 1024)
 #define SHUTDOWN_MS    5000
@@ -417,6 +418,8 @@ add_lanes(struct ox_api *api)
     uint32_t waiting = api->options.waiting_max / api->n_lanes;
     for (uint32_t i = 0; err == OX_OK && i < api->n_lanes; i++)
         err = ox_lane_new("query", waiting > 0 ? waiting : 1, &api->lanes[i].lane);
+    if (err == OX_OK)
+        err = ox_lane_new("secrets", SLOW_WAITING, &api->slow.lane);
     return err;
 }
 

@@ -31,6 +31,7 @@ struct ox_api {
     struct ox_http_census *census;
     struct api_lane *lanes;
     uint32_t n_lanes;
+    struct api_lane slow; /* for orders that hash secrets */
     struct api_port *ports;
     uint32_t n_ports;
     struct ox__gate *gate; /* tenants' turns, over all ports */

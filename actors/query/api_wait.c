@@ -31,11 +31,22 @@ least_loaded(struct ox_api *api)
     return best;
 }
 
+/* Whose key is not known yet is looked up first, like everybody. */
+static struct api_lane *
+lane_for(const struct api_job *job)
+{
+    struct ox_api *api = job->port->api;
+    const struct ox_api_options *o = &api->options;
+    bool slow =
+        !job->stranger && o->slow != NULL && o->slow(o->ctx, job->question.method, job->question.path);
+    return slow ? &api->slow : least_loaded(api);
+}
+
 static ox_err
 submit(struct api_job *job)
 {
     struct api_port *port = job->port;
-    job->lane = least_loaded(port->api);
+    job->lane = lane_for(job);
     atomic_fetch_add_explicit(&job->lane->jobs, 1, memory_order_relaxed);
     ox_err err = port->self == NULL ? OX_E_UNAVAILABLE
                                     : ox_dirty_submit(port->self, job->lane->lane, ox__api_run, job,
@@ -59,7 +70,7 @@ refuse_busy(struct api_job *job, ox_err err)
 {
     refused(job, "concurrency");
     ox_query_respond_error(&job->answer, err == OX_E_UNAVAILABLE ? err : OX_E_OVERLOAD,
-                           "query.concurrency: too many questions at one time",
+                           "query.concurrency: too many questions or orders at one time",
                            "ask again in a second; query.concurrency says how many run at once");
 }
 

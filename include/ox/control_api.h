@@ -3,7 +3,8 @@
  * include/ox/control_api.h - tenants and keys over HTTP: who may, what is written to the audit log, what is answered.
  *
  * Owns:    nothing.
- * Threads: query threads; blocks on the store, on the audit log, and on Argon2 when a key is made or verified.
+ * Threads: query threads, slow orders on the one for those; blocks on the store, on the audit log, and on Argon2 when a key is
+ *          made or verified.
  * Bounds:  OX_CONTROL_PAGE_MAX rows of one answer.
  * Fails:   always answers; the errors of include/ox/control.h, FORBIDDEN, INVALID.
  * Flow:    actors/query/api_actor.c -> cmd/node_api.c -> here -> store. docs/api.md lists the routes.
@@ -31,15 +32,19 @@ struct ox_control_api {
     void *ctx;
 };
 
+/* Whether an order hashes a secret, which takes a tenth of a second and 64 MiB. Pure. */
+bool ox_control_is_slow(struct ox_str method, struct ox_str path);
+
 /* False: the path is none of ours, and nothing was answered. */
 bool ox_control_answer(const struct ox_control_api *api, const struct ox_query_request *req,
                        struct ox_query_response *res);
 
 /*
- * The platform's tenant, and in it a key for the first operator, unless there is a good one already (*made tells).
- * text: the key, to be shown once. For `observex control init`, whose caller owns the database.
+ * The platform's tenant, and in it a key for the first operator, unless there is a good one already (*made tells);
+ * another: also when there is. text: the key, to be shown once. For `observex control init`, whose caller owns the
+ * database.
  */
-OX_MUST_USE ox_err ox_control_first_operator(struct ox_control_store *store, int64_t now_s,
+OX_MUST_USE ox_err ox_control_first_operator(struct ox_control_store *store, int64_t now_s, bool another,
                                              char text[OX_API_KEY_LEN + 1], struct ox_control_key *key,
                                              bool *made, struct ox_diag *diag);
 

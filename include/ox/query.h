@@ -159,6 +159,9 @@ struct ox_api_options {
     /* Answers what is no question but an order to this node (and says who may give it): true when the path is
      * one, and `res` then has the answer. On query threads, may block. NULL = there are none. */
     bool (*operate)(void *ctx, const struct ox_query_request *req, struct ox_query_response *res);
+    /* Whether such an order hashes secrets: it then runs on a thread for those, one after the other, and a few may wait; so
+     * no question waits for one. Scheduler threads, must not block. NULL = none does. */
+    bool (*slow)(void *ctx, struct ox_str method, struct ox_str path);
     void *ctx;
 };
 

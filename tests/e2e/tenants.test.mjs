@@ -65,6 +65,20 @@ describe('tenants, repeats and side doors', { timeout: 120000 }, () => {
     }
   });
 
+  test('orders that hash a secret queue on their own, and no question waits for them', async () => {
+    const order = (target, body) => fetch(`${server.api}${target}`, { method: 'POST', body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' } });
+    assert.equal((await order('/api/v1/tenants', { id: 'hashed' })).status, 201);
+    const { key } = await (await order('/api/v1/keys', { tenant: 'hashed' })).json();
+    let open = 60;
+    const orders = Array.from({ length: open }, () => order('/api/v1/keys/verify', { key }).then((r) => { open -= 1; return r.status; }));
+    assert.equal((await fetch(`${server.api}/api/v1/services`)).status, 200);
+    assert.ok(open > 0, 'the question was answered while orders waited');
+    const answers = await Promise.all(orders);
+    assert.ok(answers.includes(200) && answers.includes(429), `${answers}`);
+    assert.ok(answers.every((a) => a === 200 || a === 429), `${answers}`);
+  });
+
   test('the same bytes again are acknowledged and stored once, before and after kill -9 of the node', async () => {
     const body = logsRequest('repeated', ['one', 'two', 'three']);
     for (let i = 0; i < 3; i++)

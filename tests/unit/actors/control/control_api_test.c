@@ -487,23 +487,44 @@ Test(control_api, without_an_audit_log_nothing_changes)
     cr_assert_eq(api.store->tenant_get(api.store, &id, &t, &diag), OX_E_NOT_FOUND);
 }
 
+static ox_err
+break_down(struct ox_control_store *self, const struct ox_tenant_id *tenant, const char *after,
+           struct ox_control_key *out, size_t *n, struct ox_diag *d)
+{
+    return ox_diag_set(d, OX_E_UNAVAILABLE, "control.url", -1,
+                       "PostgreSQL cannot be reached: db.internal:5432");
+}
+
+Test(control_api, only_operators_hear_what_ails_the_store)
+{
+    api.store->key_list = break_down;
+    cr_assert_eq(refusal_of("GET", "/api/v1/keys", NULL), 503);
+    cr_assert_not_null(strstr(message, "db.internal"), "%s", message);
+    as("acme", OX_ROLE_ADMIN);
+    cr_assert_eq(refusal_of("GET", "/api/v1/keys", NULL), 503);
+    cr_assert_str_eq(message, "the control plane cannot do this now; retry later");
+}
+
 Test(control_api, the_first_operator_is_made_once)
 {
     char text[OX_API_KEY_LEN + 1] = "";
     struct ox_control_key key, got;
     bool made;
-    cr_assert_eq(ox_control_first_operator(api.store, START_S, text, &key, &made, &diag), OX_OK, "%s",
+    cr_assert_eq(ox_control_first_operator(api.store, START_S, false, text, &key, &made, &diag), OX_OK, "%s",
                  diag.text);
     cr_assert(made);
     cr_assert_eq(ox_api_key_check(ox_str_of(text), NULL), OX_OK);
     cr_assert_eq(key.role, OX_ROLE_OPERATOR);
     cr_assert_eq(key.scopes, OX_SCOPE_ADMIN);
-    cr_assert_eq(ox_control_first_operator(api.store, START_S, text, &key, &made, &diag), OX_OK);
+    cr_assert_eq(ox_control_first_operator(api.store, START_S, false, text, &key, &made, &diag), OX_OK);
     cr_assert_not(made);
     size_t n = 1;
     cr_assert_eq(api.store->key_list(api.store, &key.tenant, "", &got, &n, &diag), OX_OK);
+    cr_assert_eq(ox_control_first_operator(api.store, START_S, true, text, &key, &made, &diag), OX_OK);
+    cr_assert(made, "who has lost it and owns the database gets another one");
+    cr_assert_eq(api.store->key_revoke(api.store, NULL, &key.tenant, key.id, START_S, &key, &diag), OX_OK);
     cr_assert_eq(api.store->key_revoke(api.store, NULL, &key.tenant, got.id, START_S, &got, &diag), OX_OK);
-    cr_assert_eq(ox_control_first_operator(api.store, START_S, text, &key, &made, &diag), OX_OK);
+    cr_assert_eq(ox_control_first_operator(api.store, START_S, false, text, &key, &made, &diag), OX_OK);
     cr_assert(made, "the only one was revoked: somebody must be able to begin anew");
 }
 
