@@ -245,11 +245,24 @@ watch_signals(struct ox__heart *h)
     }
 }
 
+/* A signal that comes while the heart prepares waits until somebody listens, instead of ending it halfway. */
 static void
-live(struct ox__heart *h)
+hold_signals(sigset_t *before)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &held, before);
+}
+
+static void
+live(struct ox__heart *h, const sigset_t *signals)
 {
     OX_ASSERT(uv_loop_init(&h->loop) == 0);
     watch_signals(h);
+    pthread_sigmask(SIG_SETMASK, signals, NULL);
     ox__child_init(&h->node, h, "node");
     ox__child_init(&h->engine, h, "engine");
     if (ox_config_embedded(h->config))
@@ -307,10 +320,13 @@ ox_heart_run(const struct ox_heart_options *options, struct ox_diag *diag)
     h->lock_fd = -1;
     h->exit_code = OX_EXIT_OK;
     snprintf(h->socket_path, sizeof(h->socket_path), "%s/engine.sock", h->config->data);
+    sigset_t signals;
+    hold_signals(&signals);
     if (prepare(h) == OX_OK) {
-        live(h);
+        live(h, &signals);
         clear_traces(h);
     } else {
+        pthread_sigmask(SIG_SETMASK, &signals, NULL);
         h->exit_code = OX_EXIT_FAILED;
     }
     ox__listeners_close(h);
