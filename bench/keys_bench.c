@@ -102,7 +102,8 @@ static void
 fill_cache(void)
 {
     struct ox_key_cache_options o = {.store = &store,
-                                     .dev = ox_keystore_dev_new(OX_STR("0123456789abcdef")),
+                                     .dev =
+                                         ox_keystore_dev_new(OX_STR("0123456789abcdef"), (struct ox_str){0}),
                                      .clock = ox_clock_real(),
                                      .keys_max = KEYS,
                                      .unknown_max = 1000000};

@@ -59,7 +59,7 @@ bench_node_open(struct bench_node *p, const char *dir, bool interval)
                                    .tenant_records_max = (uint64_t)p->config.gateway_records_max,
                                    .tenant_requests_max = (uint32_t)p->config.runtime_mailbox_messages};
     n->tenants = ox_tenants_new(&tl);
-    n->keys = ox_keystore_dev_new(OX_STR("0123456789abcdef0123456789abcdef"));
+    n->keys = ox_keystore_dev_new(OX_STR("0123456789abcdef0123456789abcdef"), (struct ox_str){0});
     OX_ASSERT(n->tenants != NULL && n->keys != NULL);
     struct ox_recovery_options ro = {.data_dir = dir,
                                      .wal_segment_bytes = p->config.wal_segment_bytes,

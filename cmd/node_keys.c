@@ -15,6 +15,7 @@
 #include "cmd/node_internal.h"
 #include "ox/cert_keys.h"
 #include "ox/log.h"
+#include "ox/net.h"
 #include "ox/random.h"
 
 #define DEV_SECRET_BYTES 32
@@ -145,6 +146,20 @@ keep_dev_tenant(struct node_main *m)
                     OX_F_ERR(err), OX_F_DIAG(&diag));
 }
 
+/* Under which a browser on this machine may ask without a key. */
+static void
+write_own_names(const struct ox_config *cfg, struct ox_buf *names)
+{
+    const struct ox_net_addr *const own[] = {&cfg->listen_api, &cfg->listen_otlp_http,
+                                             &cfg->listen_otlp_grpc};
+    char text[OX_NET_ADDR_MAX];
+    ox_buf_append_cstr(names, cfg->listen_hosts);
+    for (size_t i = 0; i < OX_COUNT(own); i++) {
+        ox_net_addr_format(own[i], text);
+        ox_buf_printf(names, ",%s", text);
+    }
+}
+
 /* The stateless validator of development; production has none, whatever stands in DIR. */
 static ox_err
 open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *diag)
@@ -156,7 +171,10 @@ open_dev(const struct ox_config *cfg, struct ox_keystore **out, struct ox_diag *
     ox_err err = node_dev_secret(cfg->data, hex, diag);
     if (err != OX_OK)
         return err;
-    *out = ox_keystore_dev_new(ox_str_of(hex));
+    struct ox_buf names = {0};
+    write_own_names(cfg, &names);
+    *out = names.failed ? NULL : ox_keystore_dev_new(ox_str_of(hex), ox_buf_str(&names));
+    ox_buf_fini(&names);
     /* The heart's banner says it to people. */
     OX_LOG_INFO(
         "node",

@@ -99,7 +99,7 @@ open_parts(struct sim *s, struct ox_diag *diag)
     node->disk = fault_disk_seam(s->disk);
     node->bodies.limit_bytes = c->gateway_memory_bytes;
     node->tenants = ox_tenants_new(&limits);
-    node->keys = ox_keystore_dev_new(ox_str_of(secret));
+    node->keys = ox_keystore_dev_new(ox_str_of(secret), (struct ox_str){0});
     if (node->tenants == NULL || node->keys == NULL)
         return OX_E_NOMEM;
     ox_err err = open_storage(s, diag);

@@ -19,6 +19,8 @@ struct ox_credential {
     const char *peer;   /* its address; lend. NULL = unknown */
     /* names of the client's certificate, which was verified; lend. NULL = it has shown none */
     const struct ox_tls_names *client;
+    /* the name that was asked for, with or without port, where a page in a browser may be asking; empty = it is none */
+    struct ox_str host;
 };
 
 struct ox_http_request;
@@ -38,7 +40,7 @@ struct ox_identity {
 
 struct ox_keystore {
     const char *name;
-    /* OX_OK and *out, or UNAUTHENTICATED with a sentence that does not tell whether the key ever existed; UNAVAILABLE when
+    /* OX_OK and *out; FORBIDDEN (development, below); or UNAUTHENTICATED with a sentence that does not tell whether the key ever existed; UNAVAILABLE when
      * nobody can tell now; OVERLOAD for an address that shows too many unknown keys; AGAIN: not known yet, look_up does. */
     ox_err (*identify)(struct ox_keystore *self, const struct ox_credential *cred, struct ox_identity *out,
                        struct ox_diag *diag);
@@ -57,9 +59,12 @@ struct ox_keystore {
  * one secret, `ox_dev_<tenant>_<32 hex digits of HMAC-SHA-256(secret, tenant)>`, and are of role editor with the scopes ingest
  * and query. Whoever learns the secret can speak for every tenant, which is why production refuses this store.
  *
- * secret: lend; copied. At least 16 bytes. NULL on lack of memory.
+ * A page of another site whose name was made to lead to this machine asks under that name, so a request without a key that
+ * a page may have sent is FORBIDDEN unless it names localhost, a loopback address, or one of `names`.
+ *
+ * secret, names ("" or "a.example,10.0.0.7"): lend; copied. The secret has at least 16 bytes. NULL on lack of memory.
  */
-struct ox_keystore *ox_keystore_dev_new(struct ox_str secret);
+struct ox_keystore *ox_keystore_dev_new(struct ox_str secret, struct ox_str names);
 /* The development key of `tenant`; `out` has room for at least OX_DEV_KEY_MAX bytes. */
 #define OX_DEV_KEY_MAX (8 + OX_TENANT_MAX + 1 + 32 + 1)
 void ox_keystore_dev_key(struct ox_str secret, const struct ox_tenant_id *tenant, char *out);

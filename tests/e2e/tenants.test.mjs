@@ -79,6 +79,29 @@ describe('tenants, repeats and side doors', { timeout: 120000 }, () => {
     assert.ok(answers.every((a) => a === 200 || a === 429), `${answers}`);
   });
 
+  test('a page of another site whose name leads here reads and writes nothing', async () => {
+    const ask = (base, path_, { method = 'GET', body, ...headers }) => new Promise((resolve, reject) => {
+      const req = http.request(base + path_, { method, headers }, (res) => {
+        let text = '';
+        res.on('data', (part) => { text += part; });
+        res.on('end', () => resolve({ status: res.statusCode, text }));
+      });
+      req.on('error', reject);
+      req.end(body);
+    });
+    const read = (headers) => ask(server.api, '/api/v1/logs?time=5m', headers);
+    const refused = await read({ host: 'evil.example:8080' });
+    assert.equal(refused.status, 403);
+    assert.match(refused.text, /listen\.hosts/);
+    assert.equal((await read({ host: 'localhost:8080' })).status, 200);
+    assert.equal((await read({ host: 'evil.example', 'x-api-key': keys['team-a'] })).status, 200, 'a key counts under any name');
+    const write = (headers) => ask(server.http, '/v1/logs', { method: 'POST', body: logsRequest('page', ['from a page']),
+      'content-type': 'application/json', ...headers });
+    assert.equal((await write({ host: 'evil.example', origin: 'http://evil.example' })).status, 403);
+    assert.equal((await write({ host: 'localhost', origin: 'http://localhost:3000' })).status, 200);
+    assert.equal((await write({ host: 'host.docker.internal' })).status, 200, 'no browser');
+  });
+
   test('the same bytes again are acknowledged and stored once, before and after kill -9 of the node', async () => {
     const body = logsRequest('repeated', ['one', 'two', 'three']);
     for (let i = 0; i < 3; i++)

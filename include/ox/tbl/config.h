@@ -32,6 +32,8 @@ OX_CONFIG(listen_api,                 "listen.api",                 address,  "1
           "queries, console, /health, /ready and /metrics")
 OX_CONFIG(listen_debug,               "listen.debug",               address,  "127.0.0.1:6066", "", "", "host:port", "debug", restart,
           "internals of the running node; never expose it beyond this machine")
+OX_CONFIG(listen_hosts,               "listen.hosts",               string,   "", "", "", "names", NULL, restart,
+          "in development mode: further names of this machine, with commas between them, under which a browser on it may ask without a key; localhost, loopback addresses and the listen addresses are always among them")
 
 OX_CONFIG(tls_cert_file,              "tls.cert_file",              string,   "", "", "", "path", NULL, live,
           "certificate of the OTLP and API ports, PEM, with those between it and the root; empty = no TLS. The files are read again when they change; TLS as such is switched on and off by a restart")

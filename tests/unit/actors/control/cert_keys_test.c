@@ -45,7 +45,7 @@ up(void)
     cr_assert_not_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/control.db", dir);
     cr_assert_eq(ox_control_open_sqlite(path, &store, &diag), OX_OK, "%s", diag.text);
-    keys = ox_cert_keys_new(ox_keystore_dev_new(OX_STR(SECRET)), store);
+    keys = ox_cert_keys_new(ox_keystore_dev_new(OX_STR(SECRET), (struct ox_str){0}), store);
     take("uri:a acme viewer ingest,query\nuri:g globex admin admin\nuri:n nobody viewer query\n");
     set_tenant("acme", true);
     set_tenant("globex", true);

@@ -122,12 +122,13 @@ close_both(struct ox_control_store *self)
 static void
 open_cache(uint32_t keys_max, bool dev)
 {
-    struct ox_key_cache_options o = {.store = &between.base,
-                                     .dev = dev ? ox_keystore_dev_new(OX_STR("0123456789abcdef")) : NULL,
-                                     .clock = &clk.clock,
-                                     .keys_max = keys_max,
-                                     .unknown_max = UNKNOWN_MAX,
-                                     .stale_max_ms = STALE_MAX_S * 1000};
+    struct ox_key_cache_options o = {
+        .store = &between.base,
+        .dev = dev ? ox_keystore_dev_new(OX_STR("0123456789abcdef"), (struct ox_str){0}) : NULL,
+        .clock = &clk.clock,
+        .keys_max = keys_max,
+        .unknown_max = UNKNOWN_MAX,
+        .stale_max_ms = STALE_MAX_S * 1000};
     cache = ox_key_cache_new(&o);
     cr_assert_not_null(cache);
 }

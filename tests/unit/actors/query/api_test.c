@@ -98,7 +98,7 @@ start(uint32_t wait_ms)
     query.limits =
         (struct ox_query_limits){.tenant_running_max = 2, .tenant_waiting_max = 2, .wait_ms = wait_ms};
     ox_query_limits_defaults(&query.limits);
-    keys = ox_keystore_dev_new(OX_STR(SECRET));
+    keys = ox_keystore_dev_new(OX_STR(SECRET), (struct ox_str){0});
     struct ox_api_options o = {.query = &query,
                                .keys = keys,
                                .listen_fd = listen_somewhere(),
