@@ -14,6 +14,7 @@
 #include "ox/metric.h"
 #include "ox/net.h"
 #include "ox/read_only.h"
+#include "ox/schema.h"
 #include "ox/storage.h"
 
 static void
@@ -26,6 +27,15 @@ not_ready(void *ctx, struct ox_buf *reasons)
         ox_buf_printf(reasons, "the node is %s\n", phase == OX_NODE_STARTING ? "starting" : "stopping");
     if (!atomic_load_explicit(&node->storage_migrated, memory_order_acquire))
         ox_buf_append_cstr(reasons, "storage has not taken the schema yet: ingest works, questions do not\n");
+    uint32_t missing = atomic_load_explicit(&node->tables_missing, memory_order_relaxed);
+    for (size_t i = 0; i < ox_schema_tables_count; i++) {
+        if ((missing & (uint32_t)1 << i) != 0)
+            ox_buf_printf(
+                reasons,
+                "table %s is missing in storage: what belongs there waits in the outbox; docs/storage.md, "
+                "\"A table is missing\", says how it comes back\n",
+                ox_schema_tables[i].name);
+    }
     uint32_t read_only = atomic_load_explicit(&node->read_only, memory_order_relaxed);
     for (uint32_t reason = 1; reason < OX_READ_ONLY_ALL; reason <<= 1) {
         if ((read_only & reason) != 0)
@@ -116,6 +126,22 @@ write_spill(struct node_main *m, const struct ox_query_request *req, struct ox_b
     ox_buf_append_cstr(json, "},");
 }
 
+/* The end of "storage". */
+static void
+write_missing(struct ox_node *node, struct ox_buf *json)
+{
+    uint32_t missing = atomic_load_explicit(&node->tables_missing, memory_order_relaxed);
+    const char *comma = "";
+    ox_buf_append_cstr(json, "\"missing_tables\":[");
+    for (size_t i = 0; i < ox_schema_tables_count; i++) {
+        if ((missing & (uint32_t)1 << i) == 0)
+            continue;
+        ox_buf_printf(json, "%s\"%s\"", comma, ox_schema_tables[i].name);
+        comma = ",";
+    }
+    ox_buf_append_cstr(json, "]},");
+}
+
 /* What was removed to make room, since the start. */
 static void
 write_pruned(struct ox_node *node, struct ox_buf *json)
@@ -143,11 +169,12 @@ status(void *ctx, const struct ox_query_request *req, struct ox_buf *json)
                   m->config.mode == OX_MODE_DEVELOPMENT ? "development" : "production");
     write_listeners(&m->fds, json);
     write_control(m, json);
-    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\",\"read_only\":%s},",
+    ox_buf_printf(json, "\"storage\":{\"schema_ready\":%s,\"up\":%s,\"breaker\":\"%s\",\"read_only\":%s,",
                   atomic_load_explicit(&node->storage_migrated, memory_order_acquire) ? "true" : "false",
                   ox_metric_value(OX_M_storage_up, NULL) > 0 ? "true" : "false",
                   ox_breaker_state_name(ox_storage_breaker(node->storage)),
                   atomic_load_explicit(&node->read_only, memory_order_relaxed) != 0 ? "true" : "false");
+    write_missing(node, json);
     write_pruned(node, json);
     ox_buf_printf(json, "\"replay\":{\"done\":%s},",
                   atomic_load_explicit(&node->replay_done, memory_order_acquire) ? "true" : "false");
@@ -291,6 +318,7 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .storage = m->node.storage,
         .clock = m->node.clock,
         .warden = &m->warden,
+        .schema_ready = &m->node.storage_migrated,
         .status = status,
         .guard = guard,
         .status_ctx = m,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "ox/clock.h"
+#include "ox/log.h"
 #include "ox/metric.h"
 
 /* ClickHouse: the regular expression does not compile. */
@@ -57,6 +58,29 @@ name_budget(struct ox__call *c, ox_err err, int code)
     return OX_E_STORAGE_BUDGET;
 }
 
+/* What ClickHouse says of statements is for the log: the asker wrote none, and is told `said`. */
+static ox_err
+keep_to_ourselves(struct ox__call *c, ox_err err, ox_err told, const char *said)
+{
+    OX_LOG_AT(told == OX_E_INTERNAL ? OX_LOG_ERROR : OX_LOG_WARN, "api", "storage does not answer a question",
+              OX_F_STR("tenant", c->req->tenant.name), OX_F_STRN("path", c->req->path), OX_F_ERR(err),
+              OX_F_DIAG(&c->diag));
+    return ox_diag_set(&c->diag, told, NULL, -1, "%s", said);
+}
+
+static ox_err
+missing_table(struct ox__call *c, ox_err err)
+{
+    bool applied =
+        c->q->schema_ready != NULL && atomic_load_explicit(c->q->schema_ready, memory_order_acquire);
+    if (!applied) {
+        c->hint = "ask again in a moment";
+        return keep_to_ourselves(c, err, OX_E_UNAVAILABLE, "storage is still being prepared");
+    }
+    c->hint = "this is for who runs the server: /ready and /api/v1/status say which table, the log says more";
+    return keep_to_ourselves(c, err, OX_E_INTERNAL, "a table of the store is missing");
+}
+
 /* The client speaks of statements; the asker wrote none, so a refused one is our fault. */
 static ox_err
 translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
@@ -76,18 +100,17 @@ translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
     case OX_E_STORAGE_BUDGET:
         return name_budget(c, err, stats->code);
     case OX_E_NOT_FOUND:
-        c->hint = "storage is still being prepared: ask again in a moment";
-        return OX_E_UNAVAILABLE;
+        return missing_table(c, err);
     case OX_E_STORAGE_REFUSED:
     case OX_E_FORBIDDEN:
     case OX_E_UNAUTHENTICATED:
         c->hint = "this is a fault of the server, not of the question";
-        return OX_E_INTERNAL;
+        return keep_to_ourselves(c, err, OX_E_INTERNAL, "storage refuses how this question was put to it");
     case OX_E_STORAGE_OPEN:
         c->hint = "ingest goes on; ask again in a few seconds, /api/v1/status says how storage is";
         return err;
-    default:
-        return err;
+    default: /* a code: the sentence is ClickHouse's */
+        return stats->code != 0 ? keep_to_ourselves(c, err, err, ox_err_text(err)) : err;
     }
 }
 

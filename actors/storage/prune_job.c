@@ -21,6 +21,7 @@
 #include "ox/log.h"
 #include "ox/metric.h"
 #include "ox/prune.h"
+#include "ox/schema.h"
 #include "ox/storage.h"
 
 #define PARTITIONS_MAX 20000u
@@ -209,10 +210,29 @@ excess(const struct ox__prune_job *job, int64_t above)
     return ox_prune_excess(space.free_bytes, space.total_bytes, (uint32_t)above);
 }
 
+/* Storage that does not answer says so elsewhere. */
+static void
+look_for_tables(struct ox__prune_job *job)
+{
+    struct ox_node *node = job->node;
+    struct ox_diag diag;
+    uint32_t missing;
+    if (ox_storage_missing_tables(node->storage, &missing, &diag) != OX_OK)
+        return;
+    uint32_t known = atomic_exchange_explicit(&node->tables_missing, missing, memory_order_relaxed);
+    for (size_t i = 0; i < ox_schema_tables_count; i++) {
+        if ((missing & ~known & (uint32_t)1 << i) != 0)
+            OX_LOG_ERROR("pruner",
+                         "a table of the schema is missing: see docs/storage.md, \"A table is missing\"",
+                         OX_F_STR("table", ox_schema_tables[i].name));
+    }
+}
+
 void
 ox__prune_job_run(void *arg)
 {
     struct ox__prune_job *job = arg;
+    look_for_tables(job);
     ox_diag_clear(&job->diag);
     job->err = OX_OK;
     if (excess(job, job->config->storage_prune_system_above) > 0)

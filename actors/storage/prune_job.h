@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * actors/storage/prune_job.h - one look at the data disk, and what is removed then.
+ * actors/storage/prune_job.h - one look at the tables and the data disk, and what is removed then.
  *
  * Owns:    nothing.
  * Threads: a dirty thread.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * actors/storage/pruner.c - looks at the data disk now and then and makes room by policy.
+ * actors/storage/pruner.c - looks at the tables and the data disk now and then, and makes room by policy.
  *
  * Owns:    nothing but when it looks next.
  * Threads: the actor's turns; the looking is on a dirty thread.

@@ -59,6 +59,8 @@ struct ox_query {
     struct ox_storage *storage;
     const struct ox_clock *clock;
     struct ox_query_limits limits;
+    /* The schema was applied: a table that is not there is not on its way. NULL = not known. */
+    const _Atomic bool *schema_ready;
     ox_query_status_fn status; /* NULL = none */
     void *status_ctx;
     /* Writes what the guard of series knows of the tenant, as a JSON object; with status_ctx. Dirty threads. NULL = none. */

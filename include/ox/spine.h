@@ -94,6 +94,8 @@ struct ox_node {
     _Atomic bool disk_low;         /* SPACE of them: for those who would write more by themselves */
     _Atomic bool disk_nearly_full; /* a warning was given */
     _Atomic bool storage_migrated;
+    /* Bits of ox_schema_tables that were not there when the pruner looked last; for /ready and status. Relaxed. */
+    _Atomic uint32_t tables_missing;
     /* Removed to make room since the start, and when last (Unix time, 0 = never); by the pruner, for status. */
     _Atomic uint64_t pruned_rows, pruned_bytes, pruned_ns;
     _Atomic bool replay_done;

@@ -155,6 +155,9 @@ ox_err ox_storage_err_of_code(int code);
 /* Appends 'value' quoted and escaped, for array and map parameters: quote "a'b" gives 'a\'b'. */
 void ox_storage_quote(struct ox_buf *out, struct ox_str value);
 
+/* Which tables of ox_schema_tables (bit i: the i-th) the database does not have. Blocks. */
+OX_MUST_USE ox_err ox_storage_missing_tables(struct ox_storage *st, uint32_t *missing, struct ox_diag *diag);
+
 struct ox_migration; /* ox/schema.h */
 /*
  * Creates the database and applies, in order, the migrations that the table schema_migrations does not list

@@ -65,6 +65,26 @@ describe('the command line', () => {
     }
   });
 
+  test('a table that is missing is named, is no secret of SQL to who asks, and comes back as it is written', async () => {
+    const sql = (...args) => cli('sql', '--data', path.join(server.dir, 'data'), ...args);
+    assert.equal((await sql('--write', 'DROP TABLE otel_logs SYNC')).code, 0);
+    const asked = await server.get('/api/v1/logs?time=5m');
+    assert.equal(asked.status, 500);
+    assert.equal(asked.json.error.message, 'a table of the store is missing');
+    assert.equal(asked.json.error.retryable, false);
+    const reasons = await until('/ready to name it', async () => {
+      const { status, json } = await server.get('/ready');
+      return status === 503 ? json.reasons : undefined;
+    });
+    assert.match(reasons.join(), /table otel_logs is missing/);
+    assert.deepEqual((await server.ask('/api/v1/status')).storage.missing_tables, ['otel_logs']);
+    assert.equal((await sql('--write', 'TRUNCATE TABLE schema_migrations')).code, 0);
+    await server.stop();
+    await server.launch();
+    await until('/ready again', async () => ((await server.get('/ready')).status === 200 ? true : undefined));
+    assert.deepEqual((await server.ask('/api/v1/logs?time=5m')).logs, []);
+  });
+
   test('the tenant of requests without a key can be given keys', async () => {
     const data = ['--data', path.join(server.dir, 'data')];
     const made = await cli('key', 'create', ...data, '--tenant', 'default', '--json');
