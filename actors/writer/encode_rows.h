@@ -14,7 +14,6 @@
 #include "ox/encode.h"
 #include "span_stats.h"
 
-
 /* One side of a row's origin as it stands in the columns, so that further rows of it are copies. */
 struct ox__rendered_attrs {
     struct ox_buf keys;   /* u32 */
@@ -67,9 +66,9 @@ struct ox_builder {
     size_t n_blocks;
     enum ox_table tables[OX_ENCODED_BLOCKS_MAX];
     struct ox_block blocks[OX_ENCODED_BLOCKS_MAX];
-    struct ox__origin origin; /* in blocks[B_ROWS], for metrics in blocks[B_SERIES] */
-    struct ox_buf text;       /* scratch: one rendered value */
-    struct ox_buf types;      /* scratch: type characters of one map */
+    struct ox__origin origin;    /* in blocks[B_ROWS], for metrics in blocks[B_SERIES] */
+    struct ox_buf text;          /* scratch: one rendered value */
+    struct ox_buf types;         /* scratch: type characters of one map */
     struct ox__span_stats stats; /* traces */
     /* metrics */
     struct ox_series_cache *cache;
