@@ -242,7 +242,7 @@ check_refusals(struct chaos_run *run, uint64_t refused, struct chaos_verdict *v)
 static bool
 round_once(struct chaos_run *run)
 {
-    struct chaos_verify v = {&run->server, &run->ids, run->round, 0, run->scenario.rollups_may_lack};
+    struct chaos_verify v = {&run->server, &run->ids, run->round, 0};
     struct chaos_verdict verdict = {0};
     struct chaos_counts before[CHAOS_LANES_MAX];
     uint64_t acked, refused, unknown, began = chaos_now_ns(), since = chaos_unix_ns();

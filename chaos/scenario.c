@@ -106,7 +106,6 @@ take_choice(struct chaos_scenario *s, const char *word, const char *rest)
         {"faults", "none", "armed", &s->takes_faults},
         {"leaks", "allowed", "none", &s->no_leaks},
         {"names", "ordered", "strict", &s->names_strict},
-        {"rollups", "complete", "may-lack", &s->rollups_may_lack},
         {"survivors", "none", "some", &s->survivors},
     };
     for (size_t i = 0; i < OX_COUNT(choices); i++) {

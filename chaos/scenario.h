@@ -63,7 +63,6 @@ struct chaos_scenario {
     bool shim, names_strict, survivors;
     bool takes_faults, no_leaks;
     uint32_t burst;
-    bool rollups_may_lack; /* that rollups have less than their tables is said, and is no failure */
     enum chaos_proxied { CHAOS_PROXY_NONE, CHAOS_PROXY_CLIENT, CHAOS_PROXY_STORAGE } proxy;
 };
 

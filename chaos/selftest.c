@@ -68,7 +68,7 @@ harm_row(struct chaos_run *run, const struct chaos_lane *lane, const char *sql, 
 static struct chaos_verdict
 look(struct chaos_run *run, bool all)
 {
-    struct chaos_verify v = {&run->server, &run->ids, run->round++, SETTLE_S, false};
+    struct chaos_verify v = {&run->server, &run->ids, run->round++, SETTLE_S};
     struct chaos_verdict out = {0};
     if (all)
         chaos_verify_all(&v, &out);
@@ -120,7 +120,7 @@ test_rows(struct chaos_run *run)
 static bool
 test_counters(struct chaos_run *run, struct chaos_counts *before)
 {
-    struct chaos_verify v = {&run->server, &run->ids, run->round, SETTLE_S, false};
+    struct chaos_verify v = {&run->server, &run->ids, run->round, SETTLE_S};
     struct chaos_verdict out = {0};
     chaos_verify_counters(&v, before, &out);
     bool good = expect(out.counters == 0, "without harm the counters add up");

@@ -38,7 +38,6 @@ struct chaos_verify {
     struct chaos_ids *ids;
     uint32_t round;    /* for the findings */
     uint32_t settle_s; /* how long to wait for what is missing; 0 = CHAOS_SETTLE_S */
-    bool rollups_may_lack;
 };
 
 /* The ids of this round, whose records are not older than since_ns (Unix time). Fates of what is lost or doubled change. */

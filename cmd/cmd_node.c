@@ -111,6 +111,7 @@ open_dead_letters(struct node_main *m, struct ox_diag *diag)
     node_dead_letter_config(cfg, &dc);
     snprintf(dir, sizeof(dir), "%s/dlq", cfg->data);
     snprintf(m->refused_dir, sizeof(m->refused_dir), "%s/dlq/blocks", cfg->data);
+    snprintf(m->doubts_path, sizeof(m->doubts_path), "%s/rollups-in-doubt", cfg->data);
     return ox_dead_letter_open(m->node.disk, dir, &dc, &m->node.dead_letters, diag);
 }
 
@@ -360,6 +361,7 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     m->outbox_arg.recovered = &m->recovered;
     m->outbox_arg.journal = m->outbox;
     m->outbox_arg.refused_dir = m->refused_dir;
+    m->outbox_arg.doubts_path = m->doubts_path;
     if (err == OX_OK)
         err = add(m, "outbox", &ox_outbox_class, &m->outbox_arg, &node->outbox, diag);
     for (int s = 0; s < OX_SIGNAL__COUNT && err == OX_OK; s++) {

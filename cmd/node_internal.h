@@ -32,6 +32,7 @@ struct node_main {
     struct ox_journal *wal;
     struct ox_journal *outbox;
     char refused_dir[OX_DISK_PATH_MAX];
+    char doubts_path[OX_DISK_PATH_MAX];
     char password[OX_CONFIG_STRING_MAX];
     ox_pid root;
     struct ox_warden warden;

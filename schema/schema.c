@@ -36,6 +36,28 @@ const struct ox_schema_table ox_schema_tables[] = {
 /* clang-format on */
 const size_t ox_schema_tables_count = OX_COUNT(ox_schema_tables);
 
+/* clang-format off */
+const struct ox_schema_rollup ox_schema_rollups[] = {
+    {OX_TABLE_TRACES, "otel_trace_index_mv", "otel_traces", "otel_trace_index", "tenant_id, day, trace_id", "toDateTime(day, 'UTC')", NULL},
+    {OX_TABLE_LOGS, "otel_logs_errors_1h_mv", "otel_logs", "otel_logs_errors_1h", "tenant_id, time", "time", NULL},
+    {OX_TABLE_POINTS, "otel_metrics_5m_mv", "otel_metrics", "otel_metrics_5m", "tenant_id, time", "time", NULL},
+    {OX_TABLE_POINTS, "otel_metrics_1h_mv", "otel_metrics_5m", "otel_metrics_1h", "tenant_id, time", "time", "otel_metrics_5m"},
+    {OX_TABLE_SPAN_STATS, "otel_span_stats_1m_mv", "otel_span_stats", "otel_span_stats_1m", "tenant_id, time", "time", NULL},
+    {OX_TABLE_SPAN_STATS, "otel_span_stats_1h_mv", "otel_span_stats", "otel_span_stats_1h", "tenant_id, time", "time", NULL},
+};
+/* clang-format on */
+const size_t ox_schema_rollups_count = OX_COUNT(ox_schema_rollups);
+
+bool
+ox_table_is_rolled_up(enum ox_table table)
+{
+    for (size_t i = 0; i < ox_schema_rollups_count; i++) {
+        if (ox_schema_rollups[i].raw == table)
+            return true;
+    }
+    return false;
+}
+
 const char *
 ox_table_name(enum ox_table table)
 {

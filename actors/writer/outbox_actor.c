@@ -37,6 +37,11 @@ ox__outbox_publish(struct ox__outbox *o)
     atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_notes, o->n_stored + o->noting, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_rows, o->rows, memory_order_relaxed);
+    uint64_t doubts =
+        o->doubts.n; /* before the blocks: who waits for both to be none sees them in this order */
+    for (int t = 0; t < OX_TABLE__COUNT; t++)
+        doubts += o->doubtful[t];
+    ox_metric_set(OX_M_rollup_pending, (double)doubts);
     ox_metric_set(OX_M_outbox_bytes, (double)stats.bytes);
     ox_metric_set(OX_M_outbox_blocks, (double)o->blocks);
     ox_metric_set(OX_M_clickhouse_inflight, (double)o->sending_all);
@@ -97,11 +102,14 @@ outbox_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     o->journal = a->journal;
     o->lane = a->lane;
     o->refused_dir = a->refused_dir;
+    o->doubts_path = a->doubts_path;
     a->journal = NULL;
     ox_err err = ox_random_os(&seed, sizeof(seed));
     ox_random_seed(&o->random, seed);
     if (err == OX_OK)
         err = take_recovered(o, a->recovered);
+    if (err == OX_OK)
+        ox__outbox_load_doubts(o);
     if (err != OX_OK)
         return ox_diag_set(diag, err, "outbox", -1, "the outbox cannot be set up: %s", ox_err_text(err));
     ox__outbox_publish(o);
@@ -129,6 +137,7 @@ outbox_stop(struct ox_actor *self, enum ox_exit reason)
         free(mark);
     }
     free(o->stored);
+    ox__doubts_free(&o->doubts);
 }
 
 static void
@@ -141,7 +150,7 @@ on_outbox_tick(struct ox_actor *self, struct ox__outbox *o, uint64_t what)
         break;
     case TICK_NOTE:
         o->note_timer = 0;
-        if (o->committing && o->n_stored > 0)
+        if (o->committing && (o->n_stored > 0 || o->doubts_changed))
             ox__outbox_tick(self, OX__OUTBOX_NOTE_MS, TICK_NOTE, &o->note_timer);
         else
             ox__outbox_commit(self, o, true);
@@ -182,6 +191,9 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_outbox_checked:
         ox__on_outbox_checked(self, o, msg);
+        break;
+    case OX_K_outbox_verified:
+        ox__on_outbox_verified(self, o, msg);
         break;
     case OX_K_outbox_tick:
         on_outbox_tick(self, o, msg->num);

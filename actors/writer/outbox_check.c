@@ -230,12 +230,13 @@ ox__on_outbox_checked(struct ox_actor *self, struct ox__outbox *o, struct ox_msg
         arrived += check->items[i].arrived > 0;
         judge(&check->items[i]);
     }
+    ox__outbox_doubt_recovered(o, check);
     if (check->n > 0 && check->err == OX_OK)
         OX_LOG_INFO(
             "outbox",
             o->node->machine_restarted
                 ? "blocks of the previous run are sent again, but for those that storage has: the machine "
-                  "has restarted, and views may lack their rows"
+                  "has restarted"
                 : "blocks of the previous run are sent again",
             OX_F_U64("blocks", check->n), OX_F_U64("found_in_storage", arrived));
     ox__outbox_pump(self, o);

@@ -49,7 +49,8 @@ ox__outbox_commit(struct ox_actor *self, struct ox__outbox *o, bool note)
     uint32_t n_stored = note || n_packs > 0 ? o->n_stored : 0;
     if (full && o->n_put > 0)
         ox__outbox_tick(self, OX__OUTBOX_RETRY_MS, TICK_COMMIT, &o->commit_timer);
-    if (o->committing || (n_packs == 0 && n_stored == 0))
+    bool doubts = o->doubts_changed && (note || n_stored > 0);
+    if (o->committing || (n_packs == 0 && n_stored == 0 && !doubts))
         return;
     struct ox_outbox_group *group = calloc(1, sizeof(*group));
     if (group == NULL || (group->seqs = calloc(n_packs + 1, sizeof(*group->seqs))) == NULL)
@@ -63,8 +64,15 @@ ox__outbox_commit(struct ox_actor *self, struct ox__outbox *o, bool note)
         o->put_head = o->put_tail = NULL;
         o->n_put = 0;
     }
+    group->disk = o->node->disk;
+    if (doubts) {
+        if (ox__doubts_copy(&o->doubts, &group->doubts) != OX_OK)
+            ox_panic("no memory for a commit of the outbox");
+        group->save_doubts = true;
+        group->doubts_path = o->doubts_path;
+        o->doubts_changed = false;
+    }
     if (n_stored > 0) {
-        group->disk = o->node->disk;
         group->refused_dir = o->refused_dir;
         group->marks = o->marks;
         o->marks = NULL;
@@ -201,6 +209,13 @@ ox__on_outbox_committed(struct ox_actor *self, struct ox__outbox *o, struct ox_m
             o->put_tail = o->put_tail->next;
         o->put_head = again;
         ox__outbox_tick(self, OX__OUTBOX_RETRY_MS, TICK_COMMIT, &o->commit_timer);
+    }
+    if (group->doubts_err != OX_OK) {
+        OX_LOG_ERROR("outbox",
+                     "the list of blocks whose rollups may be wrong cannot be made durable; tried again",
+                     OX_F_ERR(group->doubts_err));
+        o->doubts_changed = true;
+        ox__outbox_tick(self, OX__OUTBOX_NOTE_MS, TICK_NOTE, &o->note_timer);
     }
     /* Also without a durable note: on a full disk only the removal of what is stored makes room for one. Until there is
      * one, a restart sends those blocks again that are still here, and their tokens make nothing of it. */

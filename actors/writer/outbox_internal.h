@@ -8,6 +8,8 @@
 #ifndef OX_OUTBOX_INTERNAL_H
 #define OX_OUTBOX_INTERNAL_H
 
+#include "actors/writer/doubts.h"
+#include "actors/writer/rollup.h"
 #include "ox/journal.h"
 #include "ox/random.h"
 #include "ox/spine.h"
@@ -37,6 +39,7 @@ struct ox_outbound {
     bool zstd;
     bool held;     /* bytes are kept in memory, and counted; else they are read for each try */
     bool in_doubt; /* an insert of it failed in this run: it may have happened, or have left its token only */
+    bool doubtful; /* once it is stored its rollups are looked at (outbox_verify.c) */
     bool recovered;     /* from the previous run: may be in storage already, as a whole or split */
     uint64_t arrived;   /* recovered: rows of it that storage held at the start */
     bool marked;        /* recovered: a previous run had begun to split it */
@@ -69,6 +72,11 @@ struct ox_outbox_group {
     struct ox_outbox_mark *marks; /* of blocks among the stored ones; removed behind a durable note */
     struct ox_disk *disk;
     const char *refused_dir;
+    /* Blocks in doubt, those among `stored` included: on disk before the note, or there is none. */
+    bool save_doubts;
+    struct ox__doubts doubts;
+    const char *doubts_path;
+    ox_err doubts_err;
     double seconds;
     ox_err err;
 };
@@ -123,6 +131,22 @@ void ox__outbox_check_job(void *check);
 /* outbox_mark.c. Removes the marker of a block that is noted as stored. */
 void ox__outbox_split_unmark(struct ox_disk *disk, const char *dir, const char *token);
 
+/* outbox_verify.c. A look at the rollups of blocks in doubt. */
+#define OX__ROLLUPS_MAX 16
+struct ox_outbox_verify {
+    struct ox_storage *storage;
+    enum ox_table table;
+    uint64_t young_s; /* see rollup.h */
+    uint64_t *ids;
+    size_t n;
+    struct ox__rollup_found found[OX__ROLLUPS_MAX]; /* as in ox_schema_rollups */
+    bool looked[OX__ROLLUPS_MAX];
+    ox_err err;
+    struct ox_diag diag;
+};
+void ox__outbox_verify_free(void *verify);
+void ox__outbox_verify_job(void *verify);
+
 struct ox_outbox_migration {
     struct ox_storage *storage;
     unsigned applied;
@@ -167,6 +191,14 @@ struct ox__outbox {
      * stay in the tables' deduplication window. */
     uint64_t splitting[OX_TABLE__COUNT]; /* block id + 1; 0 = none */
     uint32_t beside[OX_TABLE__COUNT];
+    /* Blocks whose rollups may be wrong: not stored yet, by table; and stored ones, which stand in the file. */
+    const char *doubts_path;
+    uint32_t doubtful[OX_TABLE__COUNT];
+    struct ox__doubts doubts;
+    bool doubts_changed; /* the file says something else, and no commit is under way that writes it */
+    bool verifying[OX_TABLE__COUNT];
+    uint32_t verify_failures[OX_TABLE__COUNT];
+    uint64_t verify_at_ns[OX_TABLE__COUNT];
     /* Each table backs off by itself: a block that storage cannot take must not hold the other tables back. */
     uint32_t failures[OX_TABLE__COUNT]; /* in a row */
     uint64_t retry_at_ns[OX_TABLE__COUNT];
@@ -204,5 +236,18 @@ void ox__outbox_check(struct ox_actor *self, struct ox__outbox *o);
 void ox__on_outbox_checked(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 /* observex_outbox_blocks_checked_total */
 void ox__outbox_count_found(enum ox_table table, const char *found);
+
+/* outbox_verify.c. The block may have been sent twice. */
+void ox__outbox_doubt(struct ox__outbox *o, struct ox_outbound *block);
+/* Those of a previous run that may have been sent. */
+void ox__outbox_doubt_recovered(struct ox__outbox *o, const struct ox_outbox_check *check);
+/* The block is in storage; before it is noted. */
+void ox__outbox_settled(struct ox__outbox *o, struct ox_outbound *block);
+void ox__outbox_load_doubts(struct ox__outbox *o);
+/* Looks at the rollups of the table's blocks in doubt, when it is time. True: no insert of this table may begin now.
+ * again_ns: lowered to when it is time. */
+OX_MUST_USE bool ox__outbox_verify(struct ox_actor *self, struct ox__outbox *o, enum ox_table table,
+                                   uint64_t now, uint64_t *again_ns);
+void ox__on_outbox_verified(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 
 #endif

@@ -19,8 +19,7 @@
 #include "ox/schema.h"
 #include "ox/storage.h"
 
-#define AGAIN_MAX           8u /* tokens for one block; each but the last met a crash in a window of microseconds */
-#define COMPLETE_TIMEOUT_MS 60000
+#define AGAIN_MAX 8u /* tokens for one block; each but the last met a crash in a window of microseconds */
 
 void
 ox__outbound_free(struct ox_outbound *block)
@@ -46,6 +45,7 @@ ox__outbox_group_free(void *arg)
         group->marks = mark->next;
         free(mark);
     }
+    ox__doubts_free(&group->doubts);
     free(group->seqs);
     free(group->stored);
     free(group);
@@ -151,7 +151,11 @@ ox__outbox_commit_job(void *arg)
     uint32_t i = 0;
     for (struct ox_pack *p = group->packs; p != NULL; p = p->next, i++)
         p->err = builders != NULL ? append_pack(group, &builders[i], p, &group->seqs[i]) : OX_E_NOMEM;
-    if (group->n_stored > 0)
+    if (group->save_doubts)
+        group->doubts_err = ox__doubts_save(group->disk, group->doubts_path, &group->doubts);
+    if (group->n_stored > 0 && group->doubts_err != OX_OK)
+        group->stored_err = group->doubts_err;
+    else if (group->n_stored > 0)
         group->stored_err = builders != NULL ? append_stored(group, &builders[i++]) : OX_E_NOMEM;
     group->err = ox_journal_commit(group->journal, &durable_seq);
     if (group->err != OX_OK)
@@ -312,7 +316,7 @@ count_again(struct ox_outbox_send *send)
         else
             OX_LOG_WARN("outbox", "storage does not say whether a block is there; its token must do",
                         OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
-                        OX_F_ERR(err));
+                        OX_F_ERR(err), OX_F_DIAG(&send->diag));
         return;
     }
     for (unsigned k = 1;
@@ -327,44 +331,13 @@ count_again(struct ox_outbox_send *send)
 }
 
 /* A loss of power takes tokens that storage has noted and not synced, and leaves the rows, which it has: the block would
- * be there twice. */
+ * be there twice. Its views may lack it: outbox_verify.c looks. */
 static bool
 is_there_without_token(const struct ox_outbox_send *send)
 {
     const struct ox_outbound *block = send->block;
     return send->node->machine_restarted && block->recovered && !block->marked && block->split == NULL &&
            block->arrived == block->rows;
-}
-
-/* The power may have gone between a block and its rows in the trace index, and a trace is found by that alone: the index
- * gets what it lacks of the block's traces. (Its number of spans, which nobody reads, may become too large beside blocks
- * that are on their way.) The rollups may lack the block's rows (docs/durability.md). */
-static ox_err
-complete_index(struct ox_outbox_send *send)
-{
-    static const char ids[] = "trace_id IN (SELECT trace_id FROM otel_traces WHERE block_id = %" PRIu64 ")";
-    const struct ox_outbound *block = send->block;
-    struct ox_buf sql = {0}, none = {0};
-    if (block->table != OX_TABLE_TRACES)
-        return OX_OK;
-    ox_buf_append_cstr(
-        &sql, "INSERT INTO otel_trace_index SELECT tenant_id, trace_id, day, first, last, n - known FROM "
-              "(SELECT tenant_id, trace_id, toDate(start_time) AS day, min(start_time) AS first, "
-              "max(start_time) AS last, count() AS n FROM otel_traces WHERE ");
-    ox_buf_printf(&sql, ids, block->block_id);
-    ox_buf_append_cstr(
-        &sql, " GROUP BY tenant_id, trace_id, day) AS rows LEFT JOIN (SELECT tenant_id, trace_id, day, "
-              "sum(spans) AS known FROM otel_trace_index WHERE ");
-    ox_buf_printf(&sql, ids, block->block_id);
-    ox_buf_append_cstr(
-        &sql,
-        " GROUP BY tenant_id, trace_id, day) AS found USING (tenant_id, trace_id, day) WHERE n > known");
-    struct ox_storage_query q = {.sql = ox_buf_str(&sql), .max_execution_ms = COMPLETE_TIMEOUT_MS};
-    ox_err err =
-        sql.failed ? OX_E_NOMEM : ox_storage_query(send->node->storage, &q, &none, NULL, &send->diag);
-    ox_buf_fini(&sql);
-    ox_buf_fini(&none);
-    return err;
 }
 
 static void
@@ -400,9 +373,7 @@ ox__outbox_send_job(void *arg)
     if (block->recovered &&
         block->split == NULL) /* begun by an earlier run: it is never sent as a whole again */
         send->err = ox__outbox_split_resume(send, &block->split);
-    if (send->err == OX_OK && is_there_without_token(send)) {
-        send->err = complete_index(send);
-    } else if (send->err == OX_OK) {
+    if (send->err == OX_OK && !is_there_without_token(send)) {
         insert(send);
         if (send->err == OX_OK && (block->recovered || block->in_doubt))
             count_again(send);

@@ -242,6 +242,8 @@ ox__outbox_pump(struct ox_actor *self, struct ox__outbox *o)
     int first = o->next_table++ % OX_TABLE__COUNT;
     for (int i = 0; i < OX_TABLE__COUNT; i++) {
         int t = (first + i) % OX_TABLE__COUNT;
+        if (ox__outbox_verify(self, o, (enum ox_table)t, now, &again))
+            continue;
         if (o->queue_head[t] != NULL && now < o->retry_at_ns[t]) {
             again = o->retry_at_ns[t] < again ? o->retry_at_ns[t] : again;
             continue;
@@ -277,6 +279,7 @@ settle(struct ox_actor *self, struct ox__outbox *o, struct ox_outbound *block)
         remember_mark(o, block);
     if (o->splitting[block->table] == block->block_id + 1)
         o->splitting[block->table] = 0;
+    ox__outbox_settled(o, block);
     ox__outbox_note(self, o, block->block_id);
     ox__outbound_free(block);
 }
@@ -316,6 +319,8 @@ on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_sen
                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
     block->tries += send->err == OX_E_STORAGE_REFUSED;
     block->in_doubt |= !send->unread;
+    if (block->in_doubt)
+        ox__outbox_doubt(o, block);
     block->unreadable += send->unread;
     storage_failed(o, block->table);
 }

@@ -176,8 +176,11 @@ start_spine(struct sim *s, struct ox_diag *diag)
     static const char *const names[OX_SIGNAL__COUNT] = {"writer/traces", "writer/logs", "writer/metrics"};
     struct sim_node *n = &s->n;
     struct ox_node *node = &n->node;
-    n->outbox_arg = (struct ox_outbox_arg){
-        .node = node, .recovered = &n->recovered, .journal = n->outbox, .refused_dir = refused_dir};
+    n->outbox_arg = (struct ox_outbox_arg){.node = node,
+                                           .recovered = &n->recovered,
+                                           .journal = n->outbox,
+                                           .refused_dir = refused_dir,
+                                           .doubts_path = "d/rollups-in-doubt"};
     n->wal_arg =
         (struct ox_wal_arg){.node = node, .recovered = &n->recovered, .set_aside_dir = set_aside_dir};
     ox_err err = ox_lane_new("wal", 4, &n->wal_arg.lane);

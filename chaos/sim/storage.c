@@ -371,6 +371,8 @@ sim_storage_query(struct sim_storage *st, struct ox_str sql, struct ox_buf *answ
     if (sim_storage_ping(st) != OX_OK || (st->weather == LOSSY && sim_chance(300000)))
         return OX_E_STORAGE_DOWN;
     snprintf(text, sizeof(text), "%.*s", (int)sql.n, sql.p);
+    if (strncmp(text, "SELECT as_select FROM system.tables", 35) == 0)
+        return OX_OK; /* it has no views */
     if (sscanf(text, "SELECT block_id, count() FROM %31s WHERE block_id IN", name) != 1)
         sim_fail("a question that the script cannot answer: %.200s", text);
     const struct table *t = table_of(st, name);

@@ -15,6 +15,7 @@ struct ox_outbox_arg {
     struct ox_journal *journal;
     struct ox_lane *lane;    /* fdatasync of the outbox runs here and nothing else */
     const char *refused_dir; /* blocks that storage refused for their content are kept there */
+    const char *doubts_path; /* the file of blocks whose rollups must be looked at; its directory is there */
 };
 
 #endif

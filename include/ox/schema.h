@@ -70,6 +70,24 @@ struct ox_schema_table {
 extern const struct ox_schema_table ox_schema_tables[];
 extern const size_t ox_schema_tables_count;
 
+/*
+ * What a materialised view makes of a table's rows. The statement itself is asked for from storage (system.tables), so
+ * that it stands in the migrations only. Views that feed others come first.
+ */
+struct ox_schema_rollup {
+    enum ox_table raw;  /* whose blocks it is made of, in the end */
+    const char *view;   /* the view, */
+    const char *source; /* what it reads */
+    const char *target; /* and what it fills: sums, minima, maxima and states by key */
+    const char *group;  /* columns of the target: the part of it that a row of the source falls into */
+    const char *since;  /* SQL of the target's columns: when that part begins */
+    const char *parent; /* the rollup whose target is the source; NULL = the source is the raw table */
+};
+extern const struct ox_schema_rollup ox_schema_rollups[];
+extern const size_t ox_schema_rollups_count;
+/* Whether any view is made of the table's rows. */
+bool ox_table_is_rolled_up(enum ox_table table);
+
 /* "otel_traces" and so on. */
 const char *ox_table_name(enum ox_table table);
 

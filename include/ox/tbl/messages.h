@@ -52,6 +52,7 @@ OX_MESSAGE(outbox_committed, "struct ox_outbox_group", "the outbox lane",       
 OX_MESSAGE(outbox_sent,   "struct ox_outbox_send",  "a dirty thread",              "outbox",  "owed, never")
 OX_MESSAGE(outbox_tick,   "num",                    "outbox (timer)",              "outbox",  "owed, never")
 OX_MESSAGE(outbox_checked, "struct ox_outbox_check", "a dirty thread",            "outbox",  "owed, never")
+OX_MESSAGE(outbox_verified, "struct ox_outbox_verify", "a dirty thread",          "outbox",  "owed, never")
 OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",       "outbox",  "owed, never")
 /* pruner */
 OX_MESSAGE(prune_tick,    "-",                      "pruner (timer)",              "pruner",  "owed, never")
