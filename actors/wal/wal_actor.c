@@ -55,8 +55,7 @@ struct wal {
     bool committing;
     uint64_t commit_timer; /* requests gather until it fires (wal.commit_interval) */
     bool releasing;
-    bool sealing;   /* the newest segment */
-    bool preparing; /* a spare one */
+    bool sealing; /* the newest segment */
     bool warned_full;
     uint64_t release_retry; /* timer */
     struct ox__divert *divert;
@@ -592,18 +591,6 @@ on_wal_sealed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     release_next(self, w);
 }
 
-/* The log's next segment is written ahead of time; not where room is short. */
-static void
-prepare_spare(struct ox_actor *self, struct wal *w)
-{
-    if (w->preparing || !ox_journal_wants_spare(w->journal) ||
-        atomic_load_explicit(&w->node->wal_fill, memory_order_relaxed) >= FILL_WARN ||
-        atomic_load_explicit(&w->node->read_only, memory_order_relaxed) != 0)
-        return;
-    w->preparing =
-        ox_dirty_submit(self, NULL, ox__wal_prepare_job, w->journal, OX_K_wal_prepared, NULL, NULL) == OX_OK;
-}
-
 static void
 on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
@@ -834,7 +821,6 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
         publish_fill(w);
         seal_if_in_the_way(self, w);
         release_next(self, w);
-        prepare_spare(self, w);
         look_at_disk(self, w);
         if (ox_timer_start(self, KEEP_HOUSE_MS, OX_K_retry, RETRY_KEEP_HOUSE, &ref) != OX_OK)
             ox_panic("no timer to keep house");
@@ -870,9 +856,6 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_wal_sealed:
         on_wal_sealed(self, w, msg);
-        break;
-    case OX_K_wal_prepared: /* without a spare it is tried again when the house is kept */
-        w->preparing = false;
         break;
     case OX_K_wal_released:
         on_wal_released(self, w, msg);

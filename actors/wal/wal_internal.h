@@ -102,7 +102,6 @@ void ox__wal_commit_job(void *group);
 void ox__wal_group_free(void *group);
 void ox__wal_release_job(void *release);
 void ox__wal_space_job(void *space);
-void ox__wal_prepare_job(void *journal);
 void ox__wal_replay_job(void *replay);
 void ox__wal_replay_free(void *replay);
 

@@ -76,15 +76,6 @@ ox__wal_space_job(void *arg)
 }
 
 void
-ox__wal_prepare_job(void *arg)
-{
-    struct ox_journal *journal = arg;
-    ox_err err = ox_journal_prepare(journal);
-    if (err != OX_OK)
-        OX_LOG_DEBUG("wal", "there is no spare segment; the log makes its next one itself", OX_F_ERR(err));
-}
-
-void
 ox_wal_look_again(struct ox_node *node)
 {
     /* From nothing known: the way back wants no more than the reserve. */

@@ -143,14 +143,6 @@ OX_MUST_USE ox_err ox_journal_commit(struct ox_journal *j, uint64_t *durable_seq
 /* Bytes in the open group, overhead included: what a commit will write. */
 uint64_t ox_journal_pending_bytes(const struct ox_journal *j);
 
-/* Makes the file of the next segment ahead of time and writes zeros over all of it, so that commits in that segment need not
- * wait for the file system's own books (runtime/journal/spare.c). One at a time; beside the writer and all others, but for
- * open and close. The spare is no segment: it is in no figure of ox_journal_stats. OX_OK when there is one. DISK_FULL, IO:
- * there is none, and nothing else has changed. Blocking, for as long as writing a segment takes. */
-OX_MUST_USE ox_err ox_journal_prepare(struct ox_journal *j);
-/* Whether there is no spare. Any thread; does not block. */
-bool ox_journal_wants_spare(struct ox_journal *j);
-
 /* Commits and seals the active segment, so that it can be released. OX_OK when there is none. */
 OX_MUST_USE ox_err ox_journal_rotate(struct ox_journal *j);
 

@@ -32,8 +32,7 @@
  * is used twice.
  *
  * A new segment is written under the name .tmp (full size, header synced), renamed and its directory synced
- * before anything is appended. From its header on the old segment is final. Where one was made ahead of time (spare.c) it
- * is that file, with zeros written all over it, that gets the name .tmp.
+ * before anything is appended. From its header on the old segment is final.
  *
  * RECOVERY reads every entry of every segment. Where the next segment says where one ends, it ends there, and
  * everything that is not a valid entry before is damage. The last segment ends behind its last valid entry:
@@ -128,7 +127,7 @@ prepare(struct ox_disk *disk, const char *dir, const struct ox_journal_options *
     j->options = *options;
     j->options.segment_bytes = bytes;
     snprintf(j->dir, sizeof(j->dir), "%s", dir);
-    j->fd = j->spare_fd = -1;
+    j->fd = -1;
     pthread_mutex_init(&j->lock, NULL);
     pthread_mutex_init(&j->release_lock, NULL);
     *out = j;
@@ -171,7 +170,6 @@ ox_journal_close(struct ox_journal *j)
     OX_CHECK_OBJ(j, OX__JOURNAL_MAGIC);
     if (j->fd >= 0)
         ox_disk_close(j->disk, j->fd);
-    ox__spare_close(j);
     pthread_mutex_destroy(&j->lock);
     pthread_mutex_destroy(&j->release_lock);
     free(j->segs);

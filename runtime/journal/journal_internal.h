@@ -76,20 +76,13 @@ struct ox_journal {
     pthread_mutex_t lock;
     struct ox__seg *segs; /* oldest first */
     size_t n_segs, cap_segs;
-    bool active;  /* the newest may still grow */
-    int spare_fd; /* a segment's file made ahead of time, -1 = none; see spare.c */
+    bool active; /* the newest may still grow */
     uint64_t next_seq;
     struct ox_journal_stats counts; /* since open */
 
     /* Held over the removal of files, taken before `lock`. */
     pthread_mutex_t release_lock;
 };
-
-/* spare.c */
-
-/* The spare becomes the file `tmp`, open as *fd. False: there is none of this capacity. The writer. */
-bool ox__spare_take(struct ox_journal *j, uint64_t capacity, const char *tmp, int *fd);
-void ox__spare_close(struct ox_journal *j);
 
 /* segment.c: names, headers, creation */
 

@@ -241,7 +241,7 @@ ox__segment_next(struct ox_journal *j, uint64_t entry_bytes)
     ox__segment_path(j, seg.number, "seg", path, sizeof(path));
     /* First what a full disk refuses: nothing has changed then, and the old segment goes on. */
     ox_err err = new_salt(j, &seg.salt);
-    if (err == OX_OK && !ox__spare_take(j, seg.capacity, tmp, &fd))
+    if (err == OX_OK)
         err = make_tmp(j, tmp, seg.capacity, &fd);
     if (err != OX_OK)
         return err;

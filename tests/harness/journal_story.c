@@ -191,8 +191,6 @@ story_run(struct story *s)
     if (s->j == NULL && !story_open(s))
         return;
     for (size_t i = 0; i < OX_COUNT(sizes); i++) {
-        if (i % 3 == 1 && ox_journal_prepare(s->j) != OX_OK)
-            continue; /* no promise was made; the next segment is made without */
         ox_err err = story_group(s, sizes[i]);
         if (i % 4 == 3)
             err = story_release(s);

@@ -26,7 +26,6 @@ OX_MESSAGE(rows,          "struct ox_parcel",       "tenant",                   
 OX_MESSAGE(wal_committed, "struct ox_wal_group",    "the wal lane",                "wal",     "owed, never")
 OX_MESSAGE(wal_released,  "struct ox_wal_release",  "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(wal_sealed,    "struct ox__wal_seal",    "the wal lane",                "wal",     "owed, never")
-OX_MESSAGE(wal_prepared,  "struct ox_journal",      "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(wal_space,     "struct ox_wal_space",    "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(wal_replay,    "-",                      "wal (timer)",                 "wal",     "owed, never")
 OX_MESSAGE(wal_replayed,  "struct ox_wal_replay",   "a dirty thread",              "wal",     "owed, never")
