@@ -166,6 +166,17 @@ OX_COMMAND(key,    0, "key list [--tenant T] | create [--tenant T] [--name N] [-
     "\n"
     "An admin's key acts for its own tenant; an operator's for any. Send a key as `x-api-key: KEY` or\n"
     "`Authorization: Bearer KEY`.\n")
+OX_COMMAND(audit,  0, "audit list [--after N] [--limit N] [--tenant T] | verify [--first N] [--head N:HASH] | export [--after N] [--data DIR] [--json]",
+    "Show who ordered what, and whether anybody has changed the log that says so.\n"
+    "\n"
+    "  list                 the newest 100 lines; --after N: those behind line N\n"
+    "  verify               looks at every line; exit code 1 and the first bad one when the log does not stand\n"
+    "  export               all of it as JSON lines, to be verified elsewhere\n"
+    "  --first N            lines before N were put away on purpose\n"
+    "  --head N:HASH        the newest line as an earlier verify printed it: it must still be there\n"
+    "\n"
+    "Reads DIR/audit*.jsonl (./observex-data), whether a server runs on it or not. Each line has the hash of the one\n"
+    "before. Who can write to DIR can write another log: keep what verify prints as newest somewhere else.\n")
 OX_COMMAND(control, 0, "control init --url URL [--password-file FILE] [--role NAME] [--role-password-file FILE] [--new-operator] [--json]",
     "Prepare a PostgreSQL database for tenants and API keys.\n"
     "\n"
