@@ -345,7 +345,7 @@ http1_tick(struct ox__http_conn *conn, uint64_t now_ms)
 {
     struct http1 *h = conn->state;
     const struct ox_http_server_options *o = &conn->server->o;
-    bool late = false;
+    bool late = false, failed_before = conn->failed; /* for another reason, and not closed yet */
     struct ox_diag diag;
     if (h->phase == HEAD && h->cur != NULL && now_ms - h->cur->since_ms > o->header_timeout_ms) {
         late = true;
@@ -361,7 +361,7 @@ http1_tick(struct ox__http_conn *conn, uint64_t now_ms)
                now_ms - conn->idle_since_ms > o->idle_timeout_ms) {
         conn->failed = true;
     }
-    if (late || conn->failed)
+    if (late || (conn->failed && !failed_before))
         OX_HTTP_COUNT(conn->server, connections_timed_out, 1);
     if (late)
         refuse(conn, OX_E_REQUEST_TIMEOUT, &diag);
