@@ -36,6 +36,7 @@ static const struct {
     [OX_ACTION_KEYS_READ] = {"keys.read", "see API keys", ADMINS, "admin"},
     [OX_ACTION_QUOTAS_READ] = {"quotas.read", "see quotas", ADMINS, "admin"},
     [OX_ACTION_QUOTAS_WRITE] = {"quotas.write", "change quotas", OPERATORS, "operator"},
+    [OX_ACTION_AUDIT_READ] = {"audit.read", "see the audit log", ADMINS, "admin"},
     [OX_ACTION_KEYS_WRITE] = {"keys.write", "create or change API keys", ADMINS, "admin"},
 };
 

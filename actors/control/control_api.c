@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * actors/control/control_api.c - the routes of tenants and keys.
+ * actors/control/control_api.c - the routes of tenants, keys, quotas and the audit log.
  *
  * Owns:    nothing; struct call for the time of one order.
  * Threads: query threads.
@@ -113,8 +113,9 @@ ox_err
 ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err err)
 {
     char detail[400];
-    hide_trouble(c, err); /* a tenant's admins read what concerns them */
-    snprintf(detail, sizeof(detail), "%s", c->diag.text[0] != '\0' ? c->diag.text : ox_err_text(err));
+    bool own_words =
+        c->diag.text[0] != '\0' && !is_trouble(err); /* a tenant's admins read what concerns them */
+    snprintf(detail, sizeof(detail), "%s", own_words ? c->diag.text : ox_err_text(err));
     (void)!audit(c, tenant, "failed", detail, false); /* the caller hears of the failure all the same */
     return err;
 }
@@ -148,6 +149,7 @@ static const struct {
     {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, false, ox__control_quotas_list},
     {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_set},
     {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_clear},
+    {"GET", "/api/v1/audit", OX_ACTION_AUDIT_READ, false, false, ox__control_audit_list},
     {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, false, ox__control_keys_show},
 };
 
@@ -231,9 +233,10 @@ no_such(struct ox_query_response *res, const char *allow)
 {
     static const char *const known[] = {"GET, HEAD", "POST", "GET, HEAD, POST", "GET, HEAD, PATCH"};
     if (allow[0] == '\0') {
-        ox_query_respond_error(res, OX_E_NO_ROUTE,
-                               "no such path below /api/v1/tenants, /api/v1/keys and /api/v1/quotas",
-                               "docs/api.md lists all");
+        ox_query_respond_error(
+            res, OX_E_NO_ROUTE,
+            "no such path below /api/v1/tenants, /api/v1/keys, /api/v1/quotas and /api/v1/audit",
+            "docs/api.md lists all");
         return;
     }
     ox_query_respond_error(res, OX_E_METHOD, "this path is not asked with that method",
@@ -252,7 +255,8 @@ ox_control_answer(const struct ox_control_api *api, const struct ox_query_reques
     struct ox__control_call c = {.api = api, .req = req, .res = res};
     char allow[48] = "";
     bool quotas = begins(req->path, "/api/v1/quotas") && api->quota_store != NULL;
-    if (!begins(req->path, "/api/v1/tenants") && !begins(req->path, "/api/v1/keys") && !quotas)
+    if (!begins(req->path, "/api/v1/tenants") && !begins(req->path, "/api/v1/keys") && !quotas &&
+        !begins(req->path, "/api/v1/audit"))
         return false;
     ox_diag_clear(&c.diag);
     c.now_s = (int64_t)(ox_clock_realtime_ns(api->clock) / 1000000000);

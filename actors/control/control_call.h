@@ -80,5 +80,6 @@ ox_err ox__control_keys_verify(struct ox__control_call *c);
 ox_err ox__control_quotas_list(struct ox__control_call *c); /* control_quotas.c */
 ox_err ox__control_quotas_set(struct ox__control_call *c);
 ox_err ox__control_quotas_clear(struct ox__control_call *c);
+ox_err ox__control_audit_list(struct ox__control_call *c); /* control_audit.c */
 
 #endif

@@ -63,6 +63,7 @@ enum ox_action {
     OX_ACTION_KEYS_WRITE,        /* create, rotate and revoke them */
     OX_ACTION_QUOTAS_READ,       /* the quotas of the own tenant; of operators: of all */
     OX_ACTION_QUOTAS_WRITE,      /* set and clear them */
+    OX_ACTION_AUDIT_READ,        /* what was ordered for the own tenant; of operators: for all */
     OX_ACTION__COUNT
 };
 /* "quarantine.revoke", ...: as in the audit log. */

@@ -132,6 +132,7 @@ describe('one tenant against another', { timeout: 300000 }, () => {
       ['/api/v1/tenants/victim', '/api/v1/tenants/victin'],
       ['/api/v1/keys?tenant=victim', '/api/v1/keys?tenant=victin'],
       ['/api/v1/quotas?tenant=victim', '/api/v1/quotas?tenant=victin'],
+      ['/api/v1/audit?tenant=victim', '/api/v1/audit?tenant=victin'],
     ];
     // What differs by nature: the id that was asked for, times, and how long it took.
     const level = (text) => text.replaceAll(SECRET, 'X').replaceAll('zq9nothingatall', 'X').replaceAll(TRACE, 'X').replaceAll(NO_TRACE, 'X')

@@ -19,7 +19,8 @@ static const struct {
     {OX_ACTION_STORAGE_READ_ONLY, "....ol"}, {OX_ACTION_CONFIG_RELOAD, "....ol"},
     {OX_ACTION_TENANTS_READ, "....ol"},      {OX_ACTION_TENANTS_WRITE, "....ol"},
     {OX_ACTION_KEYS_READ, "...aol"},         {OX_ACTION_KEYS_WRITE, "...aol"},
-    {OX_ACTION_QUOTAS_READ, "...aol"},       {OX_ACTION_QUOTAS_WRITE, "....ol"},
+    {OX_ACTION_AUDIT_READ, "...aol"},        {OX_ACTION_QUOTAS_READ, "...aol"},
+    {OX_ACTION_QUOTAS_WRITE, "....ol"},
 };
 
 Test(permission, each_role_and_action)

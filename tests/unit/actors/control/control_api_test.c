@@ -182,6 +182,7 @@ Test(control_api, every_route_and_role)
         {"POST", "/api/v1/keys/verify", "{}", "..aol"},
         {"POST", "/api/v1/keys/k_none/revoke", NULL, "..aol"},
         {"POST", "/api/v1/keys/k_none/rotate", NULL, "..aol"},
+        {"GET", "/api/v1/audit", NULL, "..aol"},
         {"GET", "/api/v1/quotas", NULL, "..aol"},
         {"POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":5}", "...ol"},
         {"POST", "/api/v1/quotas/clear", "{\"tenant\":\"acme\",\"quota\":\"logs.records\"}", "...ol"},
@@ -526,6 +527,57 @@ Test(control_api, the_first_operator_is_made_once)
     cr_assert_eq(api.store->key_revoke(api.store, NULL, &key.tenant, got.id, START_S, &got, &diag), OX_OK);
     cr_assert_eq(ox_control_first_operator(api.store, START_S, false, text, &key, &made, &diag), OX_OK);
     cr_assert(made, "the only one was revoked: somebody must be able to begin anew");
+}
+
+/* ---- the audit log ---- */
+
+static size_t
+entries_of(json_t *answer, const char *target)
+{
+    json_t *entries = json_object_get(answer, "entries");
+    cr_assert_eq(status, 200, "%s", target);
+    cr_assert(json_is_array(entries));
+    return json_array_size(entries);
+}
+
+static size_t
+entries(const char *target)
+{
+    json_t *answer = ask("GET", target, NULL);
+    size_t n = entries_of(answer, target);
+    json_decref(answer);
+    return n;
+}
+
+Test(control_api, admins_see_what_was_ordered_for_their_tenant_and_operators_all)
+{
+    size_t all_before = entries("/api/v1/audit"), of_acme = entries("/api/v1/audit?tenant=acme");
+    cr_assert_eq(status_of("PATCH", "/api/v1/tenants/acme", "{\"state\":\"disabled\"}"), 200);
+    cr_assert_eq(status_of("PATCH", "/api/v1/tenants/other", "{\"state\":\"active\"}"), 200);
+    cr_assert_eq(status_of("PATCH", "/api/v1/tenants/acme", "{\"state\":\"active\"}"), 200);
+    size_t all = entries("/api/v1/audit");
+    cr_assert_eq(all, all_before + 3);
+    cr_assert_eq(entries("/api/v1/audit?tenant=acme"), of_acme + 2);
+    json_t *answer = ask("GET", "/api/v1/audit?limit=2", NULL);
+    cr_assert_eq(entries_of(answer, "two"), 2);
+    cr_assert_str_eq(text_of(answer, "next"), "2");
+    cr_assert_eq(strlen(text_of(json_array_get(json_object_get(answer, "entries"), 0), "hash")), 64);
+    json_decref(answer);
+    cr_assert_eq(entries("/api/v1/audit?after=2"), all - 2);
+    cr_assert_eq(status_of("GET", "/api/v1/audit?after=x", NULL), 400);
+    as("acme", OX_ROLE_ADMIN);
+    answer = ask("GET", "/api/v1/audit", NULL);
+    cr_assert_eq(entries_of(answer, "mine"), of_acme + 2);
+    json_t *e;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "entries"), i, e)
+    {
+        cr_assert_str_eq(text_of(e, "tenant"), "acme");
+        cr_assert_null(json_object_get(e, "hash"), "it tells of what others did");
+        cr_assert_null(json_object_get(e, "prev"));
+    }
+    json_decref(answer);
+    cr_assert_eq(status_of("GET", "/api/v1/audit?tenant=other", NULL), 403);
 }
 
 /* ---- quotas ---- */
