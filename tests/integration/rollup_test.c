@@ -260,11 +260,14 @@ Test(rollup_engine, what_no_block_in_doubt_touches_stays_as_it_is)
     fill(OX_SIGNAL_LOGS, 5, 4, 200);
     size_t errors = 1;
     cr_assert_str_eq(ox_schema_rollups[errors].target, "otel_logs_errors_1h");
-    uint64_t once = count_of("SELECT sum(count) FROM otel_logs_errors_1h WHERE time < now() - 10000");
+    uint64_t once =
+        count_of("SELECT sum(count) FROM otel_logs_errors_1h WHERE time <= toStartOfHour(now()) - 10800");
     engine_sql(&f, "INSERT INTO otel_logs_errors_1h SELECT * FROM otel_logs_errors_1h SETTINGS "
                    "insert_deduplicate = 0");
     cr_assert_gt(check(errors, 100, DAY_S).wrong, 0);
-    cr_assert_eq(count_of("SELECT sum(count) FROM otel_logs_errors_1h WHERE time < now() - 10000"), 2 * once);
+    cr_assert_eq(
+        count_of("SELECT sum(count) FROM otel_logs_errors_1h WHERE time <= toStartOfHour(now()) - 10800"),
+        2 * once);
     cr_assert_gt(check(errors, 200, DAY_S).wrong, 0);
     cr_assert_eq(count_of("SELECT sum(count) FROM otel_logs_errors_1h"),
                  count_of("SELECT count() FROM otel_logs WHERE severity_number >= 17"));
