@@ -69,7 +69,7 @@ number(const struct native_block *block, const char *column, size_t row)
 static bool
 same_text(const char *cell, struct ox_str s)
 {
-    return strlen(cell) == s.n + 2 && memcmp(cell + 1, s.p, s.n) == 0; /* 'text' */
+    return strlen(cell) == s.n + 2 && (s.n == 0 || memcmp(cell + 1, s.p, s.n) == 0); /* 'text' */
 }
 
 static bool
