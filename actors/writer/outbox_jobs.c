@@ -311,7 +311,11 @@ count_again(struct ox_outbox_send *send)
         ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &send->diag);
     if (err != OX_OK) {
         bool asked = err != OX_E_STORAGE_OPEN && err != OX_E_STORAGE_DOWN;
-        if (ox_err_info(err)->retryable && (!asked || ++send->block->uncounted < OX__OUTBOX_ASK_MAX))
+        /* The question is ours and always the same: storage refuses it when it cannot read what it has (codes 246 and 33, an
+         * empty file of a part), and this block may be what is damaged. It is let go when it has been counted. */
+        if (err == OX_E_STORAGE_REFUSED)
+            send->err = OX_E_STORAGE_BUSY;
+        else if (ox_err_info(err)->retryable && (!asked || ++send->block->uncounted < OX__OUTBOX_ASK_MAX))
             send->err = err; /* sent again under its token, and counted then */
         else
             OX_LOG_WARN("outbox", "storage does not say whether a block is there; its token must do",

@@ -32,7 +32,8 @@ static struct {
         uint32_t records;
     } tokens[FAKE_TOKENS_MAX];
     uint32_t hang_after;
-    bool any_poison, forgetful;
+    bool any_poison;
+    int no_count; /* exception for questions for block ids; 0 = they are answered */
     size_t n_tokens;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static uint8_t seen[FAKE_IDS_MAX];
@@ -209,9 +210,10 @@ answer_block_ids(const struct exchange *x)
     p = p != NULL ? p + 4 : x->body + x->body_len;
     pthread_mutex_lock(&fake.lock);
     fake.counts.asked++;
-    if (fake.forgetful) {
+    int no_count = fake.no_count;
+    if (no_count != 0) {
         pthread_mutex_unlock(&fake.lock);
-        return answer(x->fd, 500, 241);
+        return answer(x->fd, 500, no_count);
     }
     while (*p >= '0' && *p <= '9') {
         uint64_t id = strtoull(p, &p, 10), records = 0;
@@ -384,12 +386,24 @@ fake_poison(uint32_t id)
     pthread_mutex_unlock(&fake.lock);
 }
 
+static void
+refuse_counts(int exception)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.no_count = exception;
+    pthread_mutex_unlock(&fake.lock);
+}
+
 void
 fake_forgetful(bool on)
 {
-    pthread_mutex_lock(&fake.lock);
-    fake.forgetful = on;
-    pthread_mutex_unlock(&fake.lock);
+    refuse_counts(on ? 241 : 0);
+}
+
+void
+fake_damaged(bool on)
+{
+    refuse_counts(on ? 246 : 0);
 }
 
 void

@@ -50,6 +50,8 @@ unsigned fake_seen(uint32_t id);
 void fake_poison(uint32_t id);
 /* Questions for block ids get exception 241 from now on, or no more. */
 void fake_forgetful(bool on);
+/* The same with exception 246, CORRUPTED_DATA. */
+void fake_damaged(bool on);
 /* After `n` more blocks were taken or refused for poison, the mode becomes FAKE_HANG. 0 = never. */
 void fake_hang_after(uint32_t n);
 

@@ -287,6 +287,24 @@ Test(trouble, blocks_are_sent_when_storage_cannot_say_what_it_has)
     cr_assert_eq(serve_stop(), 0);
 }
 
+/* Storage takes blocks and cannot read what it has: what may be damaged is not let go. */
+Test(trouble, blocks_stay_while_storage_cannot_read_what_it_has)
+{
+    serve_start(NULL, NULL);
+    fake_set(FAKE_CUT_AFTER);
+    cr_assert_eq(spine_send_next(0), 200);
+    eventually(fake_counts().blocks > 0);
+    fake_damaged(true);
+    fake_set(FAKE_OK);
+    uint64_t asked = fake_counts().asked;
+    eventually(fake_counts().asked >= asked + 3);
+    cr_assert_gt(spine_metric("\nobservex_outbox_blocks "), 0);
+    fake_damaged(false);
+    eventually(spine_metric("\nobservex_outbox_blocks ") == 0);
+    spine_check_all();
+    cr_assert_eq(serve_stop(), 0);
+}
+
 /* The same without a restart: the engine was killed, the node was not. */
 Test(trouble, a_token_without_its_rows_costs_nothing_while_the_node_lives)
 {
