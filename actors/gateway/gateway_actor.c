@@ -398,11 +398,11 @@ admit(struct ox_actor *self, struct gateway *gw, struct ox_intake *in)
         accepted(in, false);
         return;
     }
-    ox_err err = take_quota(node, in, &diag);
-    if (err == OX_OK)
-        err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &in->permit, &diag);
+    ox_err err = ox_permit_take(node->tenants, in->tenant, in->n_accepted, false, &in->permit, &diag);
     if (err == OX_OK)
         err = reserve_backlog(node, in, &diag);
+    if (err == OX_OK) /* last: what is refused for want of room uses up nobody's quota */
+        err = take_quota(node, in, &diag);
     if (err != OX_OK) {
         refuse(node, in, err, &diag);
         return;
