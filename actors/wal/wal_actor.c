@@ -52,6 +52,7 @@ struct wal {
     struct ox_append *waiting_head, *waiting_tail;
     struct ox_recent *recent;
     struct ox_append *joiners; /* repeats of requests that wait for their commit */
+    struct ox__wal_pace pace;
     bool committing;
     uint64_t commit_timer; /* requests gather until it fires (wal.commit_interval) */
     bool releasing;
@@ -266,7 +267,8 @@ commit_next(struct ox_actor *self, struct wal *w)
     group->clock = w->node->clock;
     group->node = w->node;
     group->reserve_bytes = w->config->wal_disk_reserve_bytes;
-    group->n = ox__wal_group_take(&w->waiting_head, &group->head);
+    group->n = ox__wal_group_take(&w->waiting_head, ox__wal_pace_bytes(&w->pace), &group->head);
+    group->bytes = ox__wal_group_bytes(group->head);
     ox_err err = ox_dirty_submit(self, w->lane, ox__wal_commit_job, group, OX_K_wal_committed,
                                  ox__wal_group_free, NULL);
     if (err != OX_OK) /* the lane has one place for us and we are one */
@@ -491,6 +493,8 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     struct ox_wal_group *group = msg->data;
     struct ox_append *recalled = ox__wal_group_recall(group->head, &w->waiting_head);
     w->committing = false;
+    if (group->err == OX_OK)
+        ox__wal_pace_learn(&w->pace, group->bytes, group->seconds);
     find_waiting_tail(w);
     commit_next(self, w); /* the disk works while we account */
     ox_metric_observe(OX_M_wal_write, group->seconds);

@@ -4,7 +4,7 @@
  *
  * Owns:    nothing; requests move from one list to another.
  * Threads: the wal actor's turns.
- * Bounds:  OX_WAL_GROUP_BYTES of requests in a group; one request may overshoot.
+ * Bounds:  the bytes of a group (wal_pace.c); one request may overshoot.
  *
  * An acknowledgement waits for the whole of its group, and what came during it for the next. Were a group all that
  * waits, one tenant's megabytes would be in the way of everybody's answer. So a group is bounded, and each tenant that
@@ -49,7 +49,7 @@ weigh(const struct ox_append *list)
 
 /* Weights become bytes of the group. A tenant alone has all of it. */
 static void
-share_out(const struct ox_append *list)
+share_out(const struct ox_append *list, uint64_t room)
 {
     uint64_t sum = weigh(list);
     for (const struct ox_append *a = list; a != NULL; a = a->next) {
@@ -57,7 +57,7 @@ share_out(const struct ox_append *list)
         if (tenant->grouped != 0)
             continue;
         tenant->grouped = 1; /* done */
-        tenant->grouped_max = OX_WAL_GROUP_BYTES * tenant->grouped_max / sum;
+        tenant->grouped_max = room * tenant->grouped_max / sum;
     }
     for (const struct ox_append *a = list; a != NULL; a = a->next)
         a->parcel->permit.tenant->grouped = 0;
@@ -85,13 +85,21 @@ move(struct ox_append **list, struct ox_append ***end, uint64_t *room, bool all)
     return n;
 }
 
-uint32_t
-ox__wal_group_take(struct ox_append **waiting, struct ox_append **group)
+uint64_t
+ox__wal_group_bytes(const struct ox_append *group)
 {
-    uint64_t room = OX_WAL_GROUP_BYTES;
+    uint64_t n = 0;
+    for (; group != NULL; group = group->next)
+        n += bytes_of(group);
+    return n;
+}
+
+uint32_t
+ox__wal_group_take(struct ox_append **waiting, uint64_t room, struct ox_append **group)
+{
     struct ox_append **end = group;
     *group = NULL;
-    share_out(*waiting);
+    share_out(*waiting, room);
     uint32_t n = move(waiting, &end, &room, false);
     return n + move(waiting, &end, &room, true);
 }

@@ -25,16 +25,35 @@ struct ox_wal_group {
     uint64_t reserve_bytes; /* of the data disk */
     struct ox_append *head;
     uint32_t n;
-    struct ox_append **failed_tail; /* unused outside the job */
+    uint64_t bytes;
     double seconds;
     ox_err err;
 };
 
-/* Of the requests in one group; one may overshoot. A disk that syncs this in 20 ms is busy by bytes, not by syncs. */
-#define OX_WAL_GROUP_BYTES (4u << 20)
-/* Moves the next group from the list of those that wait (in the order of arrival, which each tenant's keep) to a list
- * of its own; returns how many. waiting: steal, what is left stays. */
-uint32_t ox__wal_group_take(struct ox_append **waiting, struct ox_append **group);
+/* Bytes of the requests in one group, one of which may overshoot; and what they shall cost, see wal_pace.c. */
+#define OX_WAL_GROUP_MIN     (256u << 10)
+#define OX_WAL_GROUP_FIRST   (1u << 20)
+#define OX_WAL_GROUP_MAX     (4u << 20)
+#define OX_WAL_GROUP_SECONDS 0.005
+
+/* What group commits cost, as a line over their bytes. Zeroed: nothing known. */
+struct ox__wal_pace {
+    double sync_s; /* of a group without bytes */
+    double mib_s;  /* of each MiB */
+    double weight; /* of the past */
+    double mean_x, mean_y, var_x, cov_xy;
+    uint32_t groups;
+};
+/* Takes note of a group of so many bytes that took so long. */
+void ox__wal_pace_learn(struct ox__wal_pace *pace, uint64_t bytes, double seconds);
+/* How many bytes the next one may hold. */
+uint64_t ox__wal_pace_bytes(struct ox__wal_pace *pace);
+
+/* Moves the next group, of room > 0 bytes, from the list of those that wait (in the order of arrival, which each tenant's
+ * keep) to a list of its own; returns how many. waiting: steal, what is left stays. */
+uint32_t ox__wal_group_take(struct ox_append **waiting, uint64_t room, struct ox_append **group);
+/* Bytes of the requests in it. */
+uint64_t ox__wal_group_bytes(const struct ox_append *group);
 /* Of a group that was committed: when one of it that was read back from a backlog could not be logged, those that wait to
  * follow are taken out and fail with it; they are returned, in order. waiting: steal, what is left stays. */
 struct ox_append *ox__wal_group_recall(const struct ox_append *group, struct ox_append **waiting);

@@ -9,6 +9,7 @@
 #include "actors/wal/wal_internal.h"
 
 #define MIB         (1u << 20)
+#define ROOM        (4u << 20)
 #define WAITING_MAX 512
 
 static struct request {
@@ -58,7 +59,7 @@ Test(wal_group, what_fits_goes_at_once)
     struct ox_append *group;
     for (int i = 0; i < 7; i++)
         wait_for(i % 3, MIB / 2);
-    cr_assert_eq(ox__wal_group_take(&waiting, &group), 7);
+    cr_assert_eq(ox__wal_group_take(&waiting, ROOM, &group), 7);
     cr_assert_null(waiting);
     cr_assert_eq(bytes(group), 7 * MIB / 2);
 }
@@ -68,9 +69,9 @@ Test(wal_group, a_tenant_alone_fills_the_group)
     struct ox_append *group;
     for (int i = 0; i < 20; i++)
         wait_for(0, MIB);
-    cr_assert_eq(ox__wal_group_take(&waiting, &group), OX_WAL_GROUP_BYTES / MIB);
+    cr_assert_eq(ox__wal_group_take(&waiting, ROOM, &group), ROOM / MIB);
     cr_assert_eq(group->seq, 1);
-    cr_assert_eq(waiting->seq, OX_WAL_GROUP_BYTES / MIB + 1);
+    cr_assert_eq(waiting->seq, ROOM / MIB + 1);
 }
 
 Test(wal_group, parts_follow_the_weights)
@@ -83,7 +84,7 @@ Test(wal_group, parts_follow_the_weights)
         wait_for(1, MIB / 4);
     for (int i = 0; i < 16; i++)
         wait_for(0, MIB / 4);
-    cr_assert_eq(ox__wal_group_take(&waiting, &group), 16);
+    cr_assert_eq(ox__wal_group_take(&waiting, ROOM, &group), 16);
     cr_assert_eq(count(group, 0), 12);
     cr_assert_eq(count(group, 1), 4);
 }
@@ -95,11 +96,11 @@ Test(wal_group, who_comes_behind_a_flood_is_in_the_next_group)
         wait_for(0, MIB);
     wait_for(1, 1000);
     wait_for(2, 1000);
-    ox__wal_group_take(&waiting, &group);
+    ox__wal_group_take(&waiting, ROOM, &group);
     cr_assert_eq(count(group, 1), 1);
     cr_assert_eq(count(group, 2), 1);
-    cr_assert_leq(bytes(group), OX_WAL_GROUP_BYTES + MIB, "one may overshoot");
-    cr_assert_geq(bytes(group), OX_WAL_GROUP_BYTES, "room that the small ones leave is used");
+    cr_assert_leq(bytes(group), ROOM + MIB, "one may overshoot");
+    cr_assert_geq(bytes(group), ROOM, "room that the small ones leave is used");
 }
 
 Test(wal_group, floods_have_equal_parts)
@@ -107,7 +108,7 @@ Test(wal_group, floods_have_equal_parts)
     struct ox_append *group;
     for (int i = 0; i < 60; i++)
         wait_for(i < 40 ? 0 : 1, MIB / 4);
-    ox__wal_group_take(&waiting, &group);
+    ox__wal_group_take(&waiting, ROOM, &group);
     cr_assert_eq(count(group, 0), count(group, 1));
 }
 
@@ -120,7 +121,7 @@ Test(wal_group, every_request_goes_once_in_the_order_of_its_tenant)
     for (int i = 0; i < WAITING_MAX; i++)
         wait_for((uint32_t)rand() % 4, (size_t)rand() % (MIB / 4));
     while (waiting != NULL) {
-        uint32_t n = ox__wal_group_take(&waiting, &group), in_list = 0;
+        uint32_t n = ox__wal_group_take(&waiting, ROOM, &group), in_list = 0;
         for (; group != NULL; group = group->next, in_list++) {
             size_t t = (size_t)(group->parcel->permit.tenant - tenants);
             cr_assert_gt(group->seq, last[t]);
@@ -143,7 +144,7 @@ Test(wal_group, what_follows_a_failed_one_from_a_backlog_is_recalled)
         wait_for(1, MIB);
         requests[i].append.origin = i % 3 != 0 ? OX_WAL_ORIGIN_BACKLOG : OX_WAL_ORIGIN_NONE;
     }
-    cr_assert_eq(ox__wal_group_take(&waiting, &group), 4);
+    cr_assert_eq(ox__wal_group_take(&waiting, ROOM, &group), 4);
     cr_assert_null(ox__wal_group_recall(group, &waiting), "nothing failed");
     requests[3].append.err = OX_E_IO; /* a request as it came: its client hears, nothing else */
     cr_assert_null(ox__wal_group_recall(group, &waiting));
