@@ -595,6 +595,15 @@ on_wal_sealed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     release_next(self, w);
 }
 
+/* Here and not where it was decided: a decision that a crash forgets is taken again. */
+static void
+count_sampled_out(struct wal *w, const struct ox_contribution *c)
+{
+    const struct ox_tenant *tenant = ox_tenants_at(w->node->tenants, c->tenant);
+    OX_METRIC_ADD_L(OX_M_ingest_dropped, c->to - c->from, ox_str_of(tenant->id.name),
+                    ox_str_of(ox_signal_name(OX_SIGNAL_TRACES)), OX_STR("sampled_out"));
+}
+
 static void
 on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
@@ -606,10 +615,13 @@ on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
     }
     for (size_t i = 0; i < d->rows.n; i++) {
         const struct ox_contribution *c = &d->rows.items[i];
-        ox_err err = ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, d->how, d->outbox_segment);
+        enum ox_disposition how = c->how != 0 ? c->how : d->how;
+        ox_err err = ox_ledger_disposed(w->ledger, c->seq, c->from, c->to, how, d->outbox_segment);
         if (err != OX_OK)
             ox_panic("records %u..%u of log entry %llu are accounted for twice: %s", c->from, c->to,
                      (unsigned long long)c->seq, ox_err_text(err));
+        if (how == OX_DISPOSED_SAMPLED_OUT)
+            count_sampled_out(w, c);
     }
     if (d->how == OX_DISPOSED_SET_ASIDE)
         ox__aside_disposed(&w->returns, &d->rows);

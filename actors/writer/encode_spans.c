@@ -42,8 +42,7 @@ put_links(struct ox_builder *b, struct ox_block *block, const struct ox_batch *b
 }
 
 static void
-put_span(struct ox_builder *b, struct ox_block *block, const struct ox_batch *batch, const struct ox_span *s,
-         double weight)
+put_span(struct ox_builder *b, struct ox_block *block, const struct ox_batch *batch, const struct ox_span *s)
 {
     struct ox_col *c = block->cols;
     ox__put_origin(b, block, batch, s->scope, &c[T_TENANT], &c[T_SERVICE]);
@@ -64,7 +63,7 @@ put_span(struct ox_builder *b, struct ox_block *block, const struct ox_batch *ba
     OX__PUT(uint32_t, &c[T_DROPPED_LINKS], s->dropped_links);
     put_events(b, block, batch, s->events);
     put_links(b, block, batch, s->links);
-    OX__PUT(double, &c[T_WEIGHT], weight);
+    OX__PUT(double, &c[T_WEIGHT], s->weight != 0 ? s->weight : 1.0);
     block->rows++;
 }
 
@@ -81,7 +80,8 @@ ox__encode_spans(struct ox_builder *b, const struct ox_batch *batch, const struc
         if (s->reject != OX_REJECT_NONE || !ox__in_partition(b, s->start_ns) || !ox__kept(rows, row))
             continue;
         ox__span_stats_count(&b->stats, batch, s, (uint32_t)((s->start_ns - b->from_ns) / MINUTE_NS));
-        put_span(b, block, batch, s, rows->weights != NULL ? rows->weights[row] : 1.0);
+        if (!s->sampled_out)
+            put_span(b, block, batch, s);
     }
     b->rows = block->rows;
 }

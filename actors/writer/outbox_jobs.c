@@ -101,7 +101,7 @@ append_pack(struct ox_outbox_group *group, struct ox_outbox_builder *b, const st
     enum ox_disposition how = pack->how != 0 ? pack->how : OX_DISPOSED_STORED;
     for (size_t i = 0; err == OX_OK && i < pack->rows.n; i++) {
         const struct ox_contribution *c = &pack->rows.items[i];
-        err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, how);
+        err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, c->how != 0 ? c->how : how);
     }
     const struct iovec *iov;
     int n;

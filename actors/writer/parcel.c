@@ -76,7 +76,7 @@ ox_contributions_add(struct ox_contributions *list, struct ox_contribution item)
 {
     if (list->n > 0) {
         struct ox_contribution *last = &list->items[list->n - 1];
-        if (last->seq == item.seq && last->to == item.from) {
+        if (last->seq == item.seq && last->to == item.from && last->how == item.how) {
             last->to = item.to;
             return OX_OK;
         }

@@ -23,8 +23,9 @@
 #define PACKS_MAX                                                                                            \
     1 /* a block takes 60 ms to pack and some to sync; the next fills meanwhile. Each holds 50 MB */
 #define RETRY_MS   5
-#define ROW_NS     500 /* what a row counts as where tenants take turns */
-#define PARTS_MAX  64  /* partitions of one batch without an allocation; the default window spans 26 hours */
+#define RANGES_MAX (OX_OUTBOX_DISPOSITIONS_MAX / 4) /* of one pack; one request may overshoot */
+#define ROW_NS     500                              /* what a row counts as where tenants take turns */
+#define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX PACKS_MAX
 /* While storage is busy, blocks may grow older before they are finished: by writer.flush once more for each block
  * that it has not confirmed. Rows in few large blocks cost storage half of what they cost in many small ones, and
@@ -225,6 +226,13 @@ block_of(struct ox_actor *self, struct writer *w, uint32_t partition)
     return w->n_open++;
 }
 
+static enum ox_disposition
+fate_of(const struct ox_batch *batch, uint32_t row)
+{
+    return batch->signal == OX_SIGNAL_TRACES && batch->spans[row].sampled_out ? OX_DISPOSED_SAMPLED_OUT
+                                                                              : OX_DISPOSED_STORED;
+}
+
 static void
 note_range(struct ox_pack *pack, const struct ox_contribution *c)
 {
@@ -235,7 +243,7 @@ note_range(struct ox_pack *pack, const struct ox_contribution *c)
     pack->records += c->to - c->from;
 }
 
-/* Notes which records of the batch rows [first, next) put into the block. */
+/* Notes which records of the batch rows [first, next) put into the block, or that it counts them as sampled out. */
 static void
 note_rows(struct writer *w, struct ox_pack *pack, const struct ox_parcel *parcel, uint32_t first,
           uint32_t next)
@@ -248,9 +256,11 @@ note_rows(struct writer *w, struct ox_pack *pack, const struct ox_parcel *parcel
         if (*ox_batch_row(batch, row, &ordinal) != OX_REJECT_NONE ||
             !ox_builder_takes(pack->builder, batch, row))
             continue;
-        if (ordinal != c.to) {
+        enum ox_disposition how = fate_of(batch, row);
+        if (ordinal != c.to || how != c.how) {
             note_range(pack, &c);
             c.from = ordinal;
+            c.how = how;
         }
         c.to = ordinal + 1;
     }
@@ -258,11 +268,14 @@ note_rows(struct writer *w, struct ox_pack *pack, const struct ox_parcel *parcel
     atomic_fetch_add_explicit(&w->node->writer_records, pack->records - before, memory_order_relaxed);
 }
 
+/* Records that are sampled out fill the accounts and no rows: those have a bound of their own, far below the outbox's. */
 static bool
-block_is_full(const struct writer *w, const struct ox_builder *builder)
+block_is_full(const struct writer *w, const struct ox_pack *pack)
 {
     const struct ox_config *cfg = w->config;
-    return ox_builder_full(builder) || ox_builder_rows(builder) >= (size_t)cfg->writer_block_rows ||
+    const struct ox_builder *builder = pack->builder;
+    return pack->rows.n >= RANGES_MAX || ox_builder_full(builder) ||
+           ox_builder_rows(builder) >= (size_t)cfg->writer_block_rows ||
            ox_builder_bytes(builder) >= cfg->writer_block_bytes;
 }
 
@@ -280,7 +293,7 @@ add_partition(struct ox_actor *self, struct writer *w, const struct ox_parcel *p
             ox_panic("rows of %s cannot be encoded: %s", ox_signal_name(w->signal), ox_err_text(err));
         note_rows(w, pack, parcel, row, next);
         row = next;
-        if (block_is_full(w, pack->builder))
+        if (block_is_full(w, pack))
             finish_block(self, w, at);
     }
 }

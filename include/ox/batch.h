@@ -199,6 +199,8 @@ struct ox_span {
     uint8_t kind;        /* OTLP SpanKind: 0..5, or a number that OTLP does not know */
     uint8_t status_code; /* 0 unset, 1 ok, 2 error, or such a number */
     uint8_t reject;      /* enum ox_reject */
+    bool sampled_out;    /* by the tenant's sampling policy: it is counted, and not stored */
+    double weight; /* how many spans it stands for when others were sampled out; 0 = itself alone, as 1 */
     struct ox_str status_message;
     struct ox_slice attrs;
     struct ox_slice events; /* in batch->events */

@@ -53,8 +53,7 @@ size_t ox_encode_partitions(const struct ox_batch *batch, uint32_t *out, size_t 
 struct ox_rows {
     uint32_t first;
     uint32_t count;
-    const uint64_t *keep;  /* lend: bit (row % 64) of word (row / 64) set = add; NULL = all */
-    const double *weights; /* lend: sample_weight of each span of the batch; NULL = 1 */
+    const uint64_t *keep; /* lend: bit (row % 64) of word (row / 64) set = add; NULL = all */
 };
 
 /*
@@ -71,7 +70,8 @@ uint32_t ox_builder_partition(const struct ox_builder *builder);
 bool ox_builder_takes(const struct ox_builder *builder, const struct ox_batch *batch, uint32_t row);
 
 /*
- * Adds those of `rows` that are not refused and lie in the builder's partition. batch: lend.
+ * Adds those of `rows` that are not refused and lie in the builder's partition; spans that were sampled out are counted in
+ * otel_span_stats only. batch: lend.
  * *next: the first row that was not looked at: rows->first + rows->count, or less when the builder is full.
  * NOMEM: nothing of the builder is usable any more, free it (the rows are still in the log).
  */

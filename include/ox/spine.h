@@ -194,12 +194,13 @@ struct ox_append {
 };
 void ox_append_free(void *append);
 
-/* Ordinals [from,to) of one log entry that stand in a block. */
+/* Ordinals [from,to) of one log entry that stand in a block, or that it disposes of. */
 struct ox_contribution {
     uint64_t seq;
     uint32_t from;
     uint32_t to;
-    uint32_t tenant; /* index in the directory */
+    uint32_t tenant;         /* index in the directory */
+    enum ox_disposition how; /* 0 = as the pack says */
 };
 
 struct ox_contributions {
@@ -207,7 +208,7 @@ struct ox_contributions {
     size_t n;
     size_t cap;
 };
-/* Appends, merging with the last range where it adjoins. NOMEM. */
+/* Appends, merging with the last range of the same fate where it adjoins. NOMEM. */
 OX_MUST_USE ox_err ox_contributions_add(struct ox_contributions *list, struct ox_contribution item);
 
 /* The blocks of one builder from `full` to `durable`. */

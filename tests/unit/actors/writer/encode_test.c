@@ -193,26 +193,53 @@ Test(encode, only_kept_rows_with_their_weights)
 {
     struct ox_batch *batch = random_batch(OX_SIGNAL_TRACES, 6); /* plain, one hour */
     uint64_t keep[8] = {0};
-    double weights[512];
     struct ox_encoded out = {0};
     struct ox_builder *b = ox_builder_new(OX_SIGNAL_TRACES, FROM_NS / HOUR_NS, NULL);
     cr_assert_gt(batch->n_spans, 10);
     for (uint32_t i = 0; i < batch->n_spans; i++) {
-        weights[i] = 1 + i / 4.0;
+        batch->spans[i].weight = 1 + i / 4.0;
         keep[i / 64] |= (uint64_t)(i % 3 == 0) << (i % 64);
     }
-    encode(b, &(struct ox_rows){.first = 1, .count = batch->n_spans - 1, .keep = keep, .weights = weights},
-           &out);
+    encode(b, &(struct ox_rows){.first = 1, .count = batch->n_spans - 1, .keep = keep}, &out);
     struct native_block *block = block_of(&out, OX_TABLE_TRACES);
     cr_assert_eq(block->n_rows, (batch->n_spans - 1) / 3);
     for (uint32_t i = 0; i < block->n_rows; i++) {
         char span_id[17], weight[32];
         ox_hex_encode(batch->spans[3 * (i + 1)].span_id, 8, span_id);
-        snprintf(weight, sizeof(weight), "%.17g", weights[3 * (i + 1)]);
+        snprintf(weight, sizeof(weight), "%.17g", batch->spans[3 * (i + 1)].weight);
         cr_assert_str_eq(native_cell(block, "span_id", i), span_id);
         cr_assert_str_eq(native_cell(block, "sample_weight", i), weight);
     }
     native_free(block);
+    ox_builder_free(b);
+    ox_encoded_fini(&out);
+    ox_batch_free(batch);
+}
+
+/* What a policy drops leaves its trace in the counts: calls stay true. */
+Test(encode, what_is_sampled_out_is_counted_and_not_stored)
+{
+    struct ox_batch *batch = random_batch(OX_SIGNAL_TRACES, 6);
+    struct ox_encoded out = {0};
+    struct ox_builder *b = ox_builder_new(OX_SIGNAL_TRACES, FROM_NS / HOUR_NS, NULL);
+    uint64_t calls = 0;
+    for (uint32_t i = 0; i < batch->n_spans; i++)
+        batch->spans[i].sampled_out = i % 3 != 0;
+    encode(b, &(struct ox_rows){.count = batch->n_spans}, &out);
+    struct native_block *block = block_of(&out, OX_TABLE_TRACES);
+    cr_assert_eq(block->n_rows, (batch->n_spans + 2) / 3);
+    cr_assert_str_eq(native_cell(block, "sample_weight", 0), "1", "of a span that nobody weighed");
+    native_free(block);
+    block = block_of(&out, OX_TABLE_SPAN_STATS);
+    for (uint32_t i = 0; i < block->n_rows; i++)
+        calls += strtoull(native_cell(block, "calls", i), NULL, 10);
+    cr_assert_eq(calls, batch->n_spans);
+    native_free(block);
+    for (uint32_t i = 0; i < batch->n_spans; i++)
+        batch->spans[i].sampled_out = true;
+    encode(b, &(struct ox_rows){.count = batch->n_spans}, &out);
+    cr_assert_eq(out.n_blocks, 1, "counts alone");
+    cr_assert_eq(out.blocks[0].table, OX_TABLE_SPAN_STATS);
     ox_builder_free(b);
     ox_encoded_fini(&out);
     ox_batch_free(batch);
