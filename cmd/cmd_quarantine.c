@@ -153,6 +153,10 @@ print_one(const json_t *answer)
                wanted, text_of(q, "since"), crashes_of(q));
         if (json_object_get(q, "last") != NULL)
             cmd_print_crash(json_object_get(q, "last"));
+        if (json_is_false(json_object_get(q, "on_disk")))
+            printf("It could not be written down yet, and cannot be lifted before it is: see the node's log "
+                   "for what "
+                   "ails the disk.\n\n");
         printf("What it was acknowledged for is kept and goes on after the quarantine. When the cause is "
                "known:\n\n"
                "  observex quarantine revoke %s --crashes %lld%s\n",

@@ -74,12 +74,13 @@ ox__handle_crashes(struct ox__call *c, struct ox__json *j)
 }
 
 static void
-write_quarantined(struct ox__json *j, const struct ox_quarantined *q)
+write_quarantined(struct ox__json *j, const struct ox_quarantined *q, bool on_disk)
 {
     ox__qjson_begin(j, '{');
     ox__qjson_kcstr(j, "tenant", q->tenant.name);
     ox__qjson_ku64(j, "crashes", q->crashes);
     ox__qjson_ktime(j, "since", q->since_ns);
+    ox__qjson_kbool(j, "on_disk", on_disk);
     if (q->has_last) {
         ox__qjson_open(j, "last", '{');
         write_crash(j, &q->last);
@@ -100,7 +101,9 @@ ox__handle_quarantine(struct ox__call *c, struct ox__json *j)
         return err != OX_OK ? err : OX_E_NOMEM;
     ox__qjson_open(j, "quarantine", '[');
     for (; ox_quarantine_list(c->q->warden->quarantine, (size_t)c->rows, q, 1) == 1; c->rows++)
-        write_quarantined(j, q);
+        write_quarantined(j, q, true);
+    for (size_t i = 0; ox_warden_unkept(c->q->warden, i, q); i++, c->rows++)
+        write_quarantined(j, q, false);
     ox__qjson_end(j, ']');
     free(q);
     return OX_OK;

@@ -73,6 +73,19 @@ ox__unkept_empty(struct ox__unkept *u)
     return empty;
 }
 
+bool
+ox__unkept_at(struct ox__unkept *u, size_t i, struct ox_quarantined *out)
+{
+    ox_lock(&u->lock);
+    const struct waiting *w = u->head;
+    for (; w != NULL && i > 0; i--)
+        w = w->next;
+    if (w != NULL)
+        *out = w->entry;
+    ox_unlock(&u->lock);
+    return w != NULL;
+}
+
 /* What follows *at; with `done`, *at is taken out. */
 static struct waiting **
 go_on(struct ox__unkept *u, struct waiting **at, bool done)

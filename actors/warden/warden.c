@@ -144,6 +144,35 @@ audit(struct ox_warden *w, const struct ox_asker *who, const char *tenant, uint3
     return ox_audit_write(w->audit, &entry);
 }
 
+bool
+ox_warden_unkept(struct ox_warden *w, size_t i, struct ox_quarantined *out)
+{
+    return ox__unkept_at(w->unkept, i, out);
+}
+
+static bool
+is_unkept(struct ox_warden *w, const char *tenant, struct ox_quarantined *q)
+{
+    for (size_t i = 0; ox__unkept_at(w->unkept, i, q); i++) {
+        if (strcmp(q->tenant.name, tenant) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* It is in force and on no disk; were it lifted now, a disk that comes back would have it again. */
+static ox_err
+not_found(struct ox_warden *w, const char *tenant, struct ox_quarantined *q, struct ox_diag *diag)
+{
+    if (is_unkept(w, tenant, q))
+        return ox_diag_set(
+            diag, OX_E_UNAVAILABLE, "tenant", -1,
+            "the quarantine of tenant %.64s after %u crashes cannot be written down yet, and so its end "
+            "could not either; see the node's log for what ails the disk, then try again",
+            tenant, q->crashes);
+    return ox_diag_set(diag, OX_E_NOT_FOUND, "tenant", -1, "tenant %.64s is not quarantined", tenant);
+}
+
 /* The question that the operator has to answer. */
 static ox_err
 check_count(struct ox_warden *w, const char *tenant, uint32_t crashes, struct ox_quarantined *q,
@@ -151,7 +180,7 @@ check_count(struct ox_warden *w, const char *tenant, uint32_t crashes, struct ox
 {
     char since[OX_RFC3339_LEN + 1];
     if (!ox_quarantine_find(w->quarantine, tenant, q))
-        return ox_diag_set(diag, OX_E_NOT_FOUND, "tenant", -1, "tenant %.64s is not quarantined", tenant);
+        return not_found(w, tenant, q, diag);
     if (q->crashes == crashes)
         return OX_OK;
     ox_clock_rfc3339(q->since_ns, since);

@@ -25,5 +25,7 @@ bool ox__unkept_add(struct ox__unkept *u, const struct ox_quarantined *entry);
  * nobody else takes any out. */
 void ox__unkept_keep(struct ox__unkept *u, struct ox_node *node, struct ox_quarantine *list);
 bool ox__unkept_empty(struct ox__unkept *u);
+/* The i-th of them, 0 = first, copied; false: there are not so many. */
+bool ox__unkept_at(struct ox__unkept *u, size_t i, struct ox_quarantined *out);
 
 #endif

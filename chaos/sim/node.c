@@ -346,7 +346,8 @@ sim_node_revoke(struct sim *s)
         sim_note("the quarantine of %s is revoked: %s %s", id, ox_err_text(err), diag.text);
         if (err == OX_OK)
             sim_supervision_revoked(ox_whereis(id));
-        else if (!s->fell && !fault_disk_dead(s->disk))
+        else if (err != OX_E_UNAVAILABLE && !s->fell &&
+                 !fault_disk_dead(s->disk)) /* asked again until it is lifted */
             sim_fail("the quarantine of %s after %u crashes cannot be revoked: %s %s", id, crashes,
                      ox_err_text(err), diag.text);
     }

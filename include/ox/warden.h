@@ -46,8 +46,12 @@ void ox_warden_crashed(struct ox_warden *w);
 /* A tenant's actor passed its intensity: this becomes durable, then is in force. Any thread; does not block. */
 void ox_warden_quarantined(struct ox_warden *w, const char *tenant, uint32_t crashes);
 
+/* The i-th quarantine, 0 = first, that is in force and could not be written down yet: false when there are not so many. Any
+ * thread. */
+bool ox_warden_unkept(struct ox_warden *w, size_t i, struct ox_quarantined *out);
+
 /* Lifts a quarantine for whoever repeats its number of crashes; written to the audit log, also when refused. role: of the
- * asker. FORBIDDEN (role), NOT_FOUND (not quarantined), STATE (another number, with the right question in diag), IO,
+ * asker. FORBIDDEN (role), NOT_FOUND (not quarantined), UNAVAILABLE (it is not on disk yet), STATE (another number, with the right question in diag), IO,
  * DISK_FULL (nothing is lifted). Blocks: dirty threads. */
 OX_MUST_USE ox_err ox_warden_revoke(struct ox_warden *w, enum ox_role role, const struct ox_asker *who,
                                     const char *tenant, uint32_t crashes, struct ox_diag *diag);

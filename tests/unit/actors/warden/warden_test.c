@@ -122,6 +122,33 @@ Test(warden, a_quarantine_outlives_the_warden_that_could_not_write_it, .timeout 
     cr_assert_gt(at, 6, "no message was crashed on after the third");
 }
 
+/* Who is refused everything asks the list why, and the list must know. */
+Test(warden, a_quarantine_that_cannot_be_written_is_shown_and_not_denied, .timeout = 60)
+{
+    static const struct ox_asker who = {"operator", "127.0.0.1", "operator"};
+    struct ox_quarantined *q = malloc(sizeof(*q));
+    struct ox_diag diag;
+    begin(0);
+    fault_disk_limit(disk, 1);
+    ox_warden_quarantined(&warden, "acme", 7);
+    pass_ms(300);
+    cr_assert_eq(in_force("acme"), 7);
+    cr_assert(ox_warden_unkept(&warden, 0, q));
+    cr_assert(strcmp(q->tenant.name, "acme") == 0 && q->crashes == 7);
+    cr_assert_not(ox_warden_unkept(&warden, 1, q));
+    ox_diag_clear(&diag);
+    cr_assert_eq(ox_warden_revoke(&warden, OX_ROLE_OPERATOR, &who, "acme", 7, &diag), OX_E_UNAVAILABLE);
+    cr_assert_not_null(strstr(diag.text, "cannot be written down yet"), "%s", diag.text);
+    cr_assert_eq(ox_warden_revoke(&warden, OX_ROLE_OPERATOR, &who, "other", 7, &diag), OX_E_NOT_FOUND);
+    cr_assert_eq(in_force("acme"), 7);
+    fault_disk_limit(disk, 0);
+    pass_ms(2000);
+    cr_assert_not(ox_warden_unkept(&warden, 0, q));
+    cr_assert_eq(kept(), 1);
+    free(q);
+    end();
+}
+
 /* Nobody waits a second for what can be written at once. */
 Test(warden, a_quarantine_is_written_at_once)
 {
