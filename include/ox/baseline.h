@@ -7,9 +7,10 @@
  * Fails:   CORRUPT for saved bytes that are no baseline.
  * Flow:    policies/sampling_memory.c: duration -> ox_baseline_z, then ox_baseline_add -> score of the trace.
  *
- * Exponentially weighted moving averages (S. W. Roberts, "Control Chart Tests Based on Geometric Moving Averages", Technometrics
- * 1, 1959). With alpha 0.05 a value counts for half after 14 more. The first 20 values count alike (their mean and variance, alpha =
- * 1/n), so that the very first has no more weight than others: otherwise it would still have a fifth of all after 30.
+ * Exponentially weighted moving averages (S. W. Roberts, "Control Chart Tests Based on Geometric Moving Averages",
+ * Technometrics 1, 1959). With alpha 0.05 a value counts for half after 14 more. The first 20 values count alike (their
+ * mean and variance, alpha = 1/n), so that the very first has no more weight than others: otherwise it would still have
+ * a fifth of all after 30.
  */
 #ifndef OX_BASELINE_H
 #define OX_BASELINE_H
@@ -28,8 +29,8 @@ struct ox_baseline {
 
 /* Learns x; a value that is not finite is none. Zeroed memory is an empty baseline. */
 void ox_baseline_add(struct ox_baseline *baseline, double x);
-/* How many standard deviations x lies above the mean: 0 while silent, and where there is no variance to measure with, be it that
- * rounding left a trace of one. Always finite. */
+/* How many standard deviations x lies above the mean: 0 while silent, and where there is no variance to measure with,
+ * be it that rounding left a trace of one. Always finite. */
 double ox_baseline_z(const struct ox_baseline *baseline, double x);
 /* As if `into` had also seen what `from` did, each with the weight of what it still remembers. from: lend. */
 void ox_baseline_merge(struct ox_baseline *into, const struct ox_baseline *from);

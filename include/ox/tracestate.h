@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * include/ox/tracestate.h - what the samplers before us did to a trace: the member `ot` of W3C tracestate, its thresholds.
+ * include/ox/tracestate.h - what the samplers before us did to a trace: the member `ot` of W3C tracestate, its
+ * thresholds.
  *
  * Owns:    nothing; what is read are views into the text.
  * Threads: any; pure.
@@ -12,9 +13,9 @@
  * https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/ and
  * https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/ (status: Development).
  *
- * A trace has one random number R of 56 bits: `rv`, or else the last 7 bytes of its id. A sampler with the threshold T keeps it
- * iff R >= T, which it does with the probability p = (2^56 - T) / 2^56; a kept span stands for 1/p. All samplers use the same R, so
- * several keep what the strictest keeps: the largest threshold counts, not a product.
+ * A trace has one random number R of 56 bits: `rv`, or else the last 7 bytes of its id. A sampler with the threshold T
+ * keeps it iff R >= T, which it does with the probability p = (2^56 - T) / 2^56; a kept span stands for 1/p. All
+ * samplers use the same R, so several keep what the strictest keeps: the largest threshold counts, not a product.
  */
 #ifndef OX_TRACESTATE_H
 #define OX_TRACESTATE_H
@@ -32,8 +33,8 @@
 
 /* The threshold with which p (0 to 1) of all traces are kept: NEVER for 0, else at least 2^-56 of them. */
 uint64_t ox_threshold_of(double p);
-/* The same threshold with so many hex digits (1 or more) behind its leading 'f's, rounded to the nearest: what may be written in
- * short must be what decided. Never becomes NEVER. */
+/* The same threshold with so many hex digits (1 or more) behind its leading 'f's, rounded to the nearest: what may be
+ * written in short must be what decided. Never becomes NEVER. */
 uint64_t ox_threshold_round(uint64_t threshold, unsigned digits);
 /* p of a threshold, and the spans that a kept one stands for: 1/p. Not for NEVER. */
 double ox_threshold_probability(uint64_t threshold);
@@ -53,9 +54,9 @@ enum ox_tracestate_fault {
     OX_TRACESTATE_OK,
     OX_TRACESTATE_BAD_LIST, /* no list of members, or a key twice: nothing of it is used */
     OX_TRACESTATE_BAD_OT, /* `ot` is no list of sub-keys, has one twice, or is too long: nothing of it is used */
-    OX_TRACESTATE_BAD_RV, /* not 14 hex digits: neither it nor `th`, which was compared with it */
-    OX_TRACESTATE_BAD_TH, /* not 1 to 14 hex digits */
-    OX_TRACESTATE_INCONSISTENT, /* R < th, yet the span is here: whoever kept it did not go by th (ox_tracestate_check) */
+    OX_TRACESTATE_BAD_RV,       /* not 14 hex digits: neither it nor `th`, which was compared with it */
+    OX_TRACESTATE_BAD_TH,       /* not 1 to 14 hex digits */
+    OX_TRACESTATE_INCONSISTENT, /* R < th, yet the span is here: it was not kept by th (ox_tracestate_check) */
     OX_TRACESTATE__COUNT
 };
 /* "bad_list", ... */
@@ -77,9 +78,10 @@ void ox_tracestate_read(struct ox_str text, struct ox_tracestate *out);
 uint64_t ox_tracestate_check(struct ox_tracestate *state, const uint8_t trace_id[16]);
 
 /*
- * The text with another threshold (NEVER: with none), into out, zero-terminated; *len without the zero. As W3C has it, a member
- * that was changed moves to the front, and one too many leaves at the end; all else stays as and where it was, in `ot` too.
- * INVALID: the list or `ot` cannot be read, and what cannot be read is not rewritten. TOO_LARGE: `ot` or `out` is too small.
+ * The text with another threshold (NEVER: with none), into out, zero-terminated; *len without the zero. As W3C has it,
+ * a member that was changed moves to the front, and one too many leaves at the end; all else stays as and where it was,
+ * in `ot` too. INVALID: the list or `ot` cannot be read, and what cannot be read is not rewritten. TOO_LARGE: `ot` or
+ * `out` is too small.
  */
 OX_MUST_USE ox_err ox_tracestate_write(const struct ox_tracestate *state, uint64_t threshold, char *out,
                                        size_t size, size_t *len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal:    a baseline is the weighted mean and variance that its page says, stays exact beside a large mean, is silent when it
- *          knows too little, and survives being saved and merged.
+ * Goal:    a baseline is the weighted mean and variance that its page says, stays exact beside a large mean, is silent
+ *          when it knows too little, and survives being saved and merged.
  * Method:  as oracle, the weights of all values written out and summed in two passes of plain doubles.
  */
 #include "ox/baseline.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal:    thresholds, probabilities and counts are those of OpenTelemetry's specification; of a tracestate exactly what is
- *          well-formed is used; what is written again differs in `th` alone.
+ * Goal:    thresholds, probabilities and counts are those of OpenTelemetry's specification; of a tracestate exactly
+ *          what is well-formed is used; what is written again differs in `th` alone.
  * Method:  the specification's table and examples, counterexamples of each kind, random thresholds there and back.
  */
 #include "ox/tracestate.h"
