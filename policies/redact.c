@@ -11,6 +11,8 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 
+#include "policies/pattern.h"
+
 #define BLANKS " \t\r"
 
 struct rule {
@@ -152,30 +154,6 @@ ox_redact_free(struct ox_redact *redact)
 
 /* ---- finding ---- */
 
-/* '*' stands for any characters; the last one that was passed takes more when what follows does not fit. */
-static bool
-matches(const char *p, size_t pn, struct ox_str key)
-{
-    size_t i = 0, k = 0, star = SIZE_MAX, from = 0;
-    while (k < key.n) {
-        if (i < pn && p[i] == '*') {
-            star = i++;
-            from = k;
-        } else if (i < pn && p[i] == key.p[k]) {
-            i++;
-            k++;
-        } else if (star != SIZE_MAX) {
-            i = star + 1;
-            k = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (i < pn && p[i] == '*')
-        i++;
-    return i == pn;
-}
-
 static bool
 concerns(const struct rule *r, const struct ox_tenant_id *tenant, enum ox_signal signal)
 {
@@ -199,7 +177,8 @@ ox__redact_of(const struct ox_redact *redact, const struct ox_tenant_id *tenant,
 {
     for (size_t i = 0; i < redact->n; i++) {
         const struct rule *r = &redact->rules[i];
-        if (concerns(r, tenant, signal) && matches(r->pattern, r->pattern_n, key))
+        if (concerns(r, tenant, signal) &&
+            ox__pattern_matches((struct ox_str){r->pattern, r->pattern_n}, key))
             return r->action;
     }
     return OX__REDACT_KEEP;
