@@ -127,6 +127,10 @@ OX_COMMAND(config, 0, "config check FILE | config list [--json] | config show [-
     "  show --data DIR  the values in force where `observex serve` runs on DIR\n"
     "  reload           the running ObserveX reads its file again, as on SIGHUP; says what changed and what needs a\n"
     "                   restart. Exit code 64 when the file has mistakes: then nothing has changed\n")
+OX_COMMAND(sampling, 0, "sampling check FILE",
+    "Check rules of sampling: every mistake with its line, its place and what would be right (docs/sampling.md).\n"
+    "\n"
+    "Exit code 64 if there are any.\n")
 OX_COMMAND(tenant, 0, "tenant list | create ID [--name NAME] | show ID | disable ID | enable ID  [--api URL | --data DIR] [--key KEY] [--json]",
     "See, create, disable and enable tenants.\n"
     "\n"

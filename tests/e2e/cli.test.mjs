@@ -105,6 +105,18 @@ describe('the command line', () => {
     assert.match(key.stderr, /with 401: x-api-key: unknown/);
   });
 
+  test('sampling check names each mistake with its line, and says what correct rules do', async () => {
+    const good = await cli('sampling', 'check', await file('good.yaml', 'sampling:\n  default:\n    rates: [{probability: 1}]\n'));
+    assert.equal(good.code, 0, good.stderr);
+    assert.match(good.stdout, /: correct\n.*everything is kept/);
+    const bad = await cli('sampling', 'check',
+      await file('bad.yaml', 'sampling:\n  default:\n    rates:\n      - probabilty: 0.1\n    window: 3d\n'));
+    assert.equal(bad.code, 64);
+    assert.match(bad.stderr, /bad\.yaml:4: sampling\.default\.rates\[0\]\.probabilty: unknown; did you mean probability\?/);
+    assert.match(bad.stderr, /bad\.yaml:5: sampling\.default\.window: '3d' is not a duration/);
+    assert.equal((await cli('sampling', 'check', '/nonexistent')).code, 1);
+  });
+
   test('send says that it waits when nothing listens', async () => {
     const child = spawn(binary, ['send', '--otlp-http', 'http://127.0.0.1:1', '--generate', '1']);
     let text = '';
