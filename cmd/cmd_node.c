@@ -22,6 +22,7 @@
 #include "ox/fault.h"
 #include "ox/gateway.h"
 #include "ox/log.h"
+#include "ox/mender.h"
 #include "ox/outbox.h"
 #include "ox/prune.h"
 #include "ox/query.h"
@@ -377,21 +378,40 @@ start_spine(struct node_main *m, struct ox_diag *diag)
     return err;
 }
 
-/* The node goes on without one that crashes again and again: at worst the disk fills up, and requests are refused. */
+static void
+restart_engine(void *ctx)
+{
+    struct node_main *m = ctx;
+    pid_t pid = (pid_t)atomic_load_explicit(&m->engine_pid, memory_order_relaxed);
+    if (!ox_child_say_line(m->fds.fd_control, (struct ox_heart_line){OX_HEART_MEND, pid, 0}))
+        OX_LOG_ERROR("node", "the heart does not hear that the engine is to be restarted");
+}
+
+/* The node goes on without one that crashes again and again: at worst the disk fills up, and requests are refused; or
+ * storage cannot read what it has until somebody restarts it. */
 static ox_err
-start_pruner(struct node_main *m, struct ox_diag *diag)
+start_keeper(struct node_main *m, const char *id, const struct ox_actor_class *class, void *arg, ox_pid *pid,
+             struct ox_diag *diag)
 {
     struct ox_child_spec spec = {
-        .id = "pruner",
-        .class = &ox_pruner_class,
-        .arg = &m->node,
-        .name = "pruner",
+        .id = id,
+        .class = class,
+        .arg = arg,
+        .name = id,
         .restart = OX_RESTART_PERMANENT,
         .shutdown_ms = (uint32_t)m->config.supervisor_shutdown_ms,
         .past_intensity = OX_SUP_QUARANTINE,
     };
-    ox_pid pid;
-    return ox_sup_add_wait(m->root, &spec, &pid, diag);
+    return ox_sup_add_wait(m->root, &spec, pid, diag);
+}
+
+static ox_err
+start_keepers(struct node_main *m, struct ox_diag *diag)
+{
+    ox_pid pruner;
+    m->mender_arg = (struct ox_mender_arg){&m->node, restart_engine, m};
+    ox_err err = start_keeper(m, "pruner", &ox_pruner_class, &m->node, &pruner, diag);
+    return err == OX_OK ? start_keeper(m, "mender", &ox_mender_class, &m->mender_arg, &m->mender, diag) : err;
 }
 
 static ox_err
@@ -410,7 +430,7 @@ start_all(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = node_debug_start(m, diag);
     if (err == OX_OK)
-        err = start_pruner(m, diag);
+        err = start_keepers(m, diag);
     if (err == OX_OK)
         err = node_tls_watch(m, diag);
     if (err == OX_OK)

@@ -142,6 +142,14 @@ ox__heart_child_died(struct ox__heart *h, struct ox__child *child)
         tell_node_of_engine(h);
 }
 
+void
+ox__heart_mend(struct ox__heart *h, pid_t pid)
+{
+    if (h->engine.state == OX__CHILD_READY && h->engine.pid == pid) /* else it is another one by now */
+        ox__child_restart(&h->engine, "the node asks for it: it cannot read a part of what it holds",
+                          h->config->heart_engine_stop_ms);
+}
+
 static void
 end_loop(struct ox__heart *h)
 {

@@ -18,6 +18,8 @@
  *   child → heart        {"event":"ready"}             node: accepts traffic; engine: answers statements
  *                        {"event":"stopping"}          ends by itself in good order
  *                        {"event":"reload","num":N}    node: read the configuration again; N comes back
+ *                        {"event":"mend","pid":N}      node: start the engine anew, if it is still N: it cannot read what
+ *                                                      it holds
  *   heart → node         {"event":"reload","num":N}    that was done: DIR/config.json says what came of it; N 0: SIGHUP
  *                        {"event":"engine","pid":N}    the engine is ready (again); pid 0: it is gone
  *                        {"event":"stop"}              finish what was accepted, then exit 0
@@ -57,10 +59,11 @@ enum ox_heart_event {
     OX_HEART_ENGINE,
     OX_HEART_STOP,
     OX_HEART_RELOAD,
+    OX_HEART_MEND,
 };
 struct ox_heart_line {
     enum ox_heart_event event;
-    pid_t pid;    /* of ENGINE */
+    pid_t pid;    /* of ENGINE, MEND */
     uint64_t num; /* of RELOAD */
 };
 /* Reads one line, without its newline. */

@@ -80,6 +80,8 @@ on_line(struct ox__child *child, struct ox_str line)
         ox__heart_child_ready(child->heart, child);
     } else if (l.event == OX_HEART_RELOAD && !child->heart->stopping) {
         ox__heart_reload(child->heart, l.num);
+    } else if (l.event == OX_HEART_MEND && !child->heart->stopping) {
+        ox__heart_mend(child->heart, l.pid);
     } else if (l.event == OX_HEART_STOPPING) {
         OX_LOG_INFO("heart", "child stops by itself", OX_F_STR("child", child->name),
                     OX_F_I64("pid", child->pid));
@@ -387,12 +389,12 @@ ox__child_hurry(struct ox__child *child, int64_t timeout_ms)
 }
 
 void
-ox__child_restart(struct ox__child *child, int64_t timeout_ms)
+ox__child_restart(struct ox__child *child, const char *why, int64_t timeout_ms)
 {
     if (child->state != OX__CHILD_STARTING && child->state != OX__CHILD_READY)
         return; /* the next start, if there is one, finds the new environment */
-    OX_LOG_INFO("heart", "child restarts for its configuration", OX_F_STR("child", child->name),
-                OX_F_I64("pid", child->pid));
+    OX_LOG_INFO("heart", "child restarts", OX_F_STR("child", child->name), OX_F_I64("pid", child->pid),
+                OX_F_STR("why", why));
     child->again = true;
     ox__child_stop(child, timeout_ms);
 }

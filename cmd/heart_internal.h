@@ -38,7 +38,8 @@ struct ox__child {
     bool hopeless;      /* its exit code said that trying again is no use */
     bool was_ready;     /* ever */
     bool killed_by_us;  /* after a time-out: the obituary says so */
-    bool again;         /* STOPPING, to be started anew: a key of its configuration changed */
+    bool
+        again; /* STOPPING, to be started anew: a key of its configuration changed, or the node asked for it */
 };
 
 /* The four listening sockets, in the order of the flags. */
@@ -110,8 +111,8 @@ void ox__child_start(struct ox__child *child);
 void ox__child_stop(struct ox__child *child, int64_t timeout_ms);
 /* One that is asked to end already: asks again, and kills it after `timeout_ms`. */
 void ox__child_hurry(struct ox__child *child, int64_t timeout_ms);
-/* Ends it as ox__child_stop does and starts it again; nothing when it does not run. */
-void ox__child_restart(struct ox__child *child, int64_t timeout_ms);
+/* Ends it as ox__child_stop does and starts it again; nothing when it does not run. why: for the log. */
+void ox__child_restart(struct ox__child *child, const char *why, int64_t timeout_ms);
 void ox__child_send(struct ox__child *child, struct ox_heart_line line);
 /* Reaps it if it has ended; true when it had. */
 bool ox__child_reap(struct ox__child *child);
@@ -131,6 +132,8 @@ void ox__heart_reload(struct ox__heart *h, uint64_t number);
 OX_MUST_USE ox_err ox__heart_env(struct ox__heart *h);
 
 /* heart.c, told by heart_child.c */
+/* The node says that the engine, process `pid`, cannot read what it holds. */
+void ox__heart_mend(struct ox__heart *heart, pid_t pid);
 void ox__heart_child_ready(struct ox__heart *heart, struct ox__child *child);
 /* The child has ended and will not be started again now; failed: too many failed starts. */
 void ox__heart_child_off(struct ox__heart *heart, struct ox__child *child, bool failed);

@@ -19,6 +19,7 @@
 static const char *const event_names[] = {
     [OX_HEART_NONE] = "",         [OX_HEART_READY] = "ready", [OX_HEART_STOPPING] = "stopping",
     [OX_HEART_ENGINE] = "engine", [OX_HEART_STOP] = "stop",   [OX_HEART_RELOAD] = "reload",
+    [OX_HEART_MEND] = "mend",
 };
 
 static enum ox_heart_event
@@ -49,7 +50,7 @@ size_t
 ox_heart_line_print(struct ox_heart_line line, char out[OX_HEART_LINE_MAX])
 {
     const char *name = event_names[line.event];
-    if (line.event == OX_HEART_ENGINE)
+    if (line.event == OX_HEART_ENGINE || line.event == OX_HEART_MEND)
         return (size_t)snprintf(out, OX_HEART_LINE_MAX, "{\"event\":\"%s\",\"pid\":%d}\n", name,
                                 (int)line.pid);
     if (line.event == OX_HEART_RELOAD)

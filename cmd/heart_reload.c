@@ -217,7 +217,7 @@ ox__heart_reload(struct ox__heart *h, uint64_t number)
         write_down(h, json_pack("{s:I, s:s, s:O}", "number", (json_int_t)number, "outcome", outcome,
                                 "changed", r->list));
         if (r->engine)
-            ox__child_restart(&h->engine, h->config->heart_engine_stop_ms);
+            ox__child_restart(&h->engine, "its configuration changed", h->config->heart_engine_stop_ms);
     }
     ox__child_send(&h->node, (struct ox_heart_line){.event = OX_HEART_RELOAD, .num = number});
     ox_config_report_fini(&r->report);

@@ -48,6 +48,13 @@ not_ready(void *ctx, struct ox_buf *reasons)
             reasons, "the outbox has reached 95 % of outbox.total_bytes: storage takes less than arrives\n");
 }
 
+static bool
+remote_damage(struct ox_node *node)
+{
+    uint64_t told = atomic_load_explicit(&node->damage_told_ns, memory_order_relaxed);
+    return told != 0 && ox_clock_realtime_ns(node->clock) < told + UINT64_C(600000000000);
+}
+
 /* What does not keep traffic away and should be known all the same. */
 static void
 notes(void *ctx, struct ox_buf *lines)
@@ -55,6 +62,16 @@ notes(void *ctx, struct ox_buf *lines)
     struct node_main *m = ctx;
     struct ox_key_cache_status keys;
     ox_key_cache_status(m->control_arg.cache, &keys);
+    uint32_t damaged = atomic_load_explicit(&m->node.damaged_parts, memory_order_relaxed);
+    if (damaged > 0)
+        ox_buf_printf(lines,
+                      "stored data is damaged: %u parts cannot be read, and their rows are nowhere else or "
+                      "nobody can tell; docs/runbooks/damaged-data.md says what to do\n",
+                      damaged);
+    if (remote_damage(&m->node))
+        ox_buf_append_cstr(lines,
+                           "storage said within the last ten minutes that it cannot read a part of what "
+                           "it holds; docs/runbooks/damaged-data.md\n");
     if (!keys.up)
         ox_buf_printf(lines,
                       "the control plane (%s) has not answered for %llu s: the %llu API keys that are known "
@@ -132,6 +149,8 @@ write_missing(struct ox_node *node, struct ox_buf *json)
 {
     uint32_t missing = atomic_load_explicit(&node->tables_missing, memory_order_relaxed);
     const char *comma = "";
+    ox_buf_printf(json, "\"damaged_parts\":%u,",
+                  atomic_load_explicit(&node->damaged_parts, memory_order_relaxed));
     ox_buf_append_cstr(json, "\"missing_tables\":[");
     for (size_t i = 0; i < ox_schema_tables_count; i++) {
         if ((missing & (uint32_t)1 << i) == 0)

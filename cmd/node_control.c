@@ -47,8 +47,16 @@ static void
 hear_engine(struct node_main *m, int64_t pid)
 {
     OX_LOG_INFO("node", pid != 0 ? "the engine is ready" : "the engine is gone", OX_F_I64("pid", pid));
-    if (pid != 0)
-        ox_storage_hint(m->node.storage);
+    atomic_store_explicit(&m->engine_pid, pid, memory_order_relaxed);
+    if (pid == 0)
+        return;
+    atomic_store_explicit(&m->node.engine_errors, 0, memory_order_relaxed);
+    ox_storage_hint(m->node.storage);
+    if (ox_cast(m->mender, OX_K_engine_up, (uint64_t)pid) != OX_OK)
+        OX_LOG_WARN("node", "the mender does not hear that the engine is new");
+    if (ox_cast(m->node.outbox, OX_K_engine_up, (uint64_t)pid) != OX_OK)
+        OX_LOG_WARN("node",
+                    "the outbox does not hear that the engine is new: it tries again in its own time");
 }
 
 /* Reads what the heart says; true when it wants the node to stop, or is gone. */

@@ -14,6 +14,7 @@
 #include "ox/dead_letter.h"
 #include "ox/gateway.h"
 #include "ox/key_cache.h"
+#include "ox/mender.h"
 #include "ox/outbox.h"
 #include "ox/query.h"
 #include "ox/quotas.h"
@@ -45,6 +46,9 @@ struct node_main {
     struct ox_query query;
     struct ox_api *api;
     ox_pid reloader; /* the actor `config` */
+    struct ox_mender_arg mender_arg;
+    ox_pid mender;
+    _Atomic int64_t engine_pid; /* 0 = there is none; relaxed: whoever reads a late one asks for nothing */
     struct ox_quota_store *quota_store;
     _Atomic bool quotas_wanted; /* they have changed: release by who heard of it, acquire by who reads them */
     bool quotas_failed;         /* of the job that reads them; then of the actor */

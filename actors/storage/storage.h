@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "ox/clock.h"
+#include "ox/parts.h"
 #include "ox/random.h"
 #include "ox/storage.h"
 
@@ -41,6 +42,8 @@ struct ox_storage {
     pthread_mutex_t lock; /* guards what follows; held for a few instructions */
     struct ox_breaker breaker;
     struct ox_random random; /* the breaker's jitter */
+    uint64_t damage_answers;
+    struct ox_part damaged; /* of the last one */
     struct ox__link *idle;
     size_t idle_n;
     size_t idle_max;

@@ -16,6 +16,8 @@
 #include <strings.h>
 
 #include "actors/storage/storage.h"
+#include "ox/lock.h"
+#include "ox/metric.h"
 
 #define ERROR_BYTES_MAX (64 * 1024)
 #define CANCEL_POLL_MS  100
@@ -258,6 +260,16 @@ sent_twice(struct ox__link link)
     return link.used && curl_easy_getinfo(link.easy, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK && made > 0;
 }
 
+static void
+note_damage(struct ox_storage *st, const struct ox_part *part)
+{
+    ox_metric_add(OX_M_storage_damage_answers, 1);
+    ox_lock(&st->lock);
+    st->damage_answers++;
+    st->damaged = *part;
+    ox_unlock(&st->lock);
+}
+
 /* The first line is enough; the version in brackets and stack traces do not help. */
 static ox_err
 exception(const struct ox__call *call, struct ox_str text, struct ox_diag *diag)
@@ -274,6 +286,12 @@ exception(const struct ox__call *call, struct ox_str text, struct ox_diag *diag)
     if (shown.n > sizeof(diag->text) - 1)
         shown.n = sizeof(diag->text) - 1;
     ox_err err = ox_storage_err_of_code(code);
+    struct ox_part part;
+    /* Of an insert the same codes speak of the bytes that were sent. */
+    if (!call->insert && ox_part_of_text(code, text, &part)) {
+        note_damage(call->st, &part);
+        err = OX_E_STORAGE_DAMAGED;
+    }
     if (code == 0)
         err = call->status == 401   ? OX_E_UNAUTHENTICATED
               : call->status == 403 ? OX_E_FORBIDDEN

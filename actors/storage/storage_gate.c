@@ -132,6 +132,17 @@ ox_storage_wait_ns(struct ox_storage *st)
     return wait_ns;
 }
 
+uint64_t
+ox_storage_damage(struct ox_storage *st, struct ox_part *last)
+{
+    ox_lock(&st->lock);
+    uint64_t answers = st->damage_answers;
+    if (last != NULL)
+        *last = st->damaged;
+    ox_unlock(&st->lock);
+    return answers;
+}
+
 void
 ox_storage_hint(struct ox_storage *st)
 {

@@ -25,6 +25,41 @@
 #define FILL_WARN  800   /* permille */
 
 void
+ox__outbox_unsure(struct ox__outbox *o, struct ox_outbound *block)
+{
+    if (block->unsure)
+        return;
+    block->unsure = true;
+    o->unsure[block->table]++;
+    o->unsure_rows[block->table] += block->rows;
+}
+
+bool
+ox__outbox_embedded(const struct ox_node *node)
+{
+    return node->config != NULL && ox_config_embedded(node->config);
+}
+
+bool
+ox__outbox_answered(const struct ox_node *node, ox_err err)
+{
+    bool mends = err == OX_E_STORAGE_DAMAGED && ox__outbox_embedded(node) &&
+                 atomic_load_explicit(&node->damaged_active, memory_order_relaxed) == 0;
+    return err != OX_E_STORAGE_OPEN && err != OX_E_STORAGE_DOWN && !mends;
+}
+
+/* For the mender: rows of a part that cannot be read may be on their way again. */
+static void
+publish_unsure(struct ox__outbox *o)
+{
+    for (int t = 0; t < OX_TABLE__COUNT; t++) {
+        uint64_t n = o->unsure[t] + ox__doubts_count(&o->doubts, (enum ox_table)t) + o->verifying[t];
+        atomic_store_explicit(&o->node->outbox_unsure_rows[t], o->unsure_rows[t], memory_order_relaxed);
+        atomic_store_explicit(&o->node->outbox_unsure[t], n, memory_order_relaxed);
+    }
+}
+
+void
 ox__outbox_publish(struct ox__outbox *o)
 {
     struct ox_journal_stats stats;
@@ -37,6 +72,7 @@ ox__outbox_publish(struct ox__outbox *o)
     atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_notes, o->n_stored + o->noting, memory_order_relaxed);
     atomic_store_explicit(&o->node->outbox_rows, o->rows, memory_order_relaxed);
+    publish_unsure(o);
     uint64_t doubts =
         o->doubts.n; /* before the blocks: who waits for both to be none sees them in this order */
     for (int t = 0; t < OX_TABLE__COUNT; t++)
@@ -82,6 +118,7 @@ take_recovered(struct ox__outbox *o, const struct ox_recovery *rec)
         block->table = (enum ox_table)p->table;
         block->rows = p->rows;
         block->recovered = true;
+        ox__outbox_unsure(o, block);
         o->blocks++;
         o->rows += p->rows;
         ox__outbox_push(o, block);
@@ -194,6 +231,9 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_outbox_verified:
         ox__on_outbox_verified(self, o, msg);
+        break;
+    case OX_K_engine_up:
+        ox__on_engine_up(self, o);
         break;
     case OX_K_outbox_tick:
         on_outbox_tick(self, o, msg->num);

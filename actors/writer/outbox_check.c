@@ -202,7 +202,7 @@ again(struct ox__outbox *o, ox_err err)
     if (err == OX_OK || !ox_err_info(err)->retryable)
         return false;
     o->check_failures++;
-    if (err == OX_E_STORAGE_OPEN || err == OX_E_STORAGE_DOWN) /* nobody was asked */
+    if (!ox__outbox_answered(o->node, err))
         return true;
     return ++o->check_refusals < OX__OUTBOX_ASK_MAX;
 }

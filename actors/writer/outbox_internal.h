@@ -40,6 +40,7 @@ struct ox_outbound {
     bool held;     /* bytes are kept in memory, and counted; else they are read for each try */
     bool in_doubt; /* an insert of it failed in this run: it may have happened, or have left its token only */
     bool doubtful; /* once it is stored its rollups are looked at (outbox_verify.c) */
+    bool unsure;   /* it counts among those that may be in storage and are not counted yet */
     bool recovered;     /* from the previous run: may be in storage already, as a whole or split */
     uint64_t arrived;   /* recovered: rows of it that storage held at the start */
     bool marked;        /* recovered: a previous run had begun to split it */
@@ -136,6 +137,7 @@ void ox__outbox_split_unmark(struct ox_disk *disk, const char *dir, const char *
 struct ox_outbox_verify {
     struct ox_storage *storage;
     enum ox_table table;
+    bool embedded;    /* the engine is ours: parts that cannot be read are mended by others, and waited for */
     uint64_t young_s; /* see rollup.h */
     uint64_t *ids;
     size_t n;
@@ -177,7 +179,10 @@ struct ox__outbox {
     uint32_t sending[OX_TABLE__COUNT];
     uint32_t sending_all;
     uint64_t blocks, rows; /* not confirmed */
-    uint64_t bytes;        /* of blocks in memory */
+    uint64_t
+        unsure[OX_TABLE__COUNT]; /* of these: may be in storage, and are counted before they are let go */
+    uint64_t unsure_rows[OX_TABLE__COUNT]; /* of all that ever were */
+    uint64_t bytes;                        /* of blocks in memory */
     uint64_t *stored;
     uint32_t n_stored, cap_stored;
     uint32_t noting;              /* ids in the commit that runs */
@@ -218,6 +223,14 @@ void ox__outbox_note(struct ox_actor *self, struct ox__outbox *o, uint64_t block
 void ox__on_outbox_put(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 void ox__on_outbox_committed(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 
+/* The block may be in storage, and nobody has counted it. */
+void ox__outbox_unsure(struct ox__outbox *o, struct ox_outbound *block);
+/* Whether this answer of storage is its last word, as one of OX__OUTBOX_ASK_MAX: not when nobody was asked, and not while
+ * the embedded engine, which is restarted for it, cannot read what it has; but when that did not help, it is. */
+bool ox__outbox_answered(const struct ox_node *node, ox_err err);
+/* Whether the engine is the embedded one. */
+bool ox__outbox_embedded(const struct ox_node *node);
+
 /* outbox_send.c. block: take. */
 void ox__outbox_push(struct ox__outbox *o, struct ox_outbound *block);
 /* The first block of the table, which must have one: now the caller's. */
@@ -230,6 +243,8 @@ void ox__outbox_migrate(struct ox_actor *self, struct ox__outbox *o);
 uint64_t ox__outbox_wait_ms(struct ox__outbox *o, uint32_t failures);
 void ox__on_outbox_sent(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
 void ox__on_outbox_migrated(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *msg);
+/* The engine was started anew: what waits for its next try waits no longer. */
+void ox__on_engine_up(struct ox_actor *self, struct ox__outbox *o);
 
 /* outbox_check.c. Asks storage what arrived of the previous run's blocks, unless that is known or under way. */
 void ox__outbox_check(struct ox_actor *self, struct ox__outbox *o);

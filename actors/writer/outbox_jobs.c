@@ -16,6 +16,7 @@
 #include "ox/disk.h"
 #include "ox/log.h"
 #include "ox/outbox_entry.h"
+#include "ox/parts.h"
 #include "ox/schema.h"
 #include "ox/storage.h"
 
@@ -299,6 +300,17 @@ insert_again(struct ox_outbox_send *send, unsigned attempt, uint64_t *rows)
             ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, rows, &send->diag);
 }
 
+/* A block whose id can be read may have other columns that cannot. A server that does not answer this keeps its word. */
+static ox_err
+is_sound(struct ox_outbox_send *send)
+{
+    const struct ox_outbound *block = send->block;
+    ox_err err =
+        ox_parts_block_sound(send->node->storage, ox_table_name(block->table), block->block_id, &send->diag);
+    bool refused = err != OX_OK && err != OX_E_STORAGE_DAMAGED && ox__outbox_answered(send->node, err);
+    return refused ? OX_OK : err;
+}
+
 /* What may have been sent before is there once now, or somebody must hear of it. */
 static void
 count_again(struct ox_outbox_send *send)
@@ -310,9 +322,9 @@ count_again(struct ox_outbox_send *send)
     ox_err err =
         ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, &rows, &send->diag);
     if (err != OX_OK) {
-        bool asked = err != OX_E_STORAGE_OPEN && err != OX_E_STORAGE_DOWN;
-        /* The question is ours and always the same: storage refuses it when it cannot read what it has (codes 246 and 33, an
-         * empty file of a part), and this block may be what is damaged. It is let go when it has been counted. */
+        bool asked = ox__outbox_answered(send->node, err);
+        /* The question is ours and always the same: storage refuses it when it cannot read what it has (an empty file of a
+         * part), and this block may be what is damaged. It is let go when it has been counted. */
         if (err == OX_E_STORAGE_REFUSED)
             send->err = OX_E_STORAGE_BUSY;
         else if (ox_err_info(err)->retryable && (!asked || ++send->block->uncounted < OX__OUTBOX_ASK_MAX))
@@ -326,12 +338,31 @@ count_again(struct ox_outbox_send *send)
     for (unsigned k = 1;
          k <= AGAIN_MAX && send->err == OX_OK && rows == 0 && want > 0 && block->split == NULL; k++)
         insert_again(send, k, &rows);
+    if (send->err == OX_OK && rows == want)
+        send->err = is_sound(send);
     if (send->err != OX_OK || rows == want)
         return;
     ox__outbox_count_found(block->table, "wrong");
     OX_LOG_ERROR("outbox", "a block of the previous run was sent again, and its rows are not there once",
                  OX_F_STR("table", ox_table_name(block->table)), OX_F_U64("block_id", block->block_id),
                  OX_F_U64("rows", want), OX_F_U64("rows_in_storage", rows));
+}
+
+/* ClickHouse may say yes to an insert although a write for it has failed (seen: a part with empty files, active, and no
+ * exception). It counts its errors all the same; when it has met some meanwhile the block is in doubt. */
+static void
+look_for_trouble(struct ox_outbox_send *send, uint64_t before)
+{
+    uint64_t now = 0;
+    ox_err err = ox_parts_errors(send->node->storage, &now, &send->diag);
+    if (err == OX_OK) {
+        atomic_store_explicit(&send->node->engine_errors, now, memory_order_relaxed);
+        send->block->in_doubt |= now != 0 && now != before;
+    } else if (ox__outbox_answered(send->node, err)) {
+        send->block->in_doubt = true;
+    } else {
+        send->err = err; /* in doubt, too, and sent again */
+    }
 }
 
 /* A loss of power takes tokens that storage has noted and not synced, and leaves the rows, which it has: the block would
@@ -378,7 +409,11 @@ ox__outbox_send_job(void *arg)
         block->split == NULL) /* begun by an earlier run: it is never sent as a whole again */
         send->err = ox__outbox_split_resume(send, &block->split);
     if (send->err == OX_OK && !is_there_without_token(send)) {
+        uint64_t errors =
+            atomic_load_explicit(&send->node->engine_errors, memory_order_relaxed); /* before it begins */
         insert(send);
+        if (send->err == OX_OK && ox__outbox_embedded(send->node))
+            look_for_trouble(send, errors);
         if (send->err == OX_OK && (block->recovered || block->in_doubt))
             count_again(send);
     }

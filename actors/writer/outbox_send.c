@@ -273,6 +273,7 @@ settle(struct ox_actor *self, struct ox__outbox *o, struct ox_outbound *block)
 {
     o->blocks--;
     o->rows -= block->rows;
+    o->unsure[block->table] -= block->unsure;
     if (block->held)
         o->bytes -= block->bytes.len;
     if (block->split != NULL && block->split->marked)
@@ -319,10 +320,22 @@ on_send_failed(struct ox_actor *self, struct ox__outbox *o, struct ox_outbox_sen
                 OX_F_ERR(send->err), OX_F_DIAG(&send->diag));
     block->tries += send->err == OX_E_STORAGE_REFUSED;
     block->in_doubt |= !send->unread;
-    if (block->in_doubt)
+    if (block->in_doubt) {
+        ox__outbox_unsure(o, block);
         ox__outbox_doubt(o, block);
+    }
     block->unreadable += send->unread;
     storage_failed(o, block->table);
+}
+
+void
+ox__on_engine_up(struct ox_actor *self, struct ox__outbox *o)
+{
+    for (int t = 0; t < OX_TABLE__COUNT; t++) {
+        o->retry_at_ns[t] = 0;
+        o->verify_at_ns[t] = 0;
+    }
+    ox__outbox_pump(self, o);
 }
 
 /* The disk gives the block's bytes back damaged, again and again: its rows are lost, and said to be. */

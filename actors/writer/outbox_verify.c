@@ -24,6 +24,7 @@
 #include "actors/writer/rollup.h"
 #include "ox/log.h"
 #include "ox/metric.h"
+#include "ox/parts.h"
 
 #define UNSENT_MAX 8    /* four times what is under way at once; a split block lets others pass */
 #define PAUSE_MS   2000 /* an endpoint whose inserts fail every now and then is not asked after each */
@@ -97,6 +98,23 @@ ox__outbox_verify_free(void *arg)
     free(verify);
 }
 
+/* A target may have a part that can be read as far as it is looked at here, and not in other columns: the engine is about to
+ * be restarted, and the part will be gone. */
+static ox_err
+all_sound(struct ox_outbox_verify *v)
+{
+    uint64_t errors = 0;
+    struct ox_parts *lists = calloc(2, sizeof(*lists)); /* none that are named, and what is broken */
+    ox_err err = lists != NULL ? ox_parts_errors(v->storage, &errors, &v->diag) : OX_E_NOMEM;
+    if (err == OX_OK && errors > 0)
+        err = ox_parts_broken(v->storage, &lists[0], &lists[1], &v->diag);
+    if (err == OX_OK && lists[1].n > 0)
+        err = ox_diag_set(&v->diag, OX_E_STORAGE_DAMAGED, lists[1].items[0].table, -1,
+                          "part %s is not what its checksums say", lists[1].items[0].name);
+    free(lists);
+    return err;
+}
+
 void
 ox__outbox_verify_job(void *arg)
 {
@@ -104,6 +122,8 @@ ox__outbox_verify_job(void *arg)
     ox_diag_clear(&v->diag);
     v->err = OX_OK;
     OX_ASSERT(ox_schema_rollups_count <= OX__ROLLUPS_MAX);
+    if (v->embedded)
+        v->err = all_sound(v);
     for (size_t i = 0; i < ox_schema_rollups_count && v->err == OX_OK; i++) {
         const struct ox_schema_rollup *rollup = &ox_schema_rollups[i];
         struct ox__rollup_found found;
@@ -139,6 +159,7 @@ make_job(struct ox__outbox *o, enum ox_table table)
     }
     v->storage = o->node->storage;
     v->table = table;
+    v->embedded = ox__outbox_embedded(o->node);
     v->young_s = o->config->storage_prune_min_age_ms / 1000;
     v->n = ox__doubts_ids(&o->doubts, table, v->ids, OX__DOUBTS_MAX);
     return v;
@@ -193,8 +214,7 @@ tell(const struct ox_schema_rollup *rollup, const struct ox__rollup_found *found
 static bool
 ask_again(struct ox__outbox *o, const struct ox_outbox_verify *v, uint64_t now)
 {
-    bool asked = v->err != OX_E_STORAGE_OPEN && v->err != OX_E_STORAGE_DOWN;
-    if (asked && ++o->verify_failures[v->table] >= OX__OUTBOX_ASK_MAX)
+    if (ox__outbox_answered(o->node, v->err) && ++o->verify_failures[v->table] >= OX__OUTBOX_ASK_MAX)
         return false;
     o->verify_at_ns[v->table] = now + ox__outbox_wait_ms(o, o->verify_failures[v->table] + 1) * 1000000;
     OX_LOG_WARN("outbox", "storage cannot say yet whether rollups are right",

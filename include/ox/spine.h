@@ -21,6 +21,7 @@
 #include "ox/encode.h"
 #include "ox/keystore.h"
 #include "ox/outbox_entry.h"
+#include "ox/schema.h"
 #include "ox/tenants.h"
 #include "ox/wal_entry.h"
 
@@ -96,6 +97,16 @@ struct ox_node {
     _Atomic bool storage_migrated;
     /* Bits of ox_schema_tables that were not there when the pruner looked last; for /ready and status. Relaxed. */
     _Atomic uint32_t tables_missing;
+    /* By the outbox: blocks of a table that may be in storage and are not counted yet, and blocks whose rollups are in doubt;
+     * and the rows of all that ever were, since the start. By the mender: parts that are damaged beyond mending, and Unix time
+     * of the last answer of a server elsewhere that it cannot read a part. Relaxed: whoever waits looks again. */
+    _Atomic uint64_t outbox_unsure[OX_TABLE__COUNT], outbox_unsure_rows[OX_TABLE__COUNT];
+    _Atomic uint32_t damaged_parts;
+    _Atomic uint32_t damaged_active; /* of these: not set aside, and a restart did not mend them */
+    /* ox_parts_errors of the embedded engine when somebody asked last; 0 for a new one. An insert that reads it before it begins
+     * and the same number behind it met no trouble. */
+    _Atomic uint64_t engine_errors;
+    _Atomic uint64_t damage_told_ns;
     /* Removed to make room since the start, and when last (Unix time, 0 = never); by the pruner, for status. */
     _Atomic uint64_t pruned_rows, pruned_bytes, pruned_ns;
     _Atomic bool replay_done;

@@ -12,6 +12,8 @@
  *          STORAGE_DOWN  no answer, or the connection was cut: an insert may or may not have happened
  *          STORAGE_BUSY  out of memory or slots, nothing done: again later
  *          STORAGE_BUDGET  the query ran into its limits of time, rows, bytes or memory
+ *          STORAGE_DAMAGED  the question came upon a part that storage cannot read (ox_storage_damage); with the embedded
+ *                        engine again later, another server's owner must hear of it
  *          STORAGE_REFUSED  the statement or the data is wrong: again will not help
  *          TIMEOUT  no answer in time (an insert may or may not have happened)
  *          CANCELLED, TOO_LARGE (result), NOT_FOUND (table or database), UNAUTHENTICATED, FORBIDDEN
@@ -56,6 +58,10 @@ enum ox_breaker_state ox_storage_breaker(struct ox_storage *st);
 uint64_t ox_storage_wait_ns(struct ox_storage *st);
 /* Somebody knows that the endpoint was started anew: the breaker lets its probe go at once. Any thread. */
 void ox_storage_hint(struct ox_storage *st);
+/* Answers so far that say that a part cannot be read, and the part of the last one (ox/parts.h); last: may be NULL. Any
+ * thread. */
+struct ox_part;
+uint64_t ox_storage_damage(struct ox_storage *st, struct ox_part *last);
 /* From now on every call, running or new, fails within some 200 ms with STORAGE_DOWN: a node that must end does not
  * wait for a storage that hangs. Whether a running insert arrived is not known; its token answers that later. Any
  * thread. */

@@ -56,6 +56,10 @@ OX_MESSAGE(outbox_migrated, "struct ox_outbox_migration", "a dirty thread",     
 /* pruner */
 OX_MESSAGE(prune_tick,    "-",                      "pruner (timer)",              "pruner",  "owed, never")
 OX_MESSAGE(pruned,        "struct ox__prune_job",   "a dirty thread",              "pruner",  "owed, never")
+/* mender */
+OX_MESSAGE(mend_tick,     "-",                      "mender (timer)",              "mender",  "owed, never")
+OX_MESSAGE(mend_looked,   "struct ox__mend_job",    "a dirty thread",              "mender",  "owed, never")
+OX_MESSAGE(engine_up,     "num",                    "the node (heart's line)",     "mender, outbox", "control; what it would hasten comes with the next tick")
 OX_MESSAGE(retry,         "num",                    "any actor (timer)",           "itself",  "owed, never")
 /* certificates */
 OX_MESSAGE(tls_looked,    "struct node_main",       "a dirty thread",              "tls",     "owed, never")

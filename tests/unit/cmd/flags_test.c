@@ -82,7 +82,7 @@ Test(heart_line, reads_what_it_writes)
 {
     static const struct ox_heart_line lines[] = {
         {OX_HEART_READY, 0},  {OX_HEART_STOPPING, 0}, {OX_HEART_ENGINE, 4711},
-        {OX_HEART_ENGINE, 0}, {OX_HEART_STOP, 0},
+        {OX_HEART_ENGINE, 0}, {OX_HEART_STOP, 0},     {OX_HEART_MEND, 4711},
     };
     for (size_t i = 0; i < OX_COUNT(lines); i++) {
         char text[OX_HEART_LINE_MAX];

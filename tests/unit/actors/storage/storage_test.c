@@ -39,6 +39,42 @@ Test(storage, codes_mean_what_the_writer_does_next)
         cr_assert_eq(ox_storage_err_of_code(cases[i].code), cases[i].err, "%d", cases[i].code);
 }
 
+#define PART_TEXT                                                                                            \
+    "Code: 33. DB::Exception: Cannot read all data in MergeTreeReaderCompact. Rows read: 0. Rows expected: " \
+    "10: (while reading column a): (while reading from part /data/store/d92/d923/20261125_3_3_0/ in table "  \
+    "observex.otel_logs (d9232462-cd64-45c9-8e07-5119367e5bc9) located on disk default of type local, from " \
+    "mark 0 with max_rows_to_read = 10, offset = 0): While reading part 20261125_3_3_0"
+
+Test(storage, a_part_that_cannot_be_read_is_named)
+{
+    struct ox_part part;
+    cr_assert(ox_part_of_text(33, OX_STR(PART_TEXT), &part));
+    cr_assert_str_eq(part.table, "otel_logs");
+    cr_assert_str_eq(part.name, "20261125_3_3_0");
+    cr_assert(ox_part_of_text(246, OX_STR(PART_TEXT), &part));
+    cr_assert_not(ox_part_of_text(241, OX_STR(PART_TEXT), &part), "memory is no damage");
+    cr_assert_not(ox_part_of_text(33, OX_STR("Code: 33. DB::Exception: Cannot read all data."), &part));
+    cr_assert_not(ox_part_of_text(33, OX_STR(""), &part));
+}
+
+/* What somebody has written into his question gets no further than names may. */
+Test(storage, no_other_text_becomes_the_name_of_a_part)
+{
+    static const char *const texts[] = {
+        "while reading from part ",
+        "while reading from part /a/b/ in table ",
+        "while reading from part /a/b/ in table x.y",
+        "while reading from part /a/b'c/ in table x.y (z)",
+        "while reading from part /a/b/ in table x.y; DROP (z)",
+        "while reading from part /a// in table x.y (z)",
+        "while reading from part /a/b/ in table x. (z)",
+        "while reading from part /a/b/ in table y (z)",
+    };
+    struct ox_part part;
+    for (size_t i = 0; i < OX_COUNT(texts); i++)
+        cr_expect_not(ox_part_of_text(246, ox_str_of(texts[i]), &part), "%s", texts[i]);
+}
+
 Test(storage, codes_are_found_in_texts_of_both_ages)
 {
     cr_assert_eq(ox__storage_code_of(OX_STR("Code: 60. DB::Exception: x")), 60);
