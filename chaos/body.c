@@ -18,38 +18,52 @@
 #define SEVERITY_ERROR  17u
 #define SPANS_PER_TRACE 8u
 
-static const struct {
-    const char *table, *key, *time, *ours;
-} signals[OX_SIGNAL__COUNT] = {
-    [OX_SIGNAL_TRACES] = {"otel_traces", "reinterpretAsUInt64(reverse(span_id))", "start_time",
-                          "service_name = 'chaos'"},
-    [OX_SIGNAL_LOGS] = {"otel_logs", "reinterpretAsUInt64(reverse(span_id))", "time",
-                        "service_name = 'chaos'"},
-    [OX_SIGNAL_METRICS] = {"otel_metrics", "toUInt64(value)", "time", "metric_name = 'chaos.key'"},
+/* What an id of metrics is, by its remainder. */
+enum kind { NUMBER, HISTOGRAM, EXPONENTIAL, SUMMARY, EXEMPLAR };
+#define KINDS_PERIOD 8u
+
+static enum kind
+kind_of(uint64_t id)
+{
+    static const enum kind kinds[KINDS_PERIOD] = {NUMBER, NUMBER,      NUMBER,    SUMMARY,
+                                                  NUMBER, EXPONENTIAL, HISTOGRAM, EXEMPLAR};
+    return kinds[id % KINDS_PERIOD];
+}
+
+static const struct chaos_source span_source = {"otel_traces", "reinterpretAsUInt64(reverse(span_id))",
+                                                "start_time", "service_name = 'chaos'"};
+static const struct chaos_source log_source = {"otel_logs", "reinterpretAsUInt64(reverse(span_id))", "time",
+                                               "service_name = 'chaos'"};
+static const struct chaos_source metric_sources[CHAOS_SOURCES_MAX] = {
+    {"otel_metrics", "toUInt64(value)", "time", "startsWith(metric_name, 'chaos.')"},
+    {"otel_metric_histograms", "toUInt64(sum)", "time", "startsWith(metric_name, 'chaos.')"},
+    {"otel_metric_exemplars", "toUInt64(value)", "point_time", "startsWith(metric_name, 'chaos.')"},
 };
 
-const char *
-chaos_key_sql(enum ox_signal signal)
+const struct chaos_source *
+chaos_sources(enum ox_signal signal, size_t *n)
 {
-    return signals[signal].key;
+    *n = signal == OX_SIGNAL_METRICS ? CHAOS_SOURCES_MAX : 1;
+    return signal == OX_SIGNAL_METRICS ? metric_sources
+           : signal == OX_SIGNAL_LOGS  ? &log_source
+                                       : &span_source;
 }
 
 const char *
-chaos_time_sql(enum ox_signal signal)
+chaos_key_column(enum ox_table table, bool *hex)
 {
-    return signals[signal].time;
+    *hex = table == OX_TABLE_TRACES || table == OX_TABLE_LOGS;
+    if (*hex)
+        return "span_id";
+    if (table == OX_TABLE_HISTOGRAMS)
+        return "sum";
+    return table == OX_TABLE_POINTS || table == OX_TABLE_EXEMPLARS ? "value" : NULL;
 }
 
-const char *
-chaos_ours_sql(enum ox_signal signal)
+bool
+chaos_is_record(enum ox_signal signal, uint64_t id)
 {
-    return signals[signal].ours;
-}
-
-const char *
-chaos_table(enum ox_signal signal)
-{
-    return signals[signal].table;
+    return signal != OX_SIGNAL_METRICS || kind_of(id) != EXEMPLAR;
 }
 
 static void
@@ -107,13 +121,102 @@ put_log(struct ox_buf *b, uint64_t key, uint64_t id, uint64_t time_ns)
     ox_wire_end(b, mark);
 }
 
+/* ---- metrics ---- */
+
+struct metric {
+    enum kind kind;
+    const char *name;
+    uint32_t field;     /* of Metric: gauge, histogram, ... */
+    uint32_t exemplars; /* of its points; 0 = they have none */
+    bool temporality;   /* field 2 says which */
+};
+static const struct metric metrics[] = {
+    {NUMBER, "chaos.key", 5, 5, false},
+    {HISTOGRAM, "chaos.histogram", 9, 8, true},
+    {EXPONENTIAL, "chaos.exponential", 10, 11, true},
+    {SUMMARY, "chaos.summary", 11, 0, false},
+};
+
+/* What is sent in one request. */
+struct request {
+    const struct chaos_lane *lane;
+    uint64_t first, n, time_ns;
+};
+
 static void
-put_point(struct ox_buf *b, uint64_t key, uint64_t time_ns)
+put_exemplar(struct ox_buf *b, const struct request *r, uint64_t id, uint32_t field)
+{
+    size_t mark = ox_wire_begin(b, field);
+    ox_wire_put_fixed64(b, 2, r->time_ns);
+    ox_wire_put_fixed64(b, 6, chaos_key(r->lane, id));
+    ox_wire_end(b, mark);
+}
+
+/* Exemplars hang on the record before them, a histogram; the first of a request on the one behind it, a number. */
+static void
+put_exemplars(struct ox_buf *b, const struct request *r, uint64_t id, uint32_t field)
+{
+    uint64_t end = r->first + r->n;
+    if (id == r->first + 1 && kind_of(r->first) == EXEMPLAR)
+        put_exemplar(b, r, r->first, field);
+    if (id + 1 < end && kind_of(id + 1) == EXEMPLAR)
+        put_exemplar(b, r, id + 1, field);
+}
+
+static void
+put_distribution(struct ox_buf *b, enum kind kind, uint64_t key)
+{
+    size_t mark;
+    ox_wire_put_fixed64(b, 4, 3);
+    ox_wire_put_double(b, 5, (double)key);
+    if (kind == HISTOGRAM) {
+        mark = ox_wire_begin(b, 6);
+        for (uint64_t i = 1; i <= 2; i++)
+            ox_buf_append(b, &i, sizeof(i));
+        ox_wire_end(b, mark);
+        ox_wire_put_double(b, 7, 0.5);
+    } else if (kind == EXPONENTIAL) {
+        mark = ox_wire_begin(b, 8);
+        ox_wire_put_varint(b, 2, 1);
+        ox_wire_put_varint(b, 2, 2);
+        ox_wire_end(b, mark);
+    } else {
+        mark = ox_wire_begin(b, 6);
+        ox_wire_put_double(b, 1, 0.5);
+        ox_wire_put_double(b, 2, 1.0);
+        ox_wire_end(b, mark);
+    }
+}
+
+static void
+put_point(struct ox_buf *b, const struct request *r, const struct metric *m, uint64_t id)
 {
     size_t mark = ox_wire_begin(b, 1);
-    ox_wire_put_fixed64(b, 3, time_ns);
-    ox_wire_put_fixed64(b, 6, key);
+    uint64_t key = chaos_key(r->lane, id);
+    ox_wire_put_fixed64(b, 3, r->time_ns + (id - r->first) * STEP_NS);
+    if (m->kind == NUMBER)
+        ox_wire_put_fixed64(b, 6, key);
+    else
+        put_distribution(b, m->kind, key);
+    if (m->exemplars != 0)
+        put_exemplars(b, r, id, m->exemplars);
     ox_wire_end(b, mark);
+}
+
+static void
+put_metric(struct ox_buf *b, const struct request *r, const struct metric *m)
+{
+    size_t metric = ox_wire_begin(b, 2);
+    ox_wire_put_bytes(b, 1, ox_str_of(m->name));
+    size_t data = ox_wire_begin(b, m->field);
+    for (uint64_t id = r->first; id < r->first + r->n; id++) {
+        if (kind_of(id) == m->kind)
+            put_point(b, r, m, id);
+    }
+    if (m->temporality)
+        ox_wire_put_varint(b, 2, 1);
+    ox_wire_end(b, data);
+    ox_wire_end(b, metric);
 }
 
 static void
@@ -123,10 +226,8 @@ put_records(struct ox_buf *b, const struct chaos_lane *lane, uint64_t first, uin
         uint64_t key = chaos_key(lane, first + i);
         if (lane->signal == OX_SIGNAL_TRACES)
             put_span(b, key, time_ns);
-        else if (lane->signal == OX_SIGNAL_LOGS)
-            put_log(b, key, first + i, time_ns);
         else
-            put_point(b, key, time_ns);
+            put_log(b, key, first + i, time_ns);
     }
 }
 
@@ -139,16 +240,12 @@ chaos_body(const struct chaos_lane *lane, uint64_t first, uint32_t n, uint64_t t
     ox_wire_put_attr_str(out, 1, OX_STR("service.name"), OX_STR("chaos"));
     ox_wire_end(out, mark);
     size_t scope = ox_wire_begin(out, 2);
-    if (lane->signal == OX_SIGNAL_METRICS) {
-        size_t metric = ox_wire_begin(out, 2);
-        ox_wire_put_bytes(out, 1, OX_STR("chaos.key"));
-        size_t gauge = ox_wire_begin(out, 5);
+    struct request request = {lane, first, n, time_ns};
+    OX_ASSERT(n >= 2);
+    if (lane->signal != OX_SIGNAL_METRICS)
         put_records(out, lane, first, n, time_ns);
-        ox_wire_end(out, gauge);
-        ox_wire_end(out, metric);
-    } else {
-        put_records(out, lane, first, n, time_ns);
-    }
+    for (size_t i = 0; lane->signal == OX_SIGNAL_METRICS && i < OX_COUNT(metrics); i++)
+        put_metric(out, &request, &metrics[i]);
     ox_wire_end(out, scope);
     ox_wire_end(out, resource);
     OX_ASSERT(!out->failed);
@@ -166,7 +263,13 @@ batch_keys(const struct ox_batch *batch, struct ox_buf *out)
         ox_buf_append(out, &key, sizeof(key));
     }
     for (uint32_t i = 0; i < batch->n_points; i++) {
-        uint64_t key = (uint64_t)batch->points[i].int_value;
+        const struct ox_point *p = &batch->points[i];
+        bool number = (p->has & OX_POINT_IS_INT) != 0;
+        uint64_t key = number ? (uint64_t)p->int_value : (uint64_t)ox_point_more(batch, p)->sum;
+        ox_buf_append(out, &key, sizeof(key));
+    }
+    for (uint32_t i = 0; i < batch->n_exemplars; i++) {
+        uint64_t key = (uint64_t)batch->exemplars[i].int_value;
         ox_buf_append(out, &key, sizeof(key));
     }
 }

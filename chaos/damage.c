@@ -30,6 +30,7 @@
 struct entry {
     uint64_t segment, offset, bytes; /* head included */
     bool answered;                   /* a client was told of a record in it */
+    struct ox_buf keys;              /* of its records, unless answered */
 };
 
 /* A journal as it lies there. */
@@ -63,7 +64,9 @@ key_of_cell(const char *cell, bool hex)
 static void
 block_keys(const struct ox_outbox_block *b, struct ox_buf *keys)
 {
-    if (b->table != OX_TABLE_TRACES && b->table != OX_TABLE_LOGS && b->table != OX_TABLE_POINTS)
+    bool hex;
+    const char *column = chaos_key_column((enum ox_table)b->table, &hex);
+    if (column == NULL)
         return;
     struct ox_str raw = b->bytes;
     void *room = NULL;
@@ -74,8 +77,7 @@ block_keys(const struct ox_outbox_block *b, struct ox_buf *keys)
     }
     struct native_block *block = native_read(raw.p, raw.n);
     for (size_t i = 0; i < block->n_rows; i++) {
-        bool points = b->table == OX_TABLE_POINTS;
-        uint64_t key = key_of_cell(native_cell(block, points ? "value" : "span_id", i), !points);
+        uint64_t key = key_of_cell(native_cell(block, column, i), hex);
         ox_buf_append(keys, &key, sizeof(key));
     }
     native_free(block);
@@ -107,19 +109,25 @@ any_answered(struct chaos_ids *ids, const struct ox_buf *keys)
 }
 
 static uint64_t
-mark_damaged(struct chaos_ids *ids, const struct ox_buf *keys)
+mark(struct chaos_ids *ids, const struct ox_buf *keys, enum chaos_fate from, enum chaos_fate to)
 {
     uint64_t n = 0;
     for (size_t at = 0; at + 8 <= keys->len; at += 8) {
         uint64_t key, id;
         memcpy(&key, keys->data + at, 8);
         struct chaos_lane *lane = chaos_ids_find(ids, key, &id);
-        if (lane == NULL || lane->fates[id] != CHAOS_ACKED)
+        if (lane == NULL || lane->fates[id] != (uint8_t)from)
             continue;
-        lane->fates[id] = CHAOS_DAMAGED;
+        lane->fates[id] = (uint8_t)to;
         n++;
     }
     return n;
+}
+
+static uint64_t
+mark_damaged(struct chaos_ids *ids, const struct ox_buf *keys)
+{
+    return mark(ids, keys, CHAOS_ACKED, CHAOS_DAMAGED);
 }
 
 /* ---- reading ---- */
@@ -141,11 +149,14 @@ static void
 close_rest(struct rest *r)
 {
     ox_journal_close(r->j);
+    for (size_t i = 0; i < r->n; i++)
+        ox_buf_fini(&r->entries[i].keys);
     free(r->entries);
 }
 
+/* keys: steal. */
 static void
-add_entry(struct rest *r, const struct ox_journal_entry *info, bool answered)
+add_entry(struct rest *r, const struct ox_journal_entry *info, bool answered, struct ox_buf *keys)
 {
     if (r->n == r->cap) {
         r->cap = r->cap != 0 ? r->cap * 2 : 1024;
@@ -153,9 +164,11 @@ add_entry(struct rest *r, const struct ox_journal_entry *info, bool answered)
         OX_ASSERT(r->entries != NULL);
     }
     for (size_t i = 0; i < r->n_segments; i++) {
-        if (r->segments[i].number == info->segment)
-            r->entries[r->n++] = (struct entry){info->segment, info->seq - r->segments[i].first_seq,
-                                                info->len + OX_JOURNAL_ENTRY_OVERHEAD, answered};
+        if (r->segments[i].number != info->segment)
+            continue;
+        r->entries[r->n++] = (struct entry){info->segment, info->seq - r->segments[i].first_seq,
+                                            info->len + OX_JOURNAL_ENTRY_OVERHEAD, answered, *keys};
+        *keys = (struct ox_buf){0};
     }
 }
 
@@ -176,7 +189,10 @@ read_entries(struct rest *r, struct chaos_damage *d, uint64_t segment, bool wal)
         struct ox_buf keys = {0};
         if (wal && segment != 0)
             wal_keys(payload, &keys);
-        add_entry(r, &info, any_answered(d->ids, &keys));
+        bool answered = any_answered(d->ids, &keys);
+        if (answered)
+            ox_buf_fini(&keys);
+        add_entry(r, &info, answered, &keys);
         ox_buf_fini(&keys);
     }
     ox_journal_cursor_free(c);
@@ -215,6 +231,16 @@ first_loose(const struct rest *r, uint64_t end)
     return r->n > 0 ? r->entries[0].offset : end;
 }
 
+/* Rubbish where an entry was is damage to whoever reads it: only we know that nobody was told of that one. */
+static void
+mark_torn(struct chaos_damage *d, const struct rest *r, uint64_t cut)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->entries[i].offset + r->entries[i].bytes > cut)
+            mark(d->ids, &r->entries[i].keys, CHAOS_UNKNOWN, CHAOS_TORN);
+    }
+}
+
 /* from: nothing before it is touched. end: behind the last entry. */
 static void
 tear(struct chaos_damage *d, const struct rest *r, uint64_t number, uint64_t from, uint64_t end)
@@ -233,6 +259,8 @@ tear(struct chaos_damage *d, const struct rest *r, uint64_t number, uint64_t fro
     else
         rubbish(fd, cut, n, d->rnd, false);
     close(fd);
+    if (how == 2)
+        mark_torn(d, r, cut);
     snprintf(d->what + at, sizeof(d->what) - at,
              "%s segment %llu torn at %llu (%llu bytes of entries without an answer "
              "behind it), %s; ",

@@ -100,6 +100,12 @@ chaos_lane_count(const struct chaos_lane *lane, uint64_t from, enum chaos_fate f
     return n;
 }
 
+uint64_t
+chaos_lane_unanswered(const struct chaos_lane *lane, uint64_t from)
+{
+    return chaos_lane_count(lane, from, CHAOS_UNKNOWN) + chaos_lane_count(lane, from, CHAOS_TORN);
+}
+
 static bool
 write_lanes(FILE *f, const struct chaos_ids *ids)
 {

@@ -24,7 +24,8 @@ enum chaos_fate {
     CHAOS_REFUSED = 3, /* an answer that says no: at most once */
     CHAOS_LOST = 4,    /* was ACKED and was reported as lost */
     CHAOS_DOUBLED = 5, /* was reported as doubled */
-    CHAOS_DAMAGED = 6  /* was ACKED; harm outside the promise hit its only copy: at most once */
+    CHAOS_DAMAGED = 6, /* was ACKED; harm outside the promise hit its only copy: at most once */
+    CHAOS_TORN = 7 /* was UNKNOWN, and rubbish was written over its entry: the node may say that it is lost */
 };
 
 struct chaos_lane {
@@ -54,6 +55,8 @@ uint64_t chaos_key(const struct chaos_lane *lane, uint64_t id);
 struct chaos_lane *chaos_ids_find(struct chaos_ids *ids, uint64_t key, uint64_t *id);
 /* How many ids of the lane from `from` on have this fate. */
 uint64_t chaos_lane_count(const struct chaos_lane *lane, uint64_t from, enum chaos_fate fate);
+/* How many of them have no answer, torn ones included. */
+uint64_t chaos_lane_unanswered(const struct chaos_lane *lane, uint64_t from);
 
 /* To and from a file, for a run that goes on later. Replaces the file atomically. False with errno. */
 OX_MUST_USE bool chaos_ids_save(const struct chaos_ids *ids, const char *path);

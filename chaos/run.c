@@ -220,7 +220,7 @@ count_fates(struct chaos_run *run, uint64_t *acked, uint64_t *refused, uint64_t 
         const struct chaos_lane *lane = &run->ids.lanes[i];
         *acked += chaos_lane_count(lane, lane->round_first, CHAOS_ACKED);
         *refused += chaos_lane_count(lane, lane->round_first, CHAOS_REFUSED);
-        *unknown += chaos_lane_count(lane, lane->round_first, CHAOS_UNKNOWN);
+        *unknown += chaos_lane_unanswered(lane, lane->round_first);
     }
     run->totals.acked += *acked;
     run->totals.refused += *refused;

@@ -56,7 +56,8 @@ static void
 harm_row(struct chaos_run *run, const struct chaos_lane *lane, const char *sql, uint32_t n)
 {
     char where[128], text[640];
-    snprintf(where, sizeof(where), "%s = %llu", chaos_key_sql(lane->signal),
+    size_t n_sources;
+    snprintf(where, sizeof(where), "%s = %llu", chaos_sources(lane->signal, &n_sources)[0].key,
              (unsigned long long)chaos_key(lane, acked_id(lane, n)));
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -102,9 +103,15 @@ test_rows(struct chaos_run *run)
     v = look(run, false);
     good &=
         expect(v.doubled == 1 && v.lost == 0 && v.misplaced == 0, "a repeated span is doubled, and only it");
-    harm_row(run, points, "INSERT INTO otel_metrics SELECT * FROM otel_metrics WHERE %s", 7);
+    harm_row(run, points, "INSERT INTO otel_metrics SELECT * FROM otel_metrics WHERE %s", 8);
     v = look(run, true);
     good &= expect(v.doubled == 1 && v.lost == 0, "verifying everything finds a repeated point");
+    tell(run, "INSERT INTO otel_metric_histograms SELECT * FROM otel_metric_histograms LIMIT 1");
+    v = look(run, false);
+    good &= expect(v.doubled == 1 && v.lost == 0, "a repeated histogram is doubled");
+    tell(run, "INSERT INTO otel_metric_exemplars SELECT * FROM otel_metric_exemplars LIMIT 1");
+    v = look(run, false);
+    good &= expect(v.doubled == 1 && v.lost == 0, "so is a repeated exemplar");
     harm_row(run, spans,
              "INSERT INTO otel_traces SELECT * REPLACE('chaos-a' AS tenant_id) FROM otel_traces WHERE %s", 9);
     v = look(run, false);

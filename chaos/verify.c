@@ -86,18 +86,23 @@ take_rows(struct chaos_ids *ids, struct view *w, const struct ox_buf *rows)
 static void
 ask_lane(const struct chaos_verify *v, struct ox_storage *st, struct view *w, uint64_t since_ns)
 {
-    char sql[SQL_MAX], when[256] = "";
-    struct ox_buf rows = {0};
-    enum ox_signal signal = w->lane->signal;
-    if (since_ns > 0)
-        snprintf(when, sizeof(when), " AND %s AND %s >= fromUnixTimestamp64Nano(toInt64(%llu), 'UTC')",
-                 chaos_ours_sql(signal), chaos_time_sql(signal),
-                 (unsigned long long)(since_ns - CLOCK_SLACK));
-    snprintf(sql, sizeof(sql), "SELECT %s AS key, count() FROM %s WHERE tenant_id = '%s'%s GROUP BY key",
-             chaos_key_sql(signal), chaos_table(signal), chaos_tenant(w->lane->tenant), when);
-    if (ask(st, sql, "RowBinary", &rows))
+    struct ox_buf rows = {0}, sql = {0};
+    size_t n;
+    const struct chaos_source *sources = chaos_sources(w->lane->signal, &n);
+    ox_buf_append_cstr(&sql, "SELECT key, count() FROM (");
+    for (size_t i = 0; i < n; i++) {
+        ox_buf_printf(&sql, "%sSELECT %s AS key FROM %s WHERE tenant_id = '%s'", i > 0 ? " UNION ALL " : "",
+                      sources[i].key, sources[i].table, chaos_tenant(w->lane->tenant));
+        if (since_ns > 0)
+            ox_buf_printf(&sql, " AND %s AND %s >= fromUnixTimestamp64Nano(toInt64(%llu), 'UTC')",
+                          sources[i].ours, sources[i].time, (unsigned long long)(since_ns - CLOCK_SLACK));
+    }
+    ox_buf_append(&sql, ") GROUP BY key", sizeof(") GROUP BY key"));
+    OX_ASSERT(!sql.failed);
+    if (ask(st, (const char *)sql.data, "RowBinary", &rows))
         take_rows(v->ids, w, &rows);
     ox_buf_fini(&rows);
+    ox_buf_fini(&sql);
 }
 
 /* Everything is handed over: no block waits, no record is in the pipeline, and no rollup is in doubt. */
@@ -175,7 +180,7 @@ judge_id(const struct chaos_verify *v, const struct view *w, uint64_t i, struct 
         finding_id(out, v, "lost", w, i);
         *fate = CHAOS_LOST;
     }
-    out->unanswered_stored += seen > 0 && *fate == CHAOS_UNKNOWN;
+    out->unanswered_stored += seen > 0 && (*fate == CHAOS_UNKNOWN || *fate == CHAOS_TORN);
     out->damaged += seen == 0 && *fate == CHAOS_DAMAGED;
     out->refused_stored += seen > 0 && *fate == CHAOS_REFUSED;
 }
@@ -193,8 +198,8 @@ judge(const struct chaos_verify *v, struct view *w, struct chaos_verdict *out)
         judge_id(v, w, i, out);
     out->misplaced += w->misplaced;
     if (w->misplaced > 0) {
-        snprintf(text, sizeof(text), "%llu rows in %s of %s that were not sent there",
-                 (unsigned long long)w->misplaced, chaos_table(w->lane->signal),
+        snprintf(text, sizeof(text), "%llu rows of %s of %s that were not sent there",
+                 (unsigned long long)w->misplaced, ox_signal_name(w->lane->signal),
                  chaos_tenant(w->lane->tenant));
         finding(out, v, "misplaced", text);
     }
@@ -262,20 +267,29 @@ verify_views(const struct chaos_verify *v, struct ox_storage *st, struct chaos_v
          "SELECT sum(count) FROM otel_metrics_1h", out);
 }
 
+static void
+no_strangers(const struct chaos_verify *v, struct ox_storage *st, const char *table,
+             struct chaos_verdict *out)
+{
+    char sql[SQL_MAX];
+    struct ox_buf n = {0};
+    snprintf(sql, sizeof(sql), "SELECT count() FROM %s WHERE NOT startsWith(tenant_id, 'chaos-')", table);
+    if (!ask(st, sql, NULL, &n) || n.len != 2 || n.data[0] != '0') {
+        out->misplaced++;
+        finding(out, v, "misplaced", "rows of a tenant that does not exist");
+    }
+    ox_buf_fini(&n);
+}
+
 /* Rows of tenants that do not exist. */
 static void
 verify_strangers(const struct chaos_verify *v, struct ox_storage *st, struct chaos_verdict *out)
 {
     for (int signal = 0; signal < OX_SIGNAL__COUNT; signal++) {
-        char sql[SQL_MAX];
-        struct ox_buf n = {0};
-        snprintf(sql, sizeof(sql), "SELECT count() FROM %s WHERE NOT startsWith(tenant_id, 'chaos-')",
-                 chaos_table((enum ox_signal)signal));
-        if (!ask(st, sql, NULL, &n) || n.len != 2 || n.data[0] != '0') {
-            out->misplaced++;
-            finding(out, v, "misplaced", "rows of a tenant that does not exist");
-        }
-        ox_buf_fini(&n);
+        size_t n;
+        const struct chaos_source *sources = chaos_sources((enum ox_signal)signal, &n);
+        for (size_t i = 0; i < n; i++)
+            no_strangers(v, st, sources[i].table, out);
     }
 }
 
