@@ -33,8 +33,9 @@ is_name(struct ox_str w)
     static const char *const kinds[] = {"dns:", "uri:", "email:", "cn:"};
     for (size_t i = 0; i < OX_COUNT(kinds); i++) {
         size_t n = strlen(kinds[i]);
+        /* A zero would end the name before what stands in the line. */
         if (w.n > n && w.n < OX_TLS_NAME_BYTES_MAX && memcmp(w.p, kinds[i], n) == 0)
-            return true;
+            return memchr(w.p, '\0', w.n) == NULL;
     }
     return false;
 }

@@ -76,6 +76,13 @@ Test(client_map, mistakes_are_named_with_their_line)
     }
 }
 
+Test(client_map, a_zero_ends_no_name)
+{
+    struct ox_diag diag;
+    static const char text[] = "uri:a\0b acme viewer query";
+    cr_assert_eq(ox_client_map_parse((struct ox_str){text, sizeof(text) - 1}, &map, &diag), OX_E_CONFIG);
+}
+
 Test(client_map, there_are_no_more_than_there_may_be)
 {
     struct ox_buf text = {0};
