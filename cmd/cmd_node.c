@@ -145,6 +145,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = node_tls_open(m, diag);
     if (err == OX_OK)
+        err = node_jwt_open(m, diag);
+    if (err == OX_OK)
         err = node_quotas_open(m, diag);
     if (err == OX_OK)
         err = node_redact_open(m, diag);
@@ -433,6 +435,8 @@ start_all(struct node_main *m, struct ox_diag *diag)
         err = start_keepers(m, diag);
     if (err == OX_OK)
         err = node_tls_watch(m, diag);
+    if (err == OX_OK)
+        err = node_jwt_watch(m, diag);
     if (err == OX_OK)
         err = node_quotas_watch(m, diag);
     if (err == OX_OK)

@@ -38,6 +38,7 @@ struct node_main {
     ox_pid root;
     struct ox_warden warden;
     struct ox_control_store *control; /* the key store owns it */
+    struct ox_keystore *jwt;          /* the same */
     struct ox_control_arg control_arg;
     struct ox_wal_arg wal_arg;
     struct ox_outbox_arg outbox_arg;
@@ -125,6 +126,14 @@ OX_MUST_USE ox_err node_tls_open(struct node_main *m, struct ox_diag *diag);
 OX_MUST_USE ox_err node_tls_watch(struct node_main *m, struct ox_diag *diag);
 /* Reads them again as `cfg` names them; what cannot be used is logged and what was in force goes on. May block. */
 void node_tls_reload(struct node_main *m, const struct ox_config *cfg);
+/* node_jwt.c. The store of tokens in front of `inner` (take, also on failure); NULL without memory. Takes none yet. */
+struct ox_keystore *node_jwt_keys(struct node_main *m, struct ox_keystore *inner);
+/* Takes tokens as the configuration says: m->jwt. */
+OX_MUST_USE ox_err node_jwt_open(struct node_main *m, struct ox_diag *diag);
+/* As `cfg` says from now on; what cannot be used is logged and what was in force goes on. May block. */
+void node_jwt_reload(struct node_main *m, const struct ox_config *cfg);
+/* Starts the actor that asks the issuer for his keys. */
+OX_MUST_USE ox_err node_jwt_watch(struct node_main *m, struct ox_diag *diag);
 /* node_quotas.c. Makes m->node.quotas with what the control plane says, or the defaults while it does not answer. */
 OX_MUST_USE ox_err node_quotas_open(struct node_main *m, struct ox_diag *diag);
 void node_quotas_close(struct node_main *m);

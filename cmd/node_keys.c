@@ -14,6 +14,7 @@
 
 #include "cmd/node_internal.h"
 #include "ox/cert_keys.h"
+#include "ox/jwt_keys.h"
 #include "ox/log.h"
 #include "ox/net.h"
 #include "ox/random.h"
@@ -190,8 +191,10 @@ tenant_changed(void *ctx, const struct ox_tenant_id *tenant)
 {
     struct node_main *m = ctx;
     node_quotas_wanted(m);
-    if (m->node.keys != NULL)
-        ox_cert_keys_changed(m->node.keys, tenant);
+    if (m->node.keys == NULL)
+        return;
+    ox_jwt_keys_changed(m->jwt, tenant);
+    ox_cert_keys_changed(m->node.keys, tenant);
 }
 
 ox_err
@@ -224,7 +227,9 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
                                      .ctx = m};
     m->control_arg.cache = ox_key_cache_new(&o);
     if (m->control_arg.cache != NULL)
-        m->node.keys = ox_cert_keys_new(m->control_arg.cache, m->control);
+        m->jwt = node_jwt_keys(m, m->control_arg.cache);
+    if (m->jwt != NULL)
+        m->node.keys = ox_cert_keys_new(m->jwt, m->control);
     return m->node.keys != NULL ? OX_OK : OX_E_NOMEM;
 }
 

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "ox/permission.h"
 #include "ox/weights.h"
 
 static const struct ox_config_key rows[] = {
@@ -115,6 +116,62 @@ check_tls(const struct ox_config *c, struct ox_config_report *report)
             "proxy in front ends TLS");
 }
 
+/* The keys of an issuer come by a way on which nobody can change them. */
+static bool
+is_safe_url(const char *url)
+{
+    static const char *const here[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    if (strncmp(url, "https://", 8) == 0)
+        return true;
+    for (size_t i = 0; i < OX_COUNT(here); i++) {
+        size_t n = strlen(here[i]);
+        if (strncmp(url, here[i], n) == 0 && (url[n] == ':' || url[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* Each word stands for a role: "sre=operator,devs=editor". */
+static bool
+are_roles(const char *map)
+{
+    enum ox_role role;
+    for (const char *p = map; *p != '\0';) {
+        size_t n = strcspn(p, ",");
+        const char *eq = memchr(p, '=', n);
+        if (eq == NULL || eq == p ||
+            ox_role_parse((struct ox_str){eq + 1, n - (size_t)(eq + 1 - p)}, &role, NULL) != OX_OK)
+            return false;
+        p += n + (p[n] == ',');
+    }
+    return true;
+}
+
+static void
+check_jwt(const struct ox_config *c, struct ox_config_report *report)
+{
+    bool file = c->jwt_jwks_file[0] != '\0', url = c->jwt_jwks_url[0] != '\0',
+         secret = c->jwt_secret_file[0] != '\0';
+    if (c->jwt_issuer[0] == '\0' && (file || url || secret))
+        broken_rule(report, "jwt.issuer", "is empty: say whose tokens are taken");
+    if (c->jwt_issuer[0] != '\0' && c->jwt_audience[0] == '\0')
+        broken_rule(report, "jwt.audience",
+                    "is empty: a token that its issuer gave for another service must not open this one");
+    if (c->jwt_issuer[0] != '\0' && !file && !url && !secret)
+        broken_rule(report, "jwt.jwks_url",
+                    "is empty, as is jwt.jwks_file: one of them has the issuer's keys");
+    if (file && url)
+        broken_rule(report, "jwt.jwks_file", "and jwt.jwks_url cannot both be set");
+    if (url && !is_safe_url(c->jwt_jwks_url))
+        broken_rule(report, "jwt.jwks_url", "begins with https://, or with http:// on this machine");
+    if (secret && c->mode == OX_MODE_PRODUCTION)
+        broken_rule(report, "jwt.secret_file",
+                    "is for development mode: in production whoever can verify must not be able to sign");
+    if (!are_roles(c->jwt_roles))
+        broken_rule(report, "jwt.roles",
+                    "is of the form word=role,word=role with viewer, editor, admin or operator");
+}
+
 static void
 check_weights(const struct ox_config *c, struct ox_config_report *report)
 {
@@ -132,6 +189,7 @@ check_rules(const struct ox_config *c, struct ox_config_report *report)
     check_control(c, report);
     check_weights(c, report);
     check_tls(c, report);
+    check_jwt(c, report);
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
     if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)

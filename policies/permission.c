@@ -149,6 +149,17 @@ ox_scope_parse(struct ox_str name, uint32_t *scopes, struct ox_diag *diag)
         (int)(name.n < 40 ? name.n : 40), name.n > 0 ? name.p : "");
 }
 
+uint32_t
+ox_role_scopes(enum ox_role role)
+{
+    static const uint32_t of[OX_ROLE__COUNT] = {[OX_ROLE_VIEWER] = OX_SCOPE_QUERY,
+                                                [OX_ROLE_EDITOR] = OX_SCOPE_INGEST | OX_SCOPE_QUERY,
+                                                [OX_ROLE_ADMIN] = OX_SCOPE_ALL,
+                                                [OX_ROLE_OPERATOR] = OX_SCOPE_ADMIN,
+                                                [OX_ROLE_LOCAL] = OX_SCOPE_ALL};
+    return (unsigned)role < OX_ROLE__COUNT ? of[role] : 0;
+}
+
 const char *
 ox_scope_name(uint32_t scope)
 {

@@ -49,7 +49,7 @@ find(struct cert_keys *k, const struct ox_credential *cred, struct finding *out,
         out->mapped = true;
         out->known = (enum known)k->known[c - k->map.of];
         out->who = (struct ox_identity){
-            .tenant = c->tenant, .role = c->role, .scopes = c->scopes, .by_certificate = true};
+            .tenant = c->tenant, .role = c->role, .scopes = c->scopes, .way = OX_WAY_CERTIFICATE};
     }
     out->generation = k->generation;
     ox_unlock_rw(&k->lock);

@@ -100,22 +100,6 @@ ox__control_keys_show(struct ox__control_call *c)
     return err == OX_OK ? ox__control_respond(c, 200, key_json(&key, c->now_s)) : err;
 }
 
-/* What a role's key is for when nobody says it. */
-static uint32_t
-usual_scopes(enum ox_role role)
-{
-    switch (role) {
-    case OX_ROLE_VIEWER:
-        return OX_SCOPE_QUERY;
-    case OX_ROLE_EDITOR:
-        return OX_SCOPE_INGEST | OX_SCOPE_QUERY;
-    case OX_ROLE_ADMIN:
-        return OX_SCOPE_ALL;
-    default:
-        return OX_SCOPE_ADMIN;
-    }
-}
-
 /* What makes no sense is refused rather than kept: a key that promises more than its role allows. */
 static ox_err
 check_scopes(struct ox__control_call *c, const struct ox_control_key *key)
@@ -135,7 +119,7 @@ read_scopes(struct ox__control_call *c, struct ox_control_key *key)
 {
     const json_t *list = json_object_get(c->body, "scopes"), *value;
     size_t i;
-    key->scopes = list == NULL ? usual_scopes(key->role) : 0;
+    key->scopes = list == NULL ? ox_role_scopes(key->role) : 0;
     if (list != NULL && !json_is_array(list))
         return ox__control_invalid(c, "scopes", "is a list of texts");
     json_array_foreach(list, i, value)

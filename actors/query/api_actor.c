@@ -44,7 +44,10 @@ job_free(struct api_job *job)
 static void
 describe(struct api_job *job, const struct ox_identity *who)
 {
-    if (who->by_certificate)
+    if (who->way == OX_WAY_TOKEN)
+        snprintf(job->credential, sizeof(job->credential), "token of %s, tenant %s",
+                 who->subject[0] != '\0' ? who->subject : "nobody by name", who->tenant.name);
+    else if (who->way == OX_WAY_CERTIFICATE)
         snprintf(job->credential, sizeof(job->credential), "certificate %s of tenant %s",
                  job->req->client->name[0], who->tenant.name);
     else if (who->key_id[0] != '\0')
@@ -291,8 +294,8 @@ on_request(void *ctx, struct ox_http_request *req)
     ox_err err = ox__api_identify(port->api, req, &who, &diag);
     if (err != OX_OK && err != OX_E_AGAIN)
         ox__api_refuse(req, err, diag.text, OX__KEY_HINT);
-    else if (is_order(req) &&
-             !order_is_sound(req, ox_credential_of(req).key.n > 0 || err == OX_E_AGAIN || who.by_certificate))
+    else if (is_order(req) && !order_is_sound(req, ox_credential_of(req).key.n > 0 || err == OX_E_AGAIN ||
+                                                       who.way == OX_WAY_CERTIFICATE))
         return;
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);

@@ -30,12 +30,22 @@ struct ox_http_request;
  */
 struct ox_credential ox_credential_of(const struct ox_http_request *req);
 
+/* What told who somebody is. */
+enum ox_way {
+    OX_WAY_KEY, /* an API key, or none in development mode */
+    OX_WAY_CERTIFICATE,
+    OX_WAY_TOKEN, /* of an issuer */
+};
+
+#define OX_SUBJECT_MAX 64
+
 struct ox_identity {
     struct ox_tenant_id tenant;
     enum ox_role role;
-    uint32_t scopes;                /* OX_SCOPE_* */
-    char key_id[OX_KEY_ID_MAX + 1]; /* "" = no key, or a development key */
-    bool by_certificate;            /* no key came along, the client's certificate told */
+    uint32_t scopes;                  /* OX_SCOPE_* */
+    char key_id[OX_KEY_ID_MAX + 1];   /* "" = no key, or a development key */
+    char subject[OX_SUBJECT_MAX + 1]; /* of a token; "" otherwise */
+    enum ox_way way;
 };
 
 struct ox_keystore {

@@ -41,6 +41,8 @@ uint32_t ox_scope_of_signal(enum ox_signal signal);
 /* "ingest.traces", "ingest.logs", "ingest.metrics", "query", "admin"; also "ingest" for all three. INVALID with the legal
  * names. *scopes: the bit (or bits) is added. */
 OX_MUST_USE ox_err ox_scope_parse(struct ox_str name, uint32_t *scopes, struct ox_diag *diag);
+/* What a role's credential is for when nobody says it. */
+uint32_t ox_role_scopes(enum ox_role role);
 /* The name of the one bit, or NULL. */
 const char *ox_scope_name(uint32_t scope);
 /* "ingest.traces, query"; "none". */

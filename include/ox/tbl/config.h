@@ -300,6 +300,35 @@ OX_CONFIG(redact_file,                "redact.file",                string,   ""
 OX_CONFIG(redact_key_file,            "redact.key_file",            string,   "", "", "", "path", NULL, live,
           "file with 64 hex digits, the secret of those hashes, the same on all nodes whose hashes are to be equal; empty = DIR/redact.secret, made on first use")
 
+OX_CONFIG(jwt_issuer,                 "jwt.issuer",                 string,   "", "", "", "text", NULL, live,
+          "issuer (`iss`) whose tokens are taken as Authorization: Bearer on every port (docs/security.md, \"Tokens\"); empty = none")
+OX_CONFIG(jwt_audience,               "jwt.audience",               string,   "", "", "", "text", NULL, live,
+          "audience (`aud`) that a token must be for, such as https://observex.example")
+OX_CONFIG(jwt_jwks_file,              "jwt.jwks_file",              string,   "", "", "", "path", NULL, live,
+          "the issuer's public keys, a JWK set; read again at each reload")
+OX_CONFIG(jwt_jwks_url,               "jwt.jwks_url",               string,   "", "", "", "url", NULL, live,
+          "where the issuer shows them; instead of jwt.jwks_file")
+OX_CONFIG(jwt_jwks_ca_file,           "jwt.jwks_ca_file",           string,   "", "", "", "path", NULL, live,
+          "certificates to trust at jwt.jwks_url; empty = the system's")
+OX_CONFIG(jwt_jwks_refresh_ms,        "jwt.jwks_refresh",           duration, "10m", "30s", "24h", "ms", NULL, live,
+          "how often jwt.jwks_url is read; also when a token names a key that is not known, once in 30 s. While it does not answer, the keys that are known go on for a day")
+OX_CONFIG(jwt_tenant_claim,           "jwt.tenant_claim",           string,   "tenant", "1", "200", "claim", NULL, live,
+          "claim that names the tenant; a token without it gives no access. `a.b` is b within a")
+OX_CONFIG(jwt_role_claim,             "jwt.role_claim",             string,   "role", "1", "200", "claim", NULL, live,
+          "claim that names the role, or a list of which the highest counts; a token without it gives no access")
+OX_CONFIG(jwt_roles,                  "jwt.roles",                  string,   "", "", "", "pairs", NULL, live,
+          "what the issuer's words mean, such as `obs-admins=admin,developers=editor`; a word that is not there gives no role. Empty = they are the names of roles")
+OX_CONFIG(jwt_scope_claim,            "jwt.scope_claim",            string,   "", "", "200", "claim", NULL, live,
+          "claim that narrows what a token is for (ingest.traces, query, ...): a text with blanks between, or a list; a token without it is then for nothing. Empty = what its role usually has")
+OX_CONFIG(jwt_leeway_ms,              "jwt.leeway",                 duration, "30s", "0", "10m", "ms", NULL, live,
+          "how far the issuer's clock may be away from ours")
+OX_CONFIG(jwt_max_age_ms,             "jwt.max_age",                duration, "24h", "0", "365d", "ms", NULL, live,
+          "how old a token may be, since `iat`, which it must have then: so long one goes on that its issuer has taken back; 0 = `exp` alone counts")
+OX_CONFIG(jwt_secret_file,            "jwt.secret_file",            string,   "", "", "", "path", NULL, live,
+          "in development mode: file whose first line is the secret of tokens that are signed by HS256; empty = HS256 is refused")
+OX_CONFIG(jwt_tokens_cached,          "jwt.tokens_cached",          int,      "10000", "64", "10000000", "tokens", NULL, restart,
+          "tokens that were verified and are known until they end, some 300 bytes each")
+
 OX_CONFIG(control_url,                "control.url",                string,   "", "", "", "url", "postgres-url", restart,
           "where tenants and API keys are kept: postgresql://user@host/db, also as OBSERVE_X_POSTGRES_URL; empty = control.db in the data directory, for one node in development mode")
 OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,

@@ -37,6 +37,7 @@ OX_MESSAGE(spill_done,    "struct ox__spill_job",   "the spill lane",           
 OX_MESSAGE(spill_tick,    "-",                      "wal (timer)",                 "wal",     "owed, never")
 /* control */
 OX_MESSAGE(control_watched, "struct ox_control_arg", "the control lane",           "control", "owed, never")
+OX_MESSAGE(jwks_asked,    "-",                      "a dirty thread",              "jwt",     "owed, never")
 /* warden */
 OX_MESSAGE(obituary,      "-",                      "the node (a hook)",           "warden",  "control; asked again with the next crash")
 OX_MESSAGE(quarantined,   "-",                      "the node (a hook)",           "warden",  "control; in force at once, and said in the log")

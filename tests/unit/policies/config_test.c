@@ -98,29 +98,19 @@ Test(product_config, production_needs_postgres_and_says_what_to_set)
     ox_config_report_fini(&report);
 }
 
-Test(product_config, production_speaks_tls_beyond_this_machine_or_says_that_a_proxy_does)
+struct start {
+    const char *more[4];
+    const char *says; /* NULL = it may start */
+};
+
+/* Production with what there must be, and one more thing. */
+static void
+expect_starts(const struct start *cases, size_t cases_n, const char *mode)
 {
-    static const char *const base[] = {"--mode=production", "--control-url=postgresql://ox@db/ox"};
-    static const struct {
-        const char *more[4];
-        const char *says; /* NULL = it may start */
-    } cases[] = {
-        {{0}, NULL},
-        {{"--listen-api=0.0.0.0:8080"}, "OBSERVE_X_TLS_CERT_FILE"},
-        {{"--listen-otlp-grpc=10.0.0.1:4317"}, "tls.plaintext"},
-        {{"--listen-otlp-http=[::]:4318"}, "tls.cert_file"},
-        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-plaintext=true"}, NULL},
-        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-cert-file=/c", "--tls-key-file=/k"}, NULL},
-        {{"--tls-cert-file=/c"}, "tls.key_file: is empty"},
-        {{"--tls-key-file=/k"}, "tls.cert_file: is empty"},
-        {{"--tls-ca-file=/a"}, "tls.ca_file: has no meaning"},
-        {{"--tls-cert-file=/c", "--tls-key-file=/k", "--tls-clients-file=/f"},
-         "tls.clients_file: has no meaning"},
-    };
-    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+    for (size_t i = 0; i < cases_n; i++) {
         struct ox_config c;
         struct ox_config_report report;
-        const char *args[6] = {base[0], base[1]};
+        const char *args[6] = {mode, "--control-url=postgresql://ox@db/ox"};
         int n = 2;
         while (n < 6 && cases[i].more[n - 2] != NULL) {
             args[n] = cases[i].more[n - 2];
@@ -135,6 +125,51 @@ Test(product_config, production_speaks_tls_beyond_this_machine_or_says_that_a_pr
                                (char *)report.text.data);
         ox_config_report_fini(&report);
     }
+}
+
+Test(product_config, production_speaks_tls_beyond_this_machine_or_says_that_a_proxy_does)
+{
+    static const struct start cases[] = {
+        {{0}, NULL},
+        {{"--listen-api=0.0.0.0:8080"}, "OBSERVE_X_TLS_CERT_FILE"},
+        {{"--listen-otlp-grpc=10.0.0.1:4317"}, "tls.plaintext"},
+        {{"--listen-otlp-http=[::]:4318"}, "tls.cert_file"},
+        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-plaintext=true"}, NULL},
+        {{"--listen-otlp-http=0.0.0.0:4318", "--tls-cert-file=/c", "--tls-key-file=/k"}, NULL},
+        {{"--tls-cert-file=/c"}, "tls.key_file: is empty"},
+        {{"--tls-key-file=/k"}, "tls.cert_file: is empty"},
+        {{"--tls-ca-file=/a"}, "tls.ca_file: has no meaning"},
+        {{"--tls-cert-file=/c", "--tls-key-file=/k", "--tls-clients-file=/f"},
+         "tls.clients_file: has no meaning"},
+    };
+    expect_starts(cases, OX_COUNT(cases), "--mode=production");
+}
+
+Test(product_config, an_issuer_of_tokens_is_named_whole)
+{
+    static const struct start cases[] = {
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-file=/f"}, NULL},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-url=https://i/jwks"}, NULL},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-url=http://127.0.0.1:80/jwks"}, NULL},
+        {{"--jwt-jwks-file=/f"}, "jwt.issuer: is empty"},
+        {{"--jwt-issuer=i", "--jwt-jwks-file=/f"}, "jwt.audience: is empty"},
+        {{"--jwt-issuer=i", "--jwt-audience=a"}, "jwt.jwks_url: is empty"},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-url=https://i/jwks", "--jwt-jwks-file=/f"},
+         "cannot both"},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-url=http://i.example/jwks"},
+         "jwt.jwks_url: begins"},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-jwks-url=http://localhost.example/"},
+         "jwt.jwks_url: begins"},
+        {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-secret-file=/s"}, "is for development mode"},
+        {{"--jwt-roles=a=editor,b=operator"}, NULL},
+        {{"--jwt-roles=a=boss"}, "jwt.roles: is of the form"},
+        {{"--jwt-roles=editor"}, "jwt.roles: is of the form"},
+        {{"--jwt-roles==editor"}, "jwt.roles: is of the form"},
+    };
+    static const struct start development = {{"--jwt-issuer=i", "--jwt-audience=a", "--jwt-secret-file=/s"},
+                                             NULL};
+    expect_starts(cases, OX_COUNT(cases), "--mode=production");
+    expect_starts(&development, 1, "--mode=development");
 }
 
 Test(product_config, rules_between_keys)
