@@ -152,7 +152,8 @@ change(struct ox__control_call *c, const struct ox_quota_row *row, bool clear)
     ox_err err = ox__control_audit_granted(c, row->tenant.name, detail);
     if (err != OX_OK)
         return err;
-    err = clear ? store->clear(store, row, &c->diag) : store->set(store, row, &c->diag);
+    const struct ox_control_asker *asker = ox__control_asker(c);
+    err = clear ? store->clear(store, asker, row, &c->diag) : store->set(store, asker, row, &c->diag);
     if (err != OX_OK)
         return ox__control_audit_failed(c, row->tenant.name, err);
     if (c->api->quotas_changed != NULL)

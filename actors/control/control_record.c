@@ -56,7 +56,7 @@ ox__control_no_asker(struct ox_diag *diag)
 {
     return ox_diag_set(
         diag, OX_E_UNAUTHENTICATED, "x-api-key", -1,
-        "the key that gives this order has ended meanwhile, or its tenant is disabled: nothing has "
+        "the key or user that gives this order has ended meanwhile, or its tenant is disabled: nothing has "
         "changed");
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/control/pg_asker.h"
 #include "actors/control/pg_pool.h"
 #include "ox/quota_store.h"
 
@@ -68,7 +69,8 @@ finish(struct pg_conn *c, ox_err err, struct ox_diag *diag)
 }
 
 static ox_err
-write_row(struct pg_conn *c, enum statement s, const struct ox_quota_row *row, struct ox_diag *diag)
+write_row(struct pg_conn *c, enum statement s, const struct ox_control_asker *asker,
+          const struct ox_quota_row *row, struct ox_diag *diag)
 {
     char value[24], changed[24];
     PGresult *r = NULL;
@@ -76,6 +78,8 @@ write_row(struct pg_conn *c, enum statement s, const struct ox_quota_row *row, s
     snprintf(changed, sizeof(changed), "%lld", (long long)row->changed_s);
     const char *params[] = {row->tenant.name, row->key_id, ox_quota_name(row->quota), value, changed};
     ox_err err = begin(c, row->tenant.name, diag);
+    if (err == OX_OK)
+        err = pg_asker_hold(c, asker, diag);
     if (err == OX_OK)
         err = run(c, s, s == SET ? 5 : 3, params, &r, diag);
     if (err == OX_OK && s == CLEAR && PQntuples(r) == 0)
@@ -87,7 +91,8 @@ write_row(struct pg_conn *c, enum statement s, const struct ox_quota_row *row, s
 }
 
 static ox_err
-transact(struct ox_quota_store *self, enum statement s, const struct ox_quota_row *row, struct ox_diag *diag)
+transact(struct ox_quota_store *self, enum statement s, const struct ox_control_asker *asker,
+         const struct ox_quota_row *row, struct ox_diag *diag)
 {
     struct quotas_pg *st = (struct quotas_pg *)self;
     for (int tries = 2;; tries--) {
@@ -96,7 +101,7 @@ transact(struct ox_quota_store *self, enum statement s, const struct ox_quota_ro
         ox_err err = pg_pool_take(st->pool, PG_ANY, &c, &fresh, diag);
         if (err != OX_OK)
             return err;
-        err = write_row(c, s, row, diag);
+        err = write_row(c, s, asker, row, diag);
         bool broken = c->broken;
         pg_pool_give(st->pool, c);
         if (!broken || fresh || tries <= 1)
@@ -105,15 +110,17 @@ transact(struct ox_quota_store *self, enum statement s, const struct ox_quota_ro
 }
 
 static ox_err
-set(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag)
+set(struct ox_quota_store *self, const struct ox_control_asker *asker, const struct ox_quota_row *row,
+    struct ox_diag *diag)
 {
-    return transact(self, SET, row, diag);
+    return transact(self, SET, asker, row, diag);
 }
 
 static ox_err
-clear(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag)
+clear(struct ox_quota_store *self, const struct ox_control_asker *asker, const struct ox_quota_row *row,
+      struct ox_diag *diag)
 {
-    return transact(self, CLEAR, row, diag);
+    return transact(self, CLEAR, asker, row, diag);
 }
 
 static ox_err

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
+#include "actors/control/sqlite_asker.h"
 #include "ox/lock.h"
 #include "ox/quota_store.h"
 
@@ -61,13 +62,15 @@ exec(struct quotas_sqlite *st, const char *sql, struct ox_diag *diag)
 
 /* One statement and the note that its tenant has changed. */
 static ox_err
-change(struct quotas_sqlite *st, const char *sql, const struct ox_quota_row *row, int *changed,
-       struct ox_diag *diag)
+change(struct quotas_sqlite *st, const struct ox_control_asker *asker, const char *sql,
+       const struct ox_quota_row *row, int *changed, struct ox_diag *diag)
 {
     ox_lock(&st->lock);
     ox_err err = exec(st, "BEGIN IMMEDIATE", diag);
     if (err == OX_OK) {
-        err = run(st, sql, row, changed, diag);
+        err = ox__sqlite_check_asker(st->db, asker, diag);
+        if (err == OX_OK)
+            err = run(st, sql, row, changed, diag);
         if (err == OX_OK && *changed > 0)
             err = run(st,
                       "INSERT INTO control_changes (seq, tenant_id, digest)"
@@ -83,22 +86,24 @@ change(struct quotas_sqlite *st, const char *sql, const struct ox_quota_row *row
 }
 
 static ox_err
-set(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag)
+set(struct ox_quota_store *self, const struct ox_control_asker *asker, const struct ox_quota_row *row,
+    struct ox_diag *diag)
 {
     int changed = 0;
     return change(
-        (struct quotas_sqlite *)self,
+        (struct quotas_sqlite *)self, asker,
         "INSERT INTO quotas (tenant_id, key_id, quota, value, changed_at) VALUES (?1, ?2, ?3, ?4, ?5)"
         " ON CONFLICT (tenant_id, key_id, quota) DO UPDATE SET value = ?4, changed_at = ?5",
         row, &changed, diag);
 }
 
 static ox_err
-clear(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag)
+clear(struct ox_quota_store *self, const struct ox_control_asker *asker, const struct ox_quota_row *row,
+      struct ox_diag *diag)
 {
     int changed = 0;
     ox_err err =
-        change((struct quotas_sqlite *)self,
+        change((struct quotas_sqlite *)self, asker,
                "DELETE FROM quotas WHERE tenant_id = ?1 AND key_id = ?2 AND quota = ?3", row, &changed, diag);
     return err == OX_OK && changed == 0
                ? ox_diag_set(diag, OX_E_NOT_FOUND, "quota", -1, "it has none of its own: the default holds")

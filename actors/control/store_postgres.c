@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "actors/control/control_record.h"
+#include "actors/control/pg_asker.h"
 #include "actors/control/pg_pool.h"
 #include "ox/buf.h"
 #include "ox/control.h"
@@ -48,8 +49,6 @@ struct pg_store {
 
 enum statement {
     ON_BEHALF,
-    ASKER_SAY,
-    ASKER_HOLD,
     TENANT_INSERT,
     TENANT_GET,
     TENANT_LIST,
@@ -74,12 +73,6 @@ enum statement {
 
 static const char *const statements[STATEMENT__COUNT] = {
     [ON_BEHALF] = "SELECT set_config($1, $2, true)",
-    [ASKER_SAY] = "SELECT set_config('app.asker_key', $1, true), set_config('app.asker_tenant', $2, true)",
-    /* Held, so that who revokes it waits for the order, or the order for him and then finds none. */
-    [ASKER_HOLD] = "SELECT 1 FROM observex.api_keys k JOIN observex.tenants t ON t.tenant_id = k.tenant_id"
-                   " WHERE k.key_id = $1 AND k.tenant_id = $2 AND k.revoked_at = 0"
-                   " AND (k.expires_at = 0 OR k.expires_at > $3::bigint) AND t.state = 'active'"
-                   " FOR NO KEY UPDATE OF k FOR SHARE OF t",
     [TENANT_INSERT] = "INSERT INTO observex.tenants (" TENANT_COLUMNS ")"
                       " VALUES ($1, $2, $3, $4::bigint, $5::bigint)",
     [TENANT_GET] = "SELECT " TENANT_COLUMNS " FROM observex.tenants WHERE tenant_id = $1",
@@ -133,7 +126,7 @@ static const char *const statements[STATEMENT__COUNT] = {
     [CHANGE_LIST] = "SELECT seq, tenant_id, encode(digest, 'hex') FROM observex.control_changes"
                     " WHERE seq > $1::bigint ORDER BY seq LIMIT $2::bigint",
 };
-_Static_assert(STATEMENT__COUNT <= PG_STATEMENTS_MAX, "a bit for each");
+_Static_assert(STATEMENT__COUNT <= PG_ASKER_STATEMENTS, "a bit for each");
 
 static ox_err
 run(struct pg_conn *c, enum statement s, int n, const char *const *params, PGresult **out,
@@ -196,28 +189,12 @@ begin(struct pg_conn *c, struct behalf whose, struct ox_diag *diag)
     return err == OX_OK ? run(c, ON_BEHALF, 2, params, NULL, diag) : err;
 }
 
-/* Whether he may still give orders; his key and tenant stay as they are until this transaction ends. */
-static ox_err
-hold_asker(struct pg_conn *c, const struct ox_control_asker *asker, struct ox_diag *diag)
-{
-    struct number now;
-    const char *params[] = {asker->key_id, asker->tenant.name, print(&now, asker->now_s)};
-    PGresult *r = NULL;
-    ox_err err = run(c, ASKER_SAY, 2, params, NULL, diag);
-    if (err == OX_OK)
-        err = run(c, ASKER_HOLD, 3, params, &r, diag);
-    if (err == OX_OK && PQntuples(r) != 1)
-        err = ox__control_no_asker(diag);
-    PQclear(r);
-    return err;
-}
-
 static ox_err
 attempt(struct pg_conn *c, struct behalf whose, op_fn op, const struct call *call, struct ox_diag *diag)
 {
     ox_err err = begin(c, whose, diag);
-    if (err == OX_OK && call->asker != NULL)
-        err = hold_asker(c, call->asker, diag);
+    if (err == OX_OK)
+        err = pg_asker_hold(c, call->asker, diag);
     if (err == OX_OK)
         err = op(c, call, diag);
     if (err == OX_OK)

@@ -23,6 +23,7 @@
 
 #include "actors/control/control_record.h"
 #include "actors/control/control_schema.h"
+#include "actors/control/sqlite_asker.h"
 #include "ox/disk.h"
 #include "ox/lock.h"
 
@@ -170,30 +171,6 @@ end(struct sqlite_store *st, ox_err err, bool news, struct ox_diag *diag)
     return err;
 }
 
-/* Whether he may still give orders. Nobody else writes until this transaction ends. */
-static ox_err
-check_asker(struct sqlite_store *st, const struct ox_control_asker *asker, struct ox_diag *diag)
-{
-    sqlite3_stmt *q;
-    if (asker == NULL)
-        return OX_OK;
-    ox_err err = prepare(st,
-                         "SELECT 1 FROM api_keys k JOIN tenants t ON t.tenant_id = k.tenant_id"
-                         " WHERE k.key_id = ?1 AND k.tenant_id = ?2 AND k.revoked_at = 0"
-                         " AND (k.expires_at = 0 OR k.expires_at > ?3) AND t.state = 'active'",
-                         &q, diag);
-    if (err != OX_OK)
-        return err;
-    bind_text(q, 1, asker->key_id);
-    bind_text(q, 2, asker->tenant.name);
-    bind_int(q, 3, asker->now_s);
-    int code = sqlite3_step(q);
-    if (code != SQLITE_ROW)
-        err = code == SQLITE_DONE ? ox__control_no_asker(diag) : failed(st, diag);
-    sqlite3_finalize(q);
-    return err;
-}
-
 /* A transaction that writes on somebody's order. On failure there is none, and the lock is not held. */
 static ox_err
 begin_order(struct sqlite_store *st, const struct ox_control_asker *asker, struct ox_diag *diag)
@@ -201,7 +178,7 @@ begin_order(struct sqlite_store *st, const struct ox_control_asker *asker, struc
     ox_err err = begin(st, diag);
     if (err != OX_OK)
         return err;
-    err = check_asker(st, asker, diag);
+    err = ox__sqlite_check_asker(st->db, asker, diag);
     return err == OX_OK ? OX_OK : end(st, err, false, diag);
 }
 

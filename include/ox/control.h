@@ -22,6 +22,7 @@
 #define OX_KEY_ID_MAX          16
 #define OX_KEY_DIGEST_BYTES    32  /* BLAKE3-256 */
 #define OX_KEY_FINGERPRINT_MAX 128 /* Argon2id in its own notation */
+#define OX_SUBJECT_MAX         64  /* bytes of a user's name, or of what an issuer calls somebody */
 
 /* The tenant of the platform's operators: theirs are the only keys of role operator, and it has no telemetry. */
 #define OX_CONTROL_PLATFORM "platform"
@@ -75,10 +76,13 @@ struct ox_control_use {
     int64_t used_s;
 };
 
-/* On whose order something is written: a key. What the node knows of it may be a moment old, so the store looks once more. */
+/* On whose order something is written: a key, or a user, or with neither somebody of whom the store knows the tenant alone (by a
+ * token or a certificate). What the node knows may be a moment old, so the store looks once more. */
 struct ox_control_asker {
     struct ox_tenant_id tenant;
     char key_id[OX_KEY_ID_MAX + 1];
+    char user[OX_SUBJECT_MAX + 1]; /* "" = none; of this role */
+    enum ox_role role;
     int64_t now_s;
 };
 
@@ -88,8 +92,8 @@ struct ox_control_store {
     uint32_t keys_max;
 
     /*
-     * asker, of everything that writes: lend. In the transaction that writes, its key must be good and its tenant active,
-     * and stay so until it ends: UNAUTHENTICATED, and nothing was written. NULL: nobody to look at (who is on this machine in
+     * asker, of everything that writes: lend. In the transaction that writes, its key or user must be good and its tenant
+     * active, and stay so until it ends: UNAUTHENTICATED, and nothing was written. NULL: nobody to look at (who is on this machine in
      * development mode, `observex control init`).
      */
 

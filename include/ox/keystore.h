@@ -37,8 +37,6 @@ enum ox_way {
     OX_WAY_TOKEN, /* of an issuer */
 };
 
-#define OX_SUBJECT_MAX 64
-
 struct ox_identity {
     struct ox_tenant_id tenant;
     enum ox_role role;

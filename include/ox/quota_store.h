@@ -22,10 +22,14 @@ struct ox_quota_row {
 };
 
 struct ox_quota_store {
+    /* asker, of both: as of struct ox_control_store. */
+
     /* NOT_FOUND: there is no such tenant. */
-    ox_err (*set)(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag);
+    ox_err (*set)(struct ox_quota_store *self, const struct ox_control_asker *asker,
+                  const struct ox_quota_row *row, struct ox_diag *diag);
     /* NOT_FOUND: it has none of its own. */
-    ox_err (*clear)(struct ox_quota_store *self, const struct ox_quota_row *row, struct ox_diag *diag);
+    ox_err (*clear)(struct ox_quota_store *self, const struct ox_control_asker *asker,
+                    const struct ox_quota_row *row, struct ox_diag *diag);
     /* Of one tenant, or of all for operators (NULL). *rows: free it. */
     ox_err (*list)(struct ox_quota_store *self, const struct ox_tenant_id *tenant, struct ox_quota_row **rows,
                    size_t *n, struct ox_diag *diag);

@@ -63,33 +63,52 @@ changed(struct ox_control_store *control, uint64_t *cursor)
     return text;
 }
 
+/* Who orders it is looked at in the same transaction. */
+static void
+by_an_asker(struct ox_control_store *control, struct ox_quota_store *quotas)
+{
+    struct ox_quota_row r = row("acme", "", OX_QUOTA_LOGS_BYTES, 7);
+    struct ox_control_asker asker = {.tenant = {"globex"}, .now_s = 1700000000};
+    struct ox_control_tenant t;
+    cr_assert_eq(quotas->set(quotas, &asker, &r, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(control->tenant_set(control, NULL, &asker.tenant, OX_TENANT_DISABLED, 2, &t, &diag), OX_OK);
+    r.value = 8;
+    cr_assert_eq(quotas->set(quotas, &asker, &r, &diag), OX_E_UNAUTHENTICATED);
+    cr_assert_eq(quotas->clear(quotas, &asker, &r, &diag), OX_E_UNAUTHENTICATED);
+    cr_assert_eq(control->tenant_set(control, NULL, &asker.tenant, OX_TENANT_ACTIVE, 2, &t, &diag), OX_OK);
+    snprintf(asker.key_id, sizeof(asker.key_id), "k_gone");
+    cr_assert_eq(quotas->set(quotas, &asker, &r, &diag), OX_E_UNAUTHENTICATED);
+    cr_assert_not_null(strstr(listed(quotas, "acme"), "logs.bytes=7"), "nothing was changed");
+}
+
 void
 quota_story(struct ox_control_store *control, struct ox_quota_store *quotas)
 {
     struct ox_quota_row r = row("acme", "", OX_QUOTA_LOGS_RECORDS, 5);
     uint64_t cursor = OX_CONTROL_FROM_NOW;
-    cr_assert_eq(quotas->set(quotas, &r, &diag), OX_E_NOT_FOUND, "there is no such tenant");
+    cr_assert_eq(quotas->set(quotas, NULL, &r, &diag), OX_E_NOT_FOUND, "there is no such tenant");
     make_tenant(control, "acme");
     make_tenant(control, "globex");
     (void)changed(control, &cursor);
     cr_assert_str_eq(listed(quotas, NULL), "");
-    cr_assert_eq(quotas->set(quotas, &r, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(quotas->set(quotas, NULL, &r, &diag), OX_OK, "%s", diag.text);
     cr_assert_str_eq(changed(control, &cursor), "acme", "nodes hear of it");
     r = row("acme", "k_1", OX_QUOTA_LOGS_RECORDS, 3);
-    cr_assert_eq(quotas->set(quotas, &r, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(quotas->set(quotas, NULL, &r, &diag), OX_OK, "%s", diag.text);
     r = row("globex", "", OX_QUOTA_SERIES, OX_QUOTA_VALUE_MAX);
-    cr_assert_eq(quotas->set(quotas, &r, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(quotas->set(quotas, NULL, &r, &diag), OX_OK, "%s", diag.text);
     cr_assert_str_eq(listed(quotas, NULL),
                      "acme//logs.records=5 acme/k_1/logs.records=3 globex//series=1000000000000000");
     cr_assert_str_eq(listed(quotas, "globex"), "globex//series=1000000000000000");
     cr_assert_str_eq(listed(quotas, "nobody"), "");
     cr_assert_str_eq(changed(control, &cursor), "acme globex");
     r = row("acme", "", OX_QUOTA_LOGS_RECORDS, 0);
-    cr_assert_eq(quotas->set(quotas, &r, &diag), OX_OK, "again, with another value");
+    cr_assert_eq(quotas->set(quotas, NULL, &r, &diag), OX_OK, "again, with another value");
     cr_assert_str_eq(listed(quotas, "acme"), "acme//logs.records=0 acme/k_1/logs.records=3");
-    cr_assert_eq(quotas->clear(quotas, &r, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(quotas->clear(quotas, NULL, &r, &diag), OX_OK, "%s", diag.text);
     cr_assert_str_eq(listed(quotas, "acme"), "acme/k_1/logs.records=3");
     (void)changed(control, &cursor);
-    cr_assert_eq(quotas->clear(quotas, &r, &diag), OX_E_NOT_FOUND);
+    cr_assert_eq(quotas->clear(quotas, NULL, &r, &diag), OX_E_NOT_FOUND);
     cr_assert_str_eq(changed(control, &cursor), "", "nothing has changed");
+    by_an_asker(control, quotas);
 }

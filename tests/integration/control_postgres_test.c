@@ -19,6 +19,7 @@
 #include "../harness/control_suite.h"
 #include "../harness/postgres_server.h"
 #include "../harness/quota_suite.h"
+#include "../harness/user_suite.h"
 #include "ox/clock.h"
 #include "ox/schema.h"
 
@@ -137,13 +138,35 @@ two_tenants(struct ox_control_store *st)
     cr_assert_eq(st->key_create(st, NULL, &b, &diag), OX_OK);
 }
 
-static const char *const tables[] = {"observex.tenants", "observex.api_keys", "observex.control_changes"};
+static const char *const tables[] = {"observex.tenants", "observex.api_keys", "observex.control_changes",
+                                     "observex.users", "observex.sessions"};
+
+/* A user of each of the two tenants, logged in. */
+static void
+two_users(void)
+{
+    struct ox_control_postgres node = options(server.node_url);
+    struct ox_user_store *users;
+    cr_assert_eq(ox_user_store_postgres(&node, &users, &diag), OX_OK, "%s", diag.text);
+    for (int i = 0; i < 2; i++) {
+        struct ox_user u = {
+            .name = "anna", .role = OX_ROLE_ADMIN, .active = true, .password = "x", .created_s = 1};
+        struct ox_session s = {.user = "anna", .created_s = 1, .expires_s = 1000};
+        snprintf(u.tenant.name, sizeof(u.tenant.name), "%s", i == 0 ? "acme" : "other");
+        s.tenant = u.tenant;
+        memset(s.digest, 0xa0 + i, sizeof(s.digest));
+        cr_assert_eq(users->create(users, NULL, &u, &diag), OX_OK, "%s", diag.text);
+        cr_assert_eq(users->login(users, &s, "x", "192.0.2.1", 0, &diag), OX_OK, "%s", diag.text);
+    }
+    users->close(users);
+}
 
 Test(control_postgres, who_forgets_the_tenant_gets_no_rows)
 {
     struct ox_control_store *st = open_store();
     char sql[128];
     two_tenants(st);
+    two_users();
     PGconn *pg = connect_as(server.node_url);
     for (size_t i = 0; i < OX_COUNT(tables); i++) {
         snprintf(sql, sizeof(sql), "SELECT * FROM %s", tables[i]);
@@ -151,6 +174,8 @@ Test(control_postgres, who_forgets_the_tenant_gets_no_rows)
         cr_assert_eq(rows(pg, "SET LOCAL app.tenant_id = ''", sql), 0, "%s", sql);
         cr_assert_eq(rows(pg, "SET LOCAL app.operator = 'off'", sql), 0, "%s", sql);
         cr_assert_eq(rows(pg, "SET LOCAL app.key_digest = ''", sql), 0, "%s", sql);
+        cr_assert_eq(rows(pg, "SET LOCAL app.session_digest = ''", sql), 0, "%s", sql);
+        cr_assert_eq(rows(pg, "SET LOCAL app.asker_user = 'anna'", sql), 0, "%s", sql);
     }
     cr_assert_eq(rows(pg, "", "UPDATE observex.api_keys SET revoked_at = 1 RETURNING key_id"), 0);
     cr_assert_eq(rows(pg, "", "UPDATE observex.tenants SET state = 'disabled' RETURNING tenant_id"), 0);
@@ -264,7 +289,7 @@ Test(control_postgres, every_table_with_a_tenant_has_forced_row_level_security_a
                               " WHERE n.nspname = 'observex' AND t.relkind IN ('r', 'p')";
     char sql[600];
     snprintf(sql, sizeof(sql), "SELECT t.relname %s", with_tenant);
-    cr_assert_eq(rows(pg, "", sql), 4);
+    cr_assert_eq(rows(pg, "", sql), 6);
     snprintf(sql, sizeof(sql), "SELECT t.relname %s AND NOT (t.relrowsecurity AND t.relforcerowsecurity)",
              with_tenant);
     cr_assert_eq(rows(pg, "", sql), 0);
@@ -382,6 +407,38 @@ Test(control_postgres, an_askers_key_and_tenant_can_be_held_and_not_changed)
     cr_assert_str_eq(
         refusal(pg, asker, "UPDATE observex.tenants SET state = 'disabled' WHERE tenant_id = 'other'"),
         "42501");
+    PQfinish(pg);
+    st->close(st);
+}
+
+Test(control_postgres, a_tenants_users_and_sessions_are_its_own)
+{
+    struct ox_control_store *st = open_store();
+    const char *acme = "SET LOCAL app.tenant_id = 'acme'";
+    const char *asker =
+        "SELECT set_config('app.tenant_id', 'acme', true), set_config('app.asker_user', 'anna', true),"
+        " set_config('app.asker_tenant', 'other', true)";
+    const char *cookie = "SELECT set_config('app.session_digest', repeat('a1', 32), true)";
+    two_tenants(st);
+    two_users();
+    PGconn *pg = connect_as(server.node_url);
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.users"), 1);
+    cr_assert_eq(rows(pg, acme, "SELECT * FROM observex.sessions"), 1);
+    cr_assert_eq(rows(pg, acme, "UPDATE observex.users SET state = 'disabled' RETURNING name"), 1);
+    cr_assert_eq(rows(pg, acme, "DELETE FROM observex.sessions RETURNING digest"), 1);
+    cr_assert_str_eq(
+        refusal(pg, acme, "INSERT INTO observex.users VALUES ('other', 'x', 'admin', 'active', '', 0, 0, 0)"),
+        "42501");
+    cr_assert_str_eq(refusal(pg, acme, "UPDATE observex.users SET tenant_id = 'other'"), "42501");
+    cr_assert_str_eq(refusal(pg, acme, "DELETE FROM observex.users"), "42501", "users are never removed");
+    cr_assert_eq(rows(pg, asker, "SELECT * FROM observex.users FOR NO KEY UPDATE"), 2);
+    cr_assert_str_eq(
+        refusal(pg, asker, "UPDATE observex.users SET role = 'viewer' WHERE tenant_id = 'other'"), "42501",
+        "he is held and not changed");
+    cr_assert_eq(rows(pg, cookie, "SELECT * FROM observex.sessions"), 1,
+                 "who shows a cookie sees his session");
+    cr_assert_eq(rows(pg, cookie, "SELECT * FROM observex.users"), 0);
+    cr_assert_eq(rows(pg, cookie, "DELETE FROM observex.sessions RETURNING digest"), 0);
     PQfinish(pg);
     st->close(st);
 }
@@ -699,3 +756,19 @@ Test(control_postgres, quotas)
     quotas->close(quotas);
     control->close(control);
 }
+
+#define U(name)                                                                                              \
+    Test(control_postgres, name)                                                                             \
+    {                                                                                                        \
+        struct ox_control_store *control = open_store();                                                     \
+        struct ox_control_postgres node = options(server.node_url);                                          \
+        struct ox_user_store *users;                                                                         \
+        cr_assert_eq(ox_user_store_postgres(&node, &users, &diag), OX_OK, "%s", diag.text);                  \
+        name(control, users);                                                                                \
+        users->close(users);                                                                                 \
+        control->close(control);                                                                             \
+    }
+U(user_story)
+U(session_story)
+U(user_asker_story)
+#undef U
