@@ -19,6 +19,7 @@
 #include "ox/baseline.h"
 #include "ox/crc32c.h"
 #include "ox/exphist.h"
+#include "ox/mix.h"
 #include "ox/sampling.h"
 
 #define SLOTS_FIRST 64u
@@ -58,6 +59,7 @@ struct table {
     uint32_t *slots; /* position + 1, 0 = free; open addressing, at most half full */
     uint32_t n_slots;
     uint64_t swept; /* the window in which room was last made */
+    uint64_t seed;
 };
 
 struct ox_sampling_memory {
@@ -73,11 +75,10 @@ record(const struct table *t, uint32_t position)
     return (struct known *)(void *)(t->records + position * t->size);
 }
 
-/* Keys are hashes, but of names that a sender chose: multiplied, so that equal low bits do not meet. */
 static uint32_t
 slot_of(const struct table *t, uint64_t key)
 {
-    uint32_t at = (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 32) & (t->n_slots - 1);
+    uint32_t at = (uint32_t)ox_mix64(key ^ t->seed) & (t->n_slots - 1);
     while (t->slots[at] != 0 && record(t, t->slots[at] - 1)->key != key)
         at = (at + 1) & (t->n_slots - 1);
     return at;
@@ -156,9 +157,9 @@ find_or_add(struct table *t, uint64_t key, uint64_t window)
 }
 
 static void
-init_table(struct table *t, size_t size, uint32_t max)
+init_table(struct table *t, size_t size, uint32_t max, uint64_t seed)
 {
-    *t = (struct table){.size = size, .max = max};
+    *t = (struct table){.size = size, .max = max, .seed = seed};
 }
 
 static void
@@ -352,14 +353,14 @@ ox_sampling_memory_learn(struct ox_sampling_memory *memory, const struct ox_samp
 }
 
 struct ox_sampling_memory *
-ox_sampling_memory_new(uint32_t operations_max)
+ox_sampling_memory_new(uint32_t operations_max, uint64_t seed)
 {
     struct ox_sampling_memory *m = calloc(1, sizeof(*m));
     if (m == NULL)
         return NULL;
-    init_table(&m->operations, sizeof(struct operation), operations_max);
-    init_table(&m->services, sizeof(struct service), operations_max / 4 + 1);
-    init_table(&m->edges, sizeof(struct known), operations_max);
+    init_table(&m->operations, sizeof(struct operation), operations_max, seed);
+    init_table(&m->services, sizeof(struct service), operations_max / 4 + 1, seed);
+    init_table(&m->edges, sizeof(struct known), operations_max, seed);
     return m;
 }
 

@@ -13,12 +13,14 @@
 #include <stdlib.h>
 
 #include "ox/crc32c.h"
+#include "ox/mix.h"
 #include "ox/sampling.h"
 #include "ox/tracestate.h"
 
 #define NONE UINT32_MAX
 
 struct ox_trace_decisions {
+    uint64_t seed;
     uint32_t capacity, n, next_place; /* the place that is written next; when full it holds the oldest */
     uint32_t heads_mask;
     uint64_t *prints;
@@ -74,21 +76,12 @@ unpack(uint32_t packed)
 
 /* ---- entries ---- */
 
-/* The finalizer of MurmurHash3: every bit of the input changes each bit of the output in half of all cases. */
 static uint64_t
-mix(uint64_t v)
-{
-    v = (v ^ v >> 33) * 0xff51afd7ed558ccdull;
-    v = (v ^ v >> 33) * 0xc4ceb9fe1a85ec53ull;
-    return v ^ v >> 33;
-}
-
-static uint64_t
-print_of(const uint8_t trace_id[16])
+print_of(const struct ox_trace_decisions *d, const uint8_t trace_id[16])
 {
     uint64_t words[2];
     memcpy(words, trace_id, sizeof(words));
-    return mix(le64toh(words[0]) ^ mix(le64toh(words[1]) + 0x9e3779b97f4a7c15ull));
+    return ox_mix64(le64toh(words[0]) ^ ox_mix64(le64toh(words[1]) ^ d->seed));
 }
 
 static uint32_t
@@ -131,14 +124,14 @@ void
 ox_trace_decisions_put(struct ox_trace_decisions *d, const uint8_t trace_id[16],
                        const struct ox_trace_decision *decision)
 {
-    put(d, print_of(trace_id), pack(decision));
+    put(d, print_of(d, trace_id), pack(decision));
 }
 
 bool
 ox_trace_decisions_get(const struct ox_trace_decisions *d, const uint8_t trace_id[16],
                        struct ox_trace_decision *out)
 {
-    uint32_t at = find(d, print_of(trace_id));
+    uint32_t at = find(d, print_of(d, trace_id));
     if (at == NONE)
         return false;
     *out = unpack(d->packed[at]);
@@ -158,13 +151,14 @@ heads_of(uint32_t capacity)
 }
 
 struct ox_trace_decisions *
-ox_trace_decisions_new(uint32_t capacity)
+ox_trace_decisions_new(uint32_t capacity, uint64_t seed)
 {
     struct ox_trace_decisions *d = calloc(1, sizeof(*d));
     OX_ASSERT(capacity > 0 && capacity <= 1u << 28);
     if (d == NULL)
         return NULL;
     uint32_t heads = heads_of(capacity);
+    d->seed = seed;
     d->capacity = capacity;
     d->heads_mask = heads - 1;
     d->prints = malloc(capacity * sizeof(*d->prints));
@@ -204,9 +198,10 @@ ox_trace_decisions_bytes(const struct ox_trace_decisions *d)
     return sizeof(*d) + d->capacity * each + (d->heads_mask + 1) * sizeof(*d->heads);
 }
 
-/* ---- saving: "OXD1", then fingerprint and packed decision of each, then a CRC-32C of all before ---- */
+/* ---- saving: "OXD1", the seed, fingerprint and packed decision of each, a CRC-32C of all before ---- */
 
 #define SAVE_MAGIC  "OXD1"
+#define SAVE_HEADER 12
 #define SAVE_RECORD 12
 
 void
@@ -214,7 +209,9 @@ ox_trace_decisions_save(const struct ox_trace_decisions *d, struct ox_buf *out)
 {
     size_t from = out->len;
     uint32_t oldest = d->n == d->capacity ? d->next_place : 0;
+    uint64_t seed = htole64(d->seed);
     ox_buf_append_cstr(out, SAVE_MAGIC);
+    ox_buf_append(out, &seed, sizeof(seed));
     for (uint32_t i = 0; i < d->n; i++) {
         uint32_t at = (uint32_t)(((uint64_t)oldest + i) % d->capacity);
         uint64_t print = htole64(d->prints[at]);
@@ -232,7 +229,8 @@ static bool
 is_saved(struct ox_str bytes)
 {
     uint32_t crc;
-    if (bytes.n < 8 || (bytes.n - 8) % SAVE_RECORD != 0 || memcmp(bytes.p, SAVE_MAGIC, 4) != 0)
+    if (bytes.n < SAVE_HEADER + 4 || (bytes.n - SAVE_HEADER - 4) % SAVE_RECORD != 0 ||
+        memcmp(bytes.p, SAVE_MAGIC, 4) != 0)
         return false;
     memcpy(&crc, bytes.p + bytes.n - 4, 4);
     return le32toh(crc) == ox_crc32c(0, bytes.p, bytes.n - 4);
@@ -241,9 +239,13 @@ is_saved(struct ox_str bytes)
 ox_err
 ox_trace_decisions_load(struct ox_trace_decisions *d, struct ox_str bytes)
 {
+    uint64_t seed;
     if (!is_saved(bytes))
         return OX_E_CORRUPT;
-    for (size_t at = 4; at + 4 < bytes.n; at += SAVE_RECORD) {
+    memcpy(&seed, bytes.p + 4, 8);
+    if (le64toh(seed) != d->seed)
+        return OX_E_INVALID;
+    for (size_t at = SAVE_HEADER; at + 4 < bytes.n; at += SAVE_RECORD) {
         uint64_t print;
         uint32_t packed;
         memcpy(&print, bytes.p + at, 8);

@@ -167,8 +167,8 @@ struct ox_sampling_seen {
 
 struct ox_sampling_memory;
 /* At most so many operations are known one by one (some 600 bytes each), as many edges, and a quarter as many services.
- * Grows as it learns. NULL without memory. */
-struct ox_sampling_memory *ox_sampling_memory_new(uint32_t operations_max);
+ * Grows as it learns. seed: what senders do not know. NULL without memory. */
+struct ox_sampling_memory *ox_sampling_memory_new(uint32_t operations_max, uint64_t seed);
 void ox_sampling_memory_free(struct ox_sampling_memory *memory);
 size_t ox_sampling_memory_bytes(const struct ox_sampling_memory *memory);
 /* Before the decision. seen: lend. */

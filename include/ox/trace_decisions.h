@@ -5,7 +5,7 @@
  * Owns:    its arrays.
  * Threads: one at a time.
  * Bounds:  the capacity given to _new, at 18 bytes per trace, taken at once; the oldest decision goes first.
- * Fails:   CORRUPT for saved bytes.
+ * Fails:   CORRUPT, INVALID for saved bytes.
  * Flow:    actors/sampler/trace_buffer.c: decision -> _put; late span -> _get.
  *
  * A trace is known by 64 mixed bits of its id. That a lookup of an unknown trace finds another's decision has the
@@ -26,8 +26,8 @@ struct ox_trace_decision {
 
 struct ox_trace_decisions;
 
-/* capacity: 1 to 2^28. NULL without memory. */
-struct ox_trace_decisions *ox_trace_decisions_new(uint32_t capacity);
+/* capacity: 1 to 2^28. seed: what senders do not know, the same wherever decisions are to be loaded. NULL without memory. */
+struct ox_trace_decisions *ox_trace_decisions_new(uint32_t capacity, uint64_t seed);
 void ox_trace_decisions_free(struct ox_trace_decisions *d);
 uint32_t ox_trace_decisions_count(const struct ox_trace_decisions *d);
 size_t ox_trace_decisions_bytes(const struct ox_trace_decisions *d);
@@ -39,7 +39,8 @@ void ox_trace_decisions_put(struct ox_trace_decisions *d, const uint8_t trace_id
 bool ox_trace_decisions_get(const struct ox_trace_decisions *d, const uint8_t trace_id[16],
                             struct ox_trace_decision *out);
 
-/* All, oldest first, appended to out: 12 bytes each. Loading puts them in that order; CORRUPT changes nothing. */
+/* All, oldest first, appended to out: 12 bytes each. Loading puts them in that order.
+ * CORRUPT and INVALID (of another seed) change nothing. */
 void ox_trace_decisions_save(const struct ox_trace_decisions *d, struct ox_buf *out);
 OX_MUST_USE ox_err ox_trace_decisions_load(struct ox_trace_decisions *d, struct ox_str bytes);
 

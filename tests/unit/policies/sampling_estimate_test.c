@@ -123,7 +123,7 @@ static struct day
 a_day(const struct ox_sampling_set *set, uint64_t seed)
 {
     static const struct ox_tenant_id acme = {.name = "acme"};
-    struct day d = {.rules = ox_sampling_of(set, &acme), .memory = ox_sampling_memory_new(1000)};
+    struct day d = {.rules = ox_sampling_of(set, &acme), .memory = ox_sampling_memory_new(1000, 5)};
     ox_random_seed(&d.rnd, seed);
     for (uint64_t i = 0; i < TRACES; i++)
         one_trace(&d, i);

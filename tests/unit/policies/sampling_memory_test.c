@@ -45,7 +45,7 @@ look(uint64_t operation, uint64_t duration_ns, uint64_t now_ns)
 static void
 begin(uint32_t max)
 {
-    m = ox_sampling_memory_new(max);
+    m = ox_sampling_memory_new(max, 5);
     cr_assert_not_null(m);
 }
 

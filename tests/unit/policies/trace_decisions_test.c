@@ -45,7 +45,7 @@ Test(trace_decisions, the_last_ones_are_known_exactly)
     enum { CAPACITY = 1000, IDS = 3000, STEPS = 200000 };
     static struct ox_trace_decision last[IDS];
     static uint64_t put_at[IDS]; /* 0 = not in; else when it came in */
-    struct ox_trace_decisions *d = ox_trace_decisions_new(CAPACITY);
+    struct ox_trace_decisions *d = ox_trace_decisions_new(CAPACITY, 5);
     struct ox_random rnd;
     uint64_t came = 0;
     uint32_t in = 0;
@@ -73,10 +73,10 @@ Test(trace_decisions, the_last_ones_are_known_exactly)
 
 Test(trace_decisions, eighteen_bytes_each)
 {
-    struct ox_trace_decisions *d = ox_trace_decisions_new(1u << 20);
+    struct ox_trace_decisions *d = ox_trace_decisions_new(1u << 20, 5);
     cr_assert_leq(ox_trace_decisions_bytes(d), 18.001 * (1u << 20));
     ox_trace_decisions_free(d);
-    d = ox_trace_decisions_new(1);
+    d = ox_trace_decisions_new(1, 5);
     uint8_t id[16];
     struct ox_trace_decision x = {.kept = true}, got;
     for (uint64_t i = 0; i < 10; i++) {
@@ -90,7 +90,7 @@ Test(trace_decisions, eighteen_bytes_each)
 
 Test(trace_decisions, saved_and_loaded)
 {
-    struct ox_trace_decisions *d = ox_trace_decisions_new(100), *again = ox_trace_decisions_new(60);
+    struct ox_trace_decisions *d = ox_trace_decisions_new(100, 5), *again = ox_trace_decisions_new(60, 5);
     struct ox_random rnd;
     struct ox_buf saved = {0};
     struct ox_trace_decision x, y;
@@ -102,7 +102,7 @@ Test(trace_decisions, saved_and_loaded)
         ox_trace_decisions_put(d, id, &x);
     }
     ox_trace_decisions_save(d, &saved);
-    cr_assert_eq(saved.len, 8 + 12 * 100);
+    cr_assert_eq(saved.len, 16 + 12 * 100);
     for (size_t i = 0; i < saved.len; i++) {
         saved.data[i] ^= 64;
         cr_assert_eq(ox_trace_decisions_load(again, ox_buf_str(&saved)), OX_E_CORRUPT);
@@ -119,6 +119,9 @@ Test(trace_decisions, saved_and_loaded)
         cr_assert_eq(has, i >= 190, "the newest that fit");
         cr_assert(!has || same(&x, &y));
     }
+    struct ox_trace_decisions *other = ox_trace_decisions_new(100, 6);
+    cr_assert_eq(ox_trace_decisions_load(other, ox_buf_str(&saved)), OX_E_INVALID);
+    ox_trace_decisions_free(other);
     ox_buf_fini(&saved);
     ox_trace_decisions_free(d);
     ox_trace_decisions_free(again);
