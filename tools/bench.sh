@@ -29,6 +29,7 @@ part '(g) messages between actors, and idle actors' build/bench/message_bench
 part '(h) a quiet tenant beside a noisy one' build/bench/isolation_bench "$observex" --rounds "${ROUNDS:-3}"
 part '(g) 100,000 idle tenants on a node' build/bench/tenants_bench "$observex"
 part '(j) API keys: validations per second, 100,000 keys' build/bench/keys_bench
+part '(l) tail sampling: spans that wait, traces that are decided' build/bench/sampler_bench
 part 'TLS: handshakes, bytes against plain, memory of a connection' build/bench/tls_bench
 part '(i) from a crash to going on' build/bench/restart_bench "$observex"
 part '(c) gateway and log alone, with the disk floor' build/bench/gateway_bench
