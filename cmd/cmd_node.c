@@ -151,6 +151,8 @@ open_node(struct node_main *m, struct ox_diag *diag)
     if (err == OX_OK)
         err = node_redact_open(m, diag);
     if (err == OX_OK)
+        err = node_sampling_open(m, diag);
+    if (err == OX_OK)
         err = open_storage(m, diag);
     if (err == OX_OK)
         err = open_dead_letters(m, diag);
@@ -205,6 +207,7 @@ close_node(struct node_main *m)
     ox_tls_free(node->tls);
     node_quotas_close(m);
     node_redact_close(m);
+    node_sampling_close(m);
     ox_recovery_fini(&m->recovered); /* closes both journals */
     ox_tenants_free(node->tenants);
     ox_warden_close(&m->warden);

@@ -72,6 +72,13 @@ OX_MUST_USE ox_err node_password_of(const char *path, const char *key, char *out
 OX_MUST_USE ox_err node_dev_secret(const char *data, char *hex, struct ox_diag *diag);
 /* The same for another secret, DIR/name. */
 OX_MUST_USE ox_err node_secret(const char *data, const char *name, char *hex, struct ox_diag *diag);
+/* node_sampling.c. Which traces are kept: m->node.sampling. */
+OX_MUST_USE ox_err node_sampling_open(struct node_main *m, struct ox_diag *diag);
+/* After a reload; rules that cannot be used leave those before in force, which is said. */
+void node_sampling_reload(struct node_main *m, const struct ox_config *cfg);
+/* After the runtime has stopped. */
+void node_sampling_close(struct node_main *m);
+
 /* node_redact.c. What must not be stored: m->node.redact. */
 OX_MUST_USE ox_err node_redact_open(struct node_main *m, struct ox_diag *diag);
 /* Reads the rules again; those that cannot be used are logged and the old ones go on. May block. */

@@ -126,6 +126,7 @@ reload_files(struct node_main *m, const struct ox_config *cfg)
 {
     node_tls_reload(m, cfg);
     node_redact_reload(m, cfg);
+    node_sampling_reload(m, cfg);
     node_jwt_reload(m, cfg);
 }
 

@@ -59,7 +59,8 @@ ox__sampler_free(struct ox__sampler *s)
     }
     ox_trace_buffer_free(s->buffer);
     if (s->custody != NULL)
-        atomic_fetch_sub_explicit(&s->node->sampler_held, ox_custody_records(s->custody), memory_order_relaxed);
+        atomic_fetch_sub_explicit(&s->node->sampler_held, ox_custody_records(s->custody),
+                                  memory_order_relaxed);
     ox_custody_free(s->custody);
     free(s);
 }
@@ -127,7 +128,8 @@ load_decisions(struct ox__sampler *s)
         return;
     ox_buf_init(&saved);
     ox_trace_decisions_save(s->tenant->decisions, &saved);
-    if (saved.failed || ox_trace_decisions_load(ox_trace_buffer_decisions(s->buffer), ox_buf_str(&saved)) != OX_OK)
+    if (saved.failed ||
+        ox_trace_decisions_load(ox_trace_buffer_decisions(s->buffer), ox_buf_str(&saved)) != OX_OK)
         ox_panic("no memory for the decisions of tenant %s", s->tenant->id.name);
     ox_buf_fini(&saved);
 }
@@ -139,7 +141,8 @@ open_buffer(struct ox__sampler *s)
     ox_trace_buffer_options_default(&options);
     options.seed = s->node->boot_nonce;
     s->custody = ox_custody_new();
-    if (s->custody == NULL || ox_trace_buffer_new(&options, s->rules, ox_now_ns(), on_decided, s, &s->buffer) != OX_OK)
+    if (s->custody == NULL ||
+        ox_trace_buffer_new(&options, s->rules, ox_now_ns(), on_decided, s, &s->buffer) != OX_OK)
         ox_panic("no memory for the traces of tenant %s that wait", s->tenant->id.name);
     load_decisions(s);
 }
@@ -204,9 +207,10 @@ ox__sampler_take(struct ox_actor *self, struct ox__sampler *s, const struct ox_p
         open_buffer(s);
     uint64_t before = ox_custody_records(s->custody);
     ox_trace_buffer_add(s->buffer, parcel->batch, ox_now_ns());
-    take_custody(s, parcel->batch);
-    atomic_fetch_add_explicit(&s->node->sampler_held, ox_custody_records(s->custody) - before, memory_order_relaxed);
     arm(self, s, s->head != NULL ? ox_now_ns() : ox_trace_buffer_next_ns(s->buffer));
+    take_custody(s, parcel->batch); /* the last: a panic before gives the parcel back as a whole */
+    atomic_fetch_add_explicit(&s->node->sampler_held, ox_custody_records(s->custody) - before,
+                              memory_order_relaxed);
 }
 
 /* ---- from decided to read ---- */
@@ -222,7 +226,8 @@ start_job(struct ox_actor *self, struct ox__sampler *s)
     job->node = s->node;
     job->tenant = s->tenant;
     job->todo = s->head;
-    s->reading = ox_dirty_submit(self, NULL, ox__trace_job_run, job, OX_K_traces_read, ox__trace_job_free, NULL) == OX_OK;
+    s->reading = ox_dirty_submit(self, NULL, ox__trace_job_run, job, OX_K_traces_read, ox__trace_job_free,
+                                 NULL) == OX_OK;
     if (s->reading) {
         s->head = NULL;
         s->end = &s->head;
@@ -311,8 +316,10 @@ give_up(struct ox__sampler *s, struct ox__verdict *list)
         traces++;
     }
     if (traces > 0)
-        OX_LOG_ERROR("sampler", "decided traces cannot be read from the log; they stay there and the next start tries again",
-                     OX_F_STR("tenant", s->tenant->id.name), OX_F_U64("traces", traces));
+        OX_LOG_ERROR(
+            "sampler",
+            "decided traces cannot be read from the log; they stay there and the next start tries again",
+            OX_F_STR("tenant", s->tenant->id.name), OX_F_U64("traces", traces));
     return list;
 }
 
@@ -328,7 +335,7 @@ ox__sampler_read(struct ox_actor *self, struct ox__sampler *s, struct ox__trace_
     job->todo = NULL;
     bool wait = failed != NULL;
     put_back(s, failed);
-    settle(s, done);
     arm(self, s, wait ? ox_now_ns() + RETRY_MS * 1000000ull : ox_now_ns());
+    settle(s, done); /* the last: from here on to the caller's queue nothing may panic */
     return chain;
 }

@@ -7,9 +7,9 @@
  * Bounds:  its mailbox; parcels waiting are bounded by the tenant's permits.
  * Fails:   a crash gives every parcel back to the log's actor and names the one in hand.
  * Flow:    wal -parcel, suspect-> here -rows-> writer of the signal; here -returned-> wal.
+ *          Where a policy may drop spans: parcel -> actors/sampler/sampler.c -> (read again) -> rows.
  *
  * This is the place where one tenant's load meets its own bounds: its mailbox, its turns, its crashes.
- * Derived metrics, sampling and rules act here on the batch before it is handed on.
  *
  * After a crash the order of entries is kept so: the next incarnation holds whatever its mailbox brings and says
  * RESTARTED; the log's actor, which sends nothing more by then, answers `resume`; the incarnation gives back what it
@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/sampler/sampler.h"
+#include "ox/custody.h"
 #include "ox/fault.h"
 #include "ox/log.h"
 #include "ox/metric.h"
@@ -33,6 +35,7 @@ struct tenant {
     struct ox_parcel *in_hand;     /* being processed: whom a crash is charged to */
     struct ox_parcel *head, *tail; /* refused by a full writer, or held until `resume`, in order */
     struct ox_parcel *suspect;     /* tried once more when all others are gone */
+    struct ox__sampler *sampler;   /* of its traces; NULL until there are some */
     uint64_t retry;                /* timer */
     struct ox_msg *last_words; /* allocated beforehand, so that a crash can return parcels without memory */
     bool held;                 /* waits for `resume` */
@@ -50,6 +53,7 @@ ox_returned_free(void *arg)
         r->parcels = p->next;
         ox_parcel_free(p);
     }
+    ox_custody_free(r->held);
     free(r);
 }
 
@@ -104,6 +108,27 @@ ox_tenant_give_back(struct ox_node *node, struct ox_msg *msg, bool in_hand)
     ox_msg_free(back);
 }
 
+/* Parcels that belong together go back one by one: what was decided of them is decided again. */
+static struct ox_parcel *
+apart(struct ox_parcel *list)
+{
+    for (struct ox_parcel *p = list; p != NULL; p = p->next) {
+        struct ox_parcel *more = p->together;
+        p->together = NULL;
+        p->decided.n = 0;
+        if (more == NULL)
+            continue;
+        struct ox_parcel *last = more;
+        for (; last->together != NULL; last = last->next) {
+            last->next = last->together;
+            last->together = NULL;
+        }
+        last->next = p->next;
+        p->next = more;
+    }
+    return list;
+}
+
 /* However it ends: what is still here goes back to the log's actor, or, when the node stops, only the permits do. */
 static void
 release_state(void *arg)
@@ -117,7 +142,9 @@ release_state(void *arg)
     }
     if (t->suspect != NULL)
         append(t, t->suspect);
-    r->parcels = t->head;
+    r->parcels = apart(t->head);
+    r->held = ox__sampler_custody(t->sampler);
+    ox__sampler_free(t->sampler);
     if (!t->stopping && ox_send(t->node->wal, &msg) != OX_OK && ox_node_phase(t->node) == OX_NODE_RUNNING)
         OX_LOG_ERROR("tenant", "entries of a crashed actor wait in the log until the next start",
                      OX_F_STR("tenant", t->entry->id.name));
@@ -204,6 +231,38 @@ drain(struct ox_actor *self, struct tenant *t)
         ox_panic("no timer for parcels that wait");
 }
 
+/* Spans of a tenant whose policy may drop some: they wait until their trace is decided. */
+static bool
+waits(struct tenant *t, const struct ox_parcel *parcel)
+{
+    if (parcel->batch->signal != OX_SIGNAL_TRACES)
+        return false;
+    if (t->sampler == NULL && atomic_load_explicit(&t->node->sampling, memory_order_relaxed) == NULL)
+        return false;
+    if (t->sampler == NULL)
+        t->sampler = ox__sampler_new(t->node, t->entry);
+    if (t->sampler == NULL)
+        ox_panic("no memory for the sampler of tenant %s", t->entry->id.name);
+    return ox__sampler_wants(t->sampler);
+}
+
+static void
+on_traces_due(struct ox_actor *self, struct tenant *t)
+{
+    ox__sampler_due(self, t->sampler, t->head == NULL);
+}
+
+static void
+on_traces_read(struct ox_actor *self, struct tenant *t, struct ox_msg *msg)
+{
+    struct ox_parcel *chain = ox__sampler_read(self, t->sampler, msg->data);
+    if (chain != NULL) {
+        append(t, chain);
+        ox_actor_progress(self);
+    }
+    drain(self, t);
+}
+
 /* What a tenant's code does to one request: whatever fails in here is charged to it. parcel: take. */
 static void
 process(struct ox_actor *self, struct tenant *t, struct ox_parcel *parcel)
@@ -213,7 +272,14 @@ process(struct ox_actor *self, struct tenant *t, struct ox_parcel *parcel)
     ox_reductions(self, ox_encode_rows(parcel->batch));
     ox_fault_commit(self,
                     ox_fault_of(t->entry->id.name, (struct ox_str){(const char *)body->data, body->len}));
+    bool wait = waits(t, parcel);
+    if (wait)
+        ox__sampler_take(self, t->sampler, parcel);
     t->in_hand = NULL;
+    if (wait) { /* no progress yet: a crash brings it back */
+        ox_parcel_free(parcel);
+        return;
+    }
     append(t, parcel);
     ox_actor_progress(self);
 }
@@ -283,6 +349,12 @@ tenant_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_resume:
         on_resume(self, t, msg);
+        break;
+    case OX_K_traces_due:
+        on_traces_due(self, t);
+        break;
+    case OX_K_traces_read:
+        on_traces_read(self, t, msg);
         break;
     case OX_K_retry:
         t->retry = 0;

@@ -9,6 +9,8 @@
  */
 #include "ox/tenants.h"
 #include "ox/lock.h"
+#include "ox/outbox_entry.h"
+#include "ox/trace_decisions.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -68,13 +70,30 @@ ox_tenants_limit(struct ox_tenants *dir, const struct ox_tenants_limits *limits)
     atomic_store_explicit(&dir->tenant_records_max, limits->tenant_records_max, memory_order_relaxed);
 }
 
+ox_err
+ox_tenant_remember(struct ox_tenant *tenant, const struct ox_outbox_decision *decision, uint64_t seed)
+{
+    struct ox_trace_decision d = {.kept = decision->kept != 0,
+                                  .winner = decision->winner,
+                                  .rule = decision->rule,
+                                  .threshold = decision->threshold};
+    if (tenant->decisions == NULL)
+        tenant->decisions = ox_trace_decisions_new(OX_TENANT_DECISIONS_MAX, seed);
+    if (tenant->decisions == NULL)
+        return OX_E_NOMEM;
+    ox_trace_decisions_put(tenant->decisions, decision->trace_id, &d);
+    return OX_OK;
+}
+
 void
 ox_tenants_free(struct ox_tenants *dir)
 {
     if (dir == NULL)
         return;
-    for (uint32_t i = 0; i < dir->n; i++)
+    for (uint32_t i = 0; i < dir->n; i++) {
+        ox_trace_decisions_free(dir->entries[i]->decisions);
         free(dir->entries[i]);
+    }
     pthread_rwlock_destroy(&dir->lock);
     free(dir->entries);
     free(dir->index);

@@ -98,6 +98,19 @@ account_blocks(struct ox_recovery *rec, const struct ox_journal_entry *info,
             OX_LOG_ERROR("recovery", "a record is accounted for twice in the outbox", OX_F_ERR(err),
                          OX_F_U64("wal_seq", d->wal_seq), OX_F_U64("outbox_seq", info->seq));
     }
+    for (uint32_t i = 0; i < entry->n_decisions; i++) {
+        err = grow((void **)&rec->decided, &rec->cap_decided, rec->n_decided, sizeof(*rec->decided));
+        if (err != OX_OK)
+            return err;
+        struct ox_recovered_decision *d = &rec->decided[rec->n_decided];
+        *d = (struct ox_recovered_decision){.decision = entry->decisions[i].decision,
+                                            .segment = info->segment};
+        struct ox_str name = entry->decisions[i].tenant;
+        if (name.n >= sizeof(d->tenant.name))
+            continue;
+        memcpy(d->tenant.name, name.p, name.n);
+        rec->n_decided++;
+    }
     for (uint32_t i = 0; i < entry->n_blocks; i++) {
         const struct ox_outbox_block *b = &entry->blocks[i];
         err = ox_ledger_block_appended(rec->ledger, b->block_id, info->segment);
@@ -370,6 +383,7 @@ ox_recovery_fini(struct ox_recovery *rec)
     free(rec->replay);
     free(rec->recent);
     free(rec->aside);
+    free(rec->decided);
     ox__backlogs_free(rec);
     memset(rec, 0, sizeof(*rec));
 }

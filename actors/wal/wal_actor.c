@@ -41,6 +41,15 @@
 /* What a retry is for. */
 enum { RETRY_PARKED, RETRY_RELEASE, RETRY_COMMIT, RETRY_KEEP_HOUSE };
 
+/* Segments of the outbox that remember decisions of the sampler stay for a while, so that spans that come late go the way
+ * of their trace also after a crash. Not when the outbox fills up. */
+#define DECIDED_SEGMENTS 64
+#define DECIDED_KEEP_MS  60000
+#define DECIDED_FILL_MAX 500 /* permille */
+struct decided_segment {
+    uint64_t segment, until_ns;
+};
+
 struct wal {
     struct ox_node *node;
     const struct ox_config *config; /* in force for this turn */
@@ -62,8 +71,11 @@ struct wal {
     struct ox__divert *divert;
     /* parcels whose tenant is full, in order */
     struct ox_parcel *parked_head, *parked_tail;
-    uint64_t parked_retry;      /* timer */
-    struct ox__returns returns; /* tenants whose actor crashed */
+    uint64_t parked_retry;                            /* timer */
+    struct ox__returns returns;                       /* tenants whose actor crashed */
+    struct ox__held held;                             /* what those held */
+    struct decided_segment decided[DECIDED_SEGMENTS]; /* the latest that remember decisions; a ring */
+    uint32_t n_decided;
     /* replay */
     uint64_t *replay;
     size_t n_replay, replay_at, n_suspects;
@@ -74,6 +86,25 @@ struct wal {
     uint32_t replay_tries;    /* rounds in a row in which none could */
     uint64_t said_refused_ns; /* monotonic; 0 = never */
 };
+
+static void note_decided(struct wal *w, uint64_t segment);
+
+/* What the outbox remembers of traces goes to their tenants, whose actors look when they start. */
+static ox_err
+take_decisions(struct wal *w, struct ox_recovery *rec)
+{
+    for (size_t i = 0; i < rec->n_decided; i++) {
+        struct ox_tenant *tenant;
+        ox_err err = ox_tenants_get(w->node->tenants, &rec->decided[i].tenant, &tenant);
+        if (err == OX_OK)
+            err = ox_tenant_remember(tenant, &rec->decided[i].decision, w->node->boot_nonce);
+        if (err == OX_E_NOMEM)
+            return err;
+        if (err == OX_OK)
+            note_decided(w, rec->decided[i].segment);
+    }
+    return OX_OK;
+}
 
 static ox_err
 wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
@@ -88,6 +119,7 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->journal = a->recovered->wal;
     w->outbox_journal = a->recovered->outbox;
     w->ledger = a->recovered->ledger;
+    w->node->log = w->journal;
     w->replay = a->recovered->replay;
     w->n_replay = a->recovered->n_replay;
     w->n_suspects = a->recovered->n_suspects;
@@ -107,6 +139,9 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     };
     for (size_t i = 0; i < a->recovered->n_recent; i++)
         ox_recent_put(w->recent, a->recovered->recent[i], OX_RECENT_DURABLE, ox_now_ns());
+    ox_err decided = take_decisions(w, a->recovered);
+    if (decided != OX_OK)
+        return ox_diag_set(diag, decided, "wal", -1, "no memory for what the sampler has decided");
     a->recovered->ledger = NULL;
     a->recovered->replay = NULL;
     uint64_t ref;
@@ -138,6 +173,7 @@ wal_stop(struct ox_actor *self, enum ox_exit reason)
         ox_append_free(a);
     }
     ox__returns_fini(&w->returns);
+    ox__held_fini(&w->held);
     free(w->replay);
     ox__divert_free(w->divert);
     ox_recent_free(w->recent);
@@ -412,6 +448,8 @@ publish_fill(struct wal *w)
     atomic_store_explicit(&w->node->wal_fill, fill, memory_order_relaxed);
     ox_metric_set(OX_M_wal_bytes, (double)stats.bytes);
     ox_metric_set(OX_M_wal_segments, (double)stats.segments);
+    ox_metric_set(OX_M_sampler_waiting,
+                  (double)atomic_load_explicit(&w->node->sampler_held, memory_order_relaxed));
     bool full = fill >= FILL_WARN;
     if (full && !w->warned_full)
         OX_LOG_WARN("wal", "the log fills up", OX_F_U64("bytes", stats.bytes), OX_F_U64("limit", total));
@@ -522,6 +560,29 @@ on_wal_committed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 /* ---- release ---- */
 
 static void
+note_decided(struct wal *w, uint64_t segment)
+{
+    uint64_t until_ns = ox_now_ns() + (uint64_t)DECIDED_KEEP_MS * 1000000;
+    struct decided_segment *last = &w->decided[(w->n_decided + DECIDED_SEGMENTS - 1) % DECIDED_SEGMENTS];
+    if (w->n_decided == 0 || last->segment != segment)
+        last = &w->decided[w->n_decided++ % DECIDED_SEGMENTS];
+    *last = (struct decided_segment){segment, until_ns};
+}
+
+static bool
+still_remembers(const struct wal *w, uint64_t segment)
+{
+    uint64_t now_ns = ox_now_ns();
+    if (atomic_load_explicit(&w->node->outbox_fill, memory_order_relaxed) >= DECIDED_FILL_MAX)
+        return false;
+    for (uint32_t i = 0; i < DECIDED_SEGMENTS; i++) {
+        if (w->decided[i].segment == segment && w->decided[i].until_ns > now_ns)
+            return true;
+    }
+    return false;
+}
+
+static void
 release_next(struct ox_actor *self, struct wal *w)
 {
     uint64_t wal_segment = 0, outbox_segment = 0;
@@ -529,7 +590,8 @@ release_next(struct ox_actor *self, struct wal *w)
         return;
     uint64_t pin = ox__divert_pin(w->divert);
     bool wal = ox_ledger_wal_releasable(w->ledger, &wal_segment) && (pin == 0 || wal_segment < pin);
-    bool outbox = ox_ledger_outbox_releasable(w->ledger, &outbox_segment);
+    bool outbox =
+        ox_ledger_outbox_releasable(w->ledger, &outbox_segment) && !still_remembers(w, outbox_segment);
     if (!wal && !outbox)
         return;
     struct ox_wal_release *rel = calloc(1, sizeof(*rel));
@@ -623,6 +685,8 @@ on_disposed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         if (how == OX_DISPOSED_SAMPLED_OUT)
             count_sampled_out(w, c);
     }
+    if (d->decides)
+        note_decided(w, d->outbox_segment);
     if (d->how == OX_DISPOSED_SET_ASIDE)
         ox__aside_disposed(&w->returns, &d->rows);
     if (d->how == OX_DISPOSED_MOVED)
@@ -822,6 +886,9 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
     case OX__RETRY_RETURNED:
         ox__returns_retry(self, &w->returns);
         break;
+    case OX__RETRY_HELD:
+        ox__held_retry(self, &w->held, w->node);
+        break;
     case RETRY_PARKED:
         forward_parked(self, w);
         break;
@@ -847,10 +914,27 @@ on_retry(struct ox_actor *self, struct wal *w, uint64_t what)
 static void
 on_returned(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
-    struct ox_tenant *tenant = ((struct ox_returned *)msg->data)->tenant;
+    struct ox_returned *ret = msg->data;
+    struct ox_tenant *tenant = ret->tenant;
+    struct ox_custody *held = ret->held;
+    ret->held = NULL;
     ox__on_returned(self, &w->returns, msg);
+    if (held != NULL)
+        ox__held_begin(self, &w->held, w->node, tenant, held);
     if (ox_tenant_quarantined(tenant))
         ox__divert_begin(self, w->divert, tenant);
+}
+
+static void
+on_held_read(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
+{
+    struct ox_wal_replay *job = msg->data;
+    ox__held_read(self, &w->held, w->node, job);
+    while (job->next < job->n) {
+        struct ox_parcel *parcel = job->parcels[job->next++];
+        if (parcel != NULL)
+            deliver(self, w, parcel);
+    }
 }
 
 static void
@@ -884,6 +968,9 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         break;
     case OX_K_returned:
         on_returned(self, w, msg);
+        break;
+    case OX_K_held_read:
+        on_held_read(self, w, msg);
         break;
     case OX_K_set_aside_written:
         ox__on_set_aside_written(self, &w->returns, msg);

@@ -147,7 +147,8 @@ ox__held_read(struct ox_actor *self, struct ox__held *h, struct ox_node *node, s
     size_t unread = keep_unread(c, job);
     h->tries = unread == job->n ? h->tries + 1 : 0;
     if (h->tries > TRIES_MAX) {
-        OX_LOG_ERROR("wal", "entries of the log cannot be read; they stay there and the next start tries again",
+        OX_LOG_ERROR("wal",
+                     "entries of the log cannot be read; they stay there and the next start tries again",
                      OX_F_U64("entries", unread), OX_F_U64("first_wal_seq", c->seqs[c->at]),
                      OX_F_STR("tenant", c->tenant->id.name));
         c->at += unread;

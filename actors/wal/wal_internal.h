@@ -82,12 +82,35 @@ struct ox_wal_replay {
     uint32_t next;                                /* parcels before it are handed on */
 };
 
+/* Reads entry seq of the log again, for records that are still owed; blocks. batch_bytes (may be NULL): of the request. With
+ * `all` the permit is of all its records, otherwise of none, and the caller's to change. */
+OX_MUST_USE ox_err ox__wal_read_parcel(struct ox_node *node, struct ox_journal *journal, uint64_t seq,
+                                       bool all, struct ox_buf *payload, struct ox_parcel **out);
+
 /* A look at the data disk. */
 struct ox_wal_space {
     struct ox_node *node;
     uint64_t reserve_bytes;
     ox_err err;
 };
+
+/* ---- wal_held.c: records that waited in a tenant's actor when it crashed ---- */
+
+/* What crashed actors held, entry by entry; zeroed = nothing. */
+struct ox__held {
+    struct ox__held_case *head, **end;
+    bool reading;
+    uint64_t retry; /* timer */
+    uint32_t tries; /* in a row that read nothing */
+};
+/* custody: take. */
+void ox__held_begin(struct ox_actor *self, struct ox__held *h, struct ox_node *node, struct ox_tenant *tenant,
+                    struct ox_custody *custody);
+/* Of a job's parcels: those records that were not held are marked; the rest of the job is the caller's. */
+void ox__held_read(struct ox_actor *self, struct ox__held *h, struct ox_node *node,
+                   struct ox_wal_replay *job);
+void ox__held_retry(struct ox_actor *self, struct ox__held *h, struct ox_node *node);
+void ox__held_fini(struct ox__held *h);
 
 /* ---- wal_seal.c ---- */
 
@@ -135,6 +158,7 @@ bool ox__wal_forward(struct ox_node *node, struct ox_parcel *parcel, uint32_t ki
 
 #define OX__PARKED_RETRY_MS 5
 #define OX__RETRY_RETURNED  100 /* what a `retry` is for, beside those of wal_actor.c */
+#define OX__RETRY_HELD      101
 
 struct ox__aside_options {
     struct ox_disk *disk;

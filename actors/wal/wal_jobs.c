@@ -196,26 +196,36 @@ ox__wal_parcel_of(struct ox_node *node, const struct ox_wal_entry *entry, uint64
     return OX_OK;
 }
 
-static ox_err
-read_again(struct ox_wal_replay *replay, uint32_t i, struct ox_buf *payload)
+ox_err
+ox__wal_read_parcel(struct ox_node *node, struct ox_journal *journal, uint64_t seq, bool all,
+                    struct ox_buf *payload, struct ox_parcel **out)
 {
     struct ox_wal_entry entry;
     struct ox_diag diag;
-    uint64_t seq = replay->seqs[i];
     ox_diag_clear(&diag);
-    ox_err err = ox_journal_read(replay->journal, seq, payload, NULL);
+    ox_err err = ox_journal_read(journal, seq, payload, NULL);
     if (err == OX_OK)
         err = ox_wal_entry_decode(ox_buf_str(payload), &entry, &diag);
     if (err == OX_OK) {
-        err = ox__wal_parcel_of(replay->node, &entry, seq, &replay->parcels[i], &diag);
+        uint32_t n_records = entry.n_records;
+        entry.n_records = all ? n_records : 0;
+        err = ox__wal_parcel_of(node, &entry, seq, out, &diag);
         if (err == OX_OK) /* what came back from a backlog once does not go behind what waits there now */
-            replay->parcels[i]->again = entry.origin != OX_WAL_ORIGIN_NONE;
+            (*out)->again = entry.origin != OX_WAL_ORIGIN_NONE;
+        entry.n_records = n_records;
         ox_wal_entry_fini(&entry);
     }
     if (err != OX_OK)
         OX_LOG_ERROR("wal", "an acknowledged entry cannot be read again", OX_F_U64("wal_seq", seq),
                      OX_F_ERR(err), OX_F_DIAG(&diag));
     return err;
+}
+
+static ox_err
+read_again(struct ox_wal_replay *replay, uint32_t i, struct ox_buf *payload)
+{
+    return ox__wal_read_parcel(replay->node, replay->journal, replay->seqs[i], true, payload,
+                               &replay->parcels[i]);
 }
 
 void

@@ -113,6 +113,7 @@ account_pack(struct ox_actor *self, struct ox__outbox *o, struct ox_pack *pack, 
     d->outbox_segment = ox_journal_segment_of(o->journal, seq);
     d->how = pack->how != 0 ? pack->how : OX_DISPOSED_STORED;
     d->tag = pack->tag;
+    d->decides = pack->decided.n > 0;
     d->rows = pack->rows;
     pack->rows = (struct ox_contributions){0};
     for (size_t i = 0; i < pack->encoded.n_blocks; i++) {

@@ -15,10 +15,11 @@
  *                   token, block bytes (the rest)
  *   2 DISPOSITIONS  count u32, then per item: WAL sequence u64, from u32, to u32, how u8
  *   3 STORED        count u32, then block ids u64
+ *   4 DECISIONS     per tenant: name length u8, name, count u32, then per item: trace id (16 bytes), threshold u64,
+ *                   kept u8, winner u8, rule u8
  *
- * An entry of kind BLOCKS has sections 1 and 2, one of kind STORED section 3. What comes later (decisions of the
- * sampler, deltas of derived tables) gets types of its own; a type or version that is not known is an error, since
- * whatever it says would be lost.
+ * An entry of kind BLOCKS has sections 1, 2 and 4, one of kind STORED section 3. What comes later gets types of its own; a
+ * type or version that is not known is an error, since whatever it says would be lost.
  */
 #include "ox/outbox_entry.h"
 
@@ -28,8 +29,9 @@
 #define SECTION_HEAD     12u
 #define BLOCK_HEAD       32u
 #define DISPOSITION_SIZE 17u
+#define DECISION_SIZE    27u
 
-enum section { SECTION_BLOCK = 1, SECTION_DISPOSITIONS = 2, SECTION_STORED = 3 };
+enum section { SECTION_BLOCK = 1, SECTION_DISPOSITIONS = 2, SECTION_STORED = 3, SECTION_DECISIONS = 4 };
 #define SECTION_VERSION 1
 
 static void
@@ -87,6 +89,7 @@ ox_outbox_builder_fini(struct ox_outbox_builder *b)
     free(b->parts);
     free(b->dispositions);
     free(b->stored);
+    ox_buf_fini(&b->decided);
     free(b->iov);
     memset(b, 0, sizeof(*b));
 }
@@ -96,7 +99,9 @@ ox_outbox_builder_reset(struct ox_outbox_builder *b, enum ox_outbox_kind kind)
 {
     b->kind = kind;
     ox_buf_reset(&b->header);
-    b->n_parts = b->n_dispositions = b->n_stored = 0;
+    ox_buf_reset(&b->decided);
+    b->n_parts = b->n_dispositions = b->n_stored = b->n_decided = 0;
+    b->decides = false;
     b->finished = false;
 }
 
@@ -188,6 +193,68 @@ ox_outbox_add_stored(struct ox_outbox_builder *b, uint64_t block_id)
     return OX_OK;
 }
 
+/* The name of the tenant that the last decisions are of. */
+static struct ox_str
+decided_tenant(const struct ox_outbox_builder *b)
+{
+    const uint8_t *count = b->decided.data + b->decided_at;
+    const uint8_t *name = count - b->n_decided_name;
+    return (struct ox_str){(const char *)name, b->n_decided_name};
+}
+
+static bool
+begin_tenant(struct ox_outbox_builder *b, struct ox_str tenant)
+{
+    uint8_t *p = ox_buf_reserve(&b->decided, 1 + tenant.n + 4);
+    if (p == NULL)
+        return false;
+    p[0] = (uint8_t)tenant.n;
+    memcpy(p + 1, tenant.p, tenant.n);
+    b->decided_at = b->decided.len + 1 + tenant.n;
+    b->n_decided_name = (uint8_t)tenant.n;
+    b->decided.len += 1 + tenant.n + 4;
+    b->n_decided = 0;
+    b->decides = true;
+    return true;
+}
+
+ox_err
+ox_outbox_add_decision(struct ox_outbox_builder *b, struct ox_str tenant,
+                       const struct ox_outbox_decision *decision)
+{
+    OX_ASSERT(b->kind == OX_OUTBOX_BLOCKS && !b->finished);
+    if (tenant.n == 0 || tenant.n > UINT8_MAX || decision->kept > 1 ||
+        b->decided.len / DECISION_SIZE >= OX_OUTBOX_DECISIONS_MAX)
+        return OX_E_INVALID;
+    if (!reserve_head(b))
+        return OX_E_NOMEM;
+    if ((!b->decides || !ox_str_eq(decided_tenant(b), tenant)) && !begin_tenant(b, tenant))
+        return OX_E_NOMEM;
+    uint8_t *p = ox_buf_reserve(&b->decided, DECISION_SIZE);
+    if (p == NULL)
+        return OX_E_NOMEM;
+    memcpy(p, decision->trace_id, 16);
+    put(p + 16, decision->threshold, 8);
+    p[24] = decision->kept;
+    p[25] = decision->winner;
+    p[26] = decision->rule;
+    b->decided.len += DECISION_SIZE;
+    put(b->decided.data + b->decided_at, ++b->n_decided, 4);
+    return OX_OK;
+}
+
+static bool
+put_decisions(struct ox_outbox_builder *b)
+{
+    uint8_t *p = ox_buf_reserve(&b->header, SECTION_HEAD + b->decided.len);
+    if (p == NULL)
+        return false;
+    put_section(p, SECTION_DECISIONS, b->decided.len);
+    memcpy(p + SECTION_HEAD, b->decided.data, b->decided.len);
+    b->header.len += SECTION_HEAD + b->decided.len;
+    return true;
+}
+
 static bool
 put_dispositions(struct ox_outbox_builder *b)
 {
@@ -257,11 +324,13 @@ ox_outbox_builder_finish(struct ox_outbox_builder *b, const struct iovec **iov, 
     OX_ASSERT(!b->finished);
     if (b->n_parts == 0 && b->n_dispositions == 0 && b->n_stored == 0)
         return OX_E_INVALID;
-    if ((b->n_dispositions > 0 && !put_dispositions(b)) || (b->n_stored > 0 && !put_stored(b)))
+    if ((b->n_dispositions > 0 && !put_dispositions(b)) || (b->n_stored > 0 && !put_stored(b)) ||
+        (b->decides && !put_decisions(b)))
         return OX_E_NOMEM;
     put(b->header.data, OX_OUTBOX_ENTRY_VERSION, 2);
     put(b->header.data + 2, b->kind, 2);
-    put(b->header.data + 4, (uint64_t)b->n_parts + (b->n_dispositions > 0) + (b->n_stored > 0), 4);
+    put(b->header.data + 4, (uint64_t)b->n_parts + (b->n_dispositions > 0) + (b->n_stored > 0) + b->decides,
+        4);
     if (!make_iov(b, n_iov, &sum))
         return OX_E_NOMEM;
     b->finished = true;
@@ -342,11 +411,58 @@ read_stored(const uint8_t *p, uint64_t n, uint64_t offset, struct ox_outbox_entr
     return OX_OK;
 }
 
+/* Room for `count` more; they are read by the caller. */
+static ox_err
+more_decisions(struct ox_outbox_entry *out, uint64_t count, struct ox_diag *diag)
+{
+    struct ox_outbox_decided *more =
+        realloc(out->decisions, (size_t)(out->n_decisions + count) * sizeof(*more));
+    if (more == NULL)
+        return ox_diag_set(diag, OX_E_NOMEM, NULL, -1, "no memory for an outbox entry");
+    out->decisions = more;
+    return OX_OK;
+}
+
+static void
+read_decision(const uint8_t *p, struct ox_str tenant, struct ox_outbox_decided *out)
+{
+    *out = (struct ox_outbox_decided){
+        tenant, {.threshold = get(p + 16, 8), .kept = p[24], .winner = p[25], .rule = p[26]}};
+    memcpy(out->decision.trace_id, p, 16);
+}
+
+static ox_err
+read_decisions(const uint8_t *p, uint64_t n, uint64_t offset, struct ox_outbox_entry *out,
+               struct ox_diag *diag)
+{
+    const uint8_t *end = p + n;
+    if (n == 0 || out->decisions != NULL)
+        return bad(diag, offset, "decisions without any, or twice");
+    while (p < end) {
+        uint64_t name = p[0], left = (uint64_t)(end - p);
+        uint64_t count = left >= 5 + name ? get(p + 1 + name, 4) : 0;
+        if (name == 0 || count == 0 || count > OX_OUTBOX_DECISIONS_MAX ||
+            count > (left - 5 - name) / DECISION_SIZE)
+            return bad(diag, offset, "decisions that do not fit their count, or of nobody");
+        struct ox_str tenant = {(const char *)p + 1, (size_t)name};
+        ox_err err = more_decisions(out, count, diag);
+        if (err != OX_OK)
+            return err;
+        p += 5 + name;
+        for (; count > 0; count--, p += DECISION_SIZE) {
+            if (p[24] > 1)
+                return bad(diag, offset, "a decision that is neither yes nor no");
+            read_decision(p, tenant, &out->decisions[out->n_decisions++]);
+        }
+    }
+    return OX_OK;
+}
+
 static ox_err
 read_section(const uint8_t *p, uint64_t n, uint64_t offset, struct ox_outbox_entry *out, struct ox_diag *diag)
 {
     unsigned type = (unsigned)get(p, 2), version = (unsigned)get(p + 2, 2);
-    bool blocks = type == SECTION_BLOCK || type == SECTION_DISPOSITIONS;
+    bool blocks = type == SECTION_BLOCK || type == SECTION_DISPOSITIONS || type == SECTION_DECISIONS;
     if (version != SECTION_VERSION || (!blocks && type != SECTION_STORED))
         return ox_diag_set(diag, OX_E_UNIMPLEMENTED, "section", (int64_t)offset,
                            "outbox entry: section %u of version %u is not known to this version", type,
@@ -357,6 +473,8 @@ read_section(const uint8_t *p, uint64_t n, uint64_t offset, struct ox_outbox_ent
         return read_block(p + SECTION_HEAD, n, offset, out, diag);
     if (type == SECTION_DISPOSITIONS)
         return read_dispositions(p + SECTION_HEAD, n, offset, out, diag);
+    if (type == SECTION_DECISIONS)
+        return read_decisions(p + SECTION_HEAD, n, offset, out, diag);
     return read_stored(p + SECTION_HEAD, n, offset, out, diag);
 }
 
@@ -411,5 +529,6 @@ ox_outbox_entry_fini(struct ox_outbox_entry *entry)
     free(entry->blocks);
     free(entry->dispositions);
     free(entry->stored);
+    free(entry->decisions);
     memset(entry, 0, sizeof(*entry));
 }

@@ -104,6 +104,10 @@ append_pack(struct ox_outbox_group *group, struct ox_outbox_builder *b, const st
         const struct ox_contribution *c = &pack->rows.items[i];
         err = ox_outbox_add_disposition(b, c->seq, c->from, c->to, c->how != 0 ? c->how : how);
     }
+    for (size_t i = 0; err == OX_OK && i < pack->decided.n; i++) {
+        const struct ox_decided *d = &pack->decided.items[i];
+        err = ox_outbox_add_decision(b, ox_str_of(d->tenant->id.name), &d->decision);
+    }
     const struct iovec *iov;
     int n;
     if (err == OX_OK)

@@ -43,7 +43,9 @@ ox_parcel_free(void *arg)
     struct ox_parcel *parcel = arg;
     if (parcel == NULL)
         return;
+    ox_parcel_free(parcel->together);
     ox_parcel_taken(parcel);
+    free(parcel->decided.items);
     ox_batch_free(parcel->batch);
     if (parcel->reserved > 0)
         ox_backlog_give(parcel->permit.dir, parcel->permit.tenant, parcel->reserved);
@@ -93,6 +95,21 @@ ox_contributions_add(struct ox_contributions *list, struct ox_contribution item)
     return OX_OK;
 }
 
+ox_err
+ox_decided_add(struct ox_decided_list *list, const struct ox_decided *item)
+{
+    if (list->n == list->cap) {
+        size_t cap = list->cap != 0 ? list->cap * 2 : 16;
+        struct ox_decided *items = realloc(list->items, cap * sizeof(*items));
+        if (items == NULL)
+            return OX_E_NOMEM;
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->n++] = *item;
+    return OX_OK;
+}
+
 void
 ox_pack_free(void *arg)
 {
@@ -104,5 +121,6 @@ ox_pack_free(void *arg)
     for (size_t i = 0; i < OX_ENCODED_BLOCKS_MAX; i++)
         ox_buf_fini(&pack->packed[i]);
     free(pack->rows.items);
+    free(pack->decided.items);
     free(pack);
 }

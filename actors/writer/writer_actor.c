@@ -22,11 +22,12 @@
 
 #define PACKS_MAX                                                                                            \
     1 /* a block takes 60 ms to pack and some to sync; the next fills meanwhile. Each holds 50 MB */
-#define RETRY_MS   5
-#define RANGES_MAX (OX_OUTBOX_DISPOSITIONS_MAX / 4) /* of one pack; one request may overshoot */
-#define ROW_NS     500                              /* what a row counts as where tenants take turns */
-#define PARTS_MAX  64 /* partitions of one batch without an allocation; the default window spans 26 hours */
-#define SPARES_MAX PACKS_MAX
+#define RETRY_MS    5
+#define DECIDED_MAX (OX_OUTBOX_DECISIONS_MAX / 4)    /* likewise */
+#define RANGES_MAX  (OX_OUTBOX_DISPOSITIONS_MAX / 4) /* of one pack; one request may overshoot */
+#define ROW_NS      500                              /* what a row counts as where tenants take turns */
+#define PARTS_MAX   64 /* partitions of one batch without an allocation; the default window spans 26 hours */
+#define SPARES_MAX  PACKS_MAX
 /* While storage is busy, blocks may grow older before they are finished: by writer.flush once more for each block
  * that it has not confirmed. Rows in few large blocks cost storage half of what they cost in many small ones, and
  * long outages leave few blocks behind. */
@@ -51,6 +52,9 @@ struct writer {
     struct ox_pack *full_head, *full_tail; /* full, no dirty thread could take them yet */
     struct ox_pack *done_head, *done_tail; /* encoded, the outbox could not take them yet */
     struct ox_share waiting;               /* parcels, by tenant */
+    /* of the parcels that are added together; NULL = nothing was decided of them */
+    const struct ox_decided_list *decided;
+    uint64_t chain; /* counts those */
     uint64_t flush_timer;
     uint64_t retry_timer;
 };
@@ -274,9 +278,22 @@ block_is_full(const struct writer *w, const struct ox_pack *pack)
 {
     const struct ox_config *cfg = w->config;
     const struct ox_builder *builder = pack->builder;
-    return pack->rows.n >= RANGES_MAX || ox_builder_full(builder) ||
+    return pack->rows.n >= RANGES_MAX || pack->decided.n >= DECIDED_MAX || ox_builder_full(builder) ||
            ox_builder_rows(builder) >= (size_t)cfg->writer_block_rows ||
            ox_builder_bytes(builder) >= cfg->writer_block_bytes;
+}
+
+/* Once per block: what was decided of the traces that its rows may be of. */
+static void
+note_decisions(struct writer *w, struct ox_pack *pack)
+{
+    if (w->decided == NULL || pack->chain == w->chain)
+        return;
+    pack->chain = w->chain;
+    for (size_t i = 0; i < w->decided->n; i++) {
+        if (ox_decided_add(&pack->decided, &w->decided->items[i]) != OX_OK)
+            ox_panic("no memory for the decisions of a block");
+    }
 }
 
 static void
@@ -292,14 +309,15 @@ add_partition(struct ox_actor *self, struct writer *w, const struct ox_parcel *p
         if (err != OX_OK)
             ox_panic("rows of %s cannot be encoded: %s", ox_signal_name(w->signal), ox_err_text(err));
         note_rows(w, pack, parcel, row, next);
+        note_decisions(w, pack);
         row = next;
-        if (block_is_full(w, pack))
+        if (row < rows || (w->decided == NULL && block_is_full(w, pack)))
             finish_block(self, w, at);
     }
 }
 
 static void
-add_parcel(struct ox_actor *self, struct writer *w, struct ox_parcel *parcel)
+add_rows(struct ox_actor *self, struct writer *w, struct ox_parcel *parcel)
 {
     uint32_t few[PARTS_MAX], *parts = few;
     size_t n = ox_encode_partitions(parcel->batch, few, PARTS_MAX);
@@ -313,6 +331,31 @@ add_parcel(struct ox_actor *self, struct writer *w, struct ox_parcel *parcel)
         add_partition(self, w, parcel, parts[i]);
     if (parts != few)
         free(parts);
+}
+
+static void
+finish_full(struct ox_actor *self, struct writer *w)
+{
+    for (uint32_t i = 0; i < w->n_open;) {
+        if (block_is_full(w, w->open[i].pack))
+            finish_block(self, w, i);
+        else
+            i++;
+    }
+}
+
+/* What belongs together goes into one block, which becomes as large as it must; unless spans of one trace began in
+ * different hours, or there are more than a block can hold. */
+static void
+add_parcel(struct ox_actor *self, struct writer *w, struct ox_parcel *parcel)
+{
+    w->decided = parcel->decided.n > 0 ? &parcel->decided : NULL;
+    w->chain++;
+    for (struct ox_parcel *p = parcel; p != NULL; p = p->together)
+        add_rows(self, w, p);
+    if (w->decided != NULL)
+        finish_full(self, w);
+    w->decided = NULL;
     ox_parcel_free(parcel); /* gives the permit back: the rows are copied */
 }
 
@@ -417,7 +460,8 @@ on_outboxed(struct ox_actor *self, struct writer *w, struct ox_msg *msg)
         ox_series_cache_commit(w->series, &pack->encoded);
     if (w->n_spares < SPARES_MAX) {
         msg->data = NULL;
-        pack->rows.n = 0;
+        pack->rows.n = pack->decided.n = 0;
+        pack->chain = 0;
         w->spares[w->n_spares++] = pack;
     }
     work(self, w);

@@ -24,6 +24,7 @@
 /* Dispositions and stored ids in one entry: what one block of 100,000 rows can need, and headroom. */
 #define OX_OUTBOX_DISPOSITIONS_MAX (1u << 20)
 #define OX_OUTBOX_STORED_MAX       (1u << 16)
+#define OX_OUTBOX_DECISIONS_MAX    (1u << 20)
 
 enum ox_outbox_kind { OX_OUTBOX_BLOCKS = 1, OX_OUTBOX_STORED = 2 };
 
@@ -60,6 +61,15 @@ struct ox_outbox_disposition {
     uint8_t how; /* enum ox_disposition */
 };
 
+/* What the sampler decided of a trace of which this entry disposes of spans. Spans that come later go the same way. */
+struct ox_outbox_decision {
+    uint8_t trace_id[16];
+    uint64_t threshold; /* ox/tracestate.h */
+    uint8_t kept;       /* 0 or 1 */
+    uint8_t winner;     /* enum ox_sampling_winner */
+    uint8_t rule;
+};
+
 /* Collects one entry. Zeroed and ox_outbox_builder_init before use; reusable after reset. */
 struct ox_outbox_builder {
     enum ox_outbox_kind kind;
@@ -73,6 +83,11 @@ struct ox_outbox_builder {
     uint32_t n_dispositions, cap_dispositions;
     uint64_t *stored;
     uint32_t n_stored, cap_stored;
+    struct ox_buf decided; /* the content of a section DECISIONS */
+    uint32_t n_decided;    /* of its last tenant */
+    size_t decided_at;     /* where that tenant's number stands */
+    uint8_t n_decided_name;
+    bool decides;
     struct iovec *iov;
     uint32_t cap_iov;
     bool finished;
@@ -88,6 +103,9 @@ OX_MUST_USE ox_err ox_outbox_add_block(struct ox_outbox_builder *b, const struct
  * how. */
 OX_MUST_USE ox_err ox_outbox_add_disposition(struct ox_outbox_builder *b, uint64_t wal_seq, uint32_t from,
                                              uint32_t to, enum ox_disposition how);
+/* tenant: lend; those of one tenant are best added together. INVALID: no name, or more than can be. */
+OX_MUST_USE ox_err ox_outbox_add_decision(struct ox_outbox_builder *b, struct ox_str tenant,
+                                          const struct ox_outbox_decision *decision);
 OX_MUST_USE ox_err ox_outbox_add_stored(struct ox_outbox_builder *b, uint64_t block_id);
 /* Ends the entry: *iov (lend, valid until reset or fini) are its parts in order, at most 2 * blocks + 1, for
  * ox_journal_append. *bytes (may be NULL): their sum. INVALID: nothing in it. */
@@ -103,6 +121,11 @@ struct ox_outbox_entry {
     uint32_t n_dispositions;
     uint64_t *stored;
     uint32_t n_stored;
+    struct ox_outbox_decided {
+        struct ox_str tenant;
+        struct ox_outbox_decision decision;
+    } * decisions;
+    uint32_t n_decisions;
 };
 
 /* Reads a payload, every field checked. On OX_OK call ox_outbox_entry_fini; on failure there is nothing to

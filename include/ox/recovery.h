@@ -19,6 +19,7 @@
 #include "ox/disk.h"
 #include "ox/journal.h"
 #include "ox/ledger.h"
+#include "ox/outbox_entry.h"
 #include "ox/recent.h"
 #include "ox/suspects.h"
 
@@ -90,6 +91,12 @@ struct ox_recovery {
     struct ox_recovered_backlog
         *backlogs; /* of every tenant that has one, or of which the log holds entries again */
     size_t n_backlogs, cap_backlogs;
+    struct ox_recovered_decision {
+        struct ox_tenant_id tenant;
+        struct ox_outbox_decision decision;
+        uint64_t segment; /* of the outbox */
+    } * decided;          /* in order: of the same trace the last counts */
+    size_t n_decided, cap_decided;
     uint64_t highest_wal_seq; /* named by the outbox or a backlog */
     uint64_t orphans;         /* dispositions of log entries that are not there */
     uint64_t bad_entries;     /* journal entries whose payload could not be read; their damage is logged */

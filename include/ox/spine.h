@@ -35,6 +35,7 @@ enum ox_kind {
 /* "append", "parcel", ...; "runtime" for kinds of the runtime. */
 const char *ox_kind_name(uint32_t kind);
 
+struct ox_custody;
 struct ox_storage;
 struct ox_disk;
 struct ox_dead_letter;
@@ -48,6 +49,8 @@ enum ox_node_phase { OX_NODE_STARTING, OX_NODE_RUNNING, OX_NODE_STOPPING };
 struct ox_cardinality;
 struct ox_quotas;
 struct ox_redact;
+struct ox_sampling_set;
+struct ox_journal;
 
 struct ox_node {
     const struct ox_config *config; /* as it was at the start: for keys whose effect is `restart` */
@@ -67,6 +70,11 @@ struct ox_node {
     /* Attributes that must not be stored; NULL = none. acquire: pairs with the release of who published it; never freed
      * while the node runs. */
     _Atomic(const struct ox_redact *) redact;
+    /* Which traces each tenant keeps; NULL = all of them. As `redact`. */
+    _Atomic(const struct ox_sampling_set *) sampling;
+    struct ox_journal
+        *log; /* entries whose records are still owed may be read on dirty threads (ox_journal_read) */
+    _Atomic uint64_t sampler_held;      /* spans that wait for the rest of their trace; relaxed, for people */
     struct ox_cardinality *cardinality; /* series of the tenants that have such a quota; NULL with quotas */
     struct ox_tls *tls;                 /* of the listeners; NULL = they speak plain */
     struct ox_account bodies;           /* request bytes in memory, of all gateways */
@@ -145,6 +153,18 @@ uint8_t *ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal);
 
 /* ---- payloads ---- */
 
+/* A decision of the sampler on its way into the outbox. */
+struct ox_decided {
+    const struct ox_tenant *tenant;
+    struct ox_outbox_decision decision;
+};
+struct ox_decided_list {
+    struct ox_decided *items;
+    size_t n, cap;
+};
+/* Appends. NOMEM. */
+OX_MUST_USE ox_err ox_decided_add(struct ox_decided_list *list, const struct ox_decided *item);
+
 /* An acknowledged request on its way to the writer. */
 struct ox_parcel {
     struct ox_batch *batch; /* its wal_seq is set; refused rows and rows already disposed of are marked */
@@ -154,8 +174,13 @@ struct ox_parcel {
     uint64_t parked_ns; /* since when the tenant's actor did not take it; 0 = it was not offered in vain */
     bool queued;        /* its records count as queued (struct ox_tenant) */
     bool again;         /* read back from the tenant's backlog: goes in front of what waits there */
+    /* Others that belong into the same entry of the outbox, since spans of one trace stand in them; and, in the first, what
+     * was decided of the traces of all. */
+    struct ox_parcel *together;
+    struct ox_decided_list decided;
     struct ox_parcel *next; /* queue link of the present owner */
 };
+/* With those that belong together with it. */
 void ox_parcel_free(void *parcel);
 /* The parcel leaves the mailbox that it was sent to: its records are no longer queued. */
 void ox_parcel_taken(struct ox_parcel *parcel);
@@ -173,6 +198,8 @@ struct ox_returned {
     uint32_t incarnation;
     uint64_t in_hand;          /* sequence in the log */
     struct ox_parcel *parcels; /* owned */
+    struct ox_custody
+        *held; /* CRASHED: records that waited for a decision, to be read again; owned, NULL = none */
 };
 /* A message that carries one, or NULL. */
 struct ox_msg *ox_returned_new(struct ox_tenant *tenant, enum ox_returned_why why);
@@ -232,7 +259,9 @@ struct ox_pack {
     uint64_t raw_len[OX_ENCODED_BLOCKS_MAX];     /* Native bytes of each block */
     struct ox_buf packed[OX_ENCODED_BLOCKS_MAX]; /* compressed bytes of each block; empty when level is 0 */
     struct ox_contributions rows;
-    uint64_t records; /* that `rows` stands for */
+    struct ox_decided_list decided; /* of traces with spans in it */
+    uint64_t chain;                 /* the writer's */
+    uint64_t records;               /* that `rows` stands for */
     enum ox_disposition
         how;      /* what becomes of them; 0 = stored. A pack without blocks only disposes of them */
     uint64_t tag; /* comes back in `disposed` */

@@ -20,6 +20,8 @@
 #include "ox/buf.h"
 #include "ox/clock.h"
 
+struct ox_trace_decisions;
+
 struct ox_tenant {
     struct ox_tenant_id id;
     uint32_t index; /* position in the directory: small, dense, stable for the life of the process */
@@ -43,8 +45,18 @@ struct ox_tenant {
     /* Unix time since which the tenant's entries go to its backlog, 0 = they do not. Written by the wal actor; relaxed:
      * a late reader admits one request more without a reservation. */
     _Atomic uint64_t spilling_since_ns;
+    /* What became of its last traces, so that spans that come late go the same way whoever crashes meanwhile; NULL = nothing
+     * was decided. Filled before the actors start, then the tenant's actor's alone. */
+    struct ox_trace_decisions *decisions;
     struct ox__diverted *diverted; /* actors/spill/divert.c; the wal actor's alone */
 };
+
+/* Takes a decision into tenant->decisions. seed: the node's, always the same. NOMEM. */
+struct ox_outbox_decision;
+OX_MUST_USE ox_err ox_tenant_remember(struct ox_tenant *tenant, const struct ox_outbox_decision *decision,
+                                      uint64_t seed);
+/* Traces that are remembered per tenant, at some 18 bytes. */
+#define OX_TENANT_DECISIONS_MAX 65536u
 
 /* True while the tenant is quarantined. Any thread. */
 static inline bool

@@ -32,6 +32,7 @@ struct ox_disposed {
     struct ox_contributions rows;
     uint64_t block_ids[OX_ENCODED_BLOCKS_MAX];
     uint32_t n_blocks;
+    bool decides; /* the entry remembers decisions: late spans need it for a while */
 };
 void ox_disposed_free(void *disposed);
 

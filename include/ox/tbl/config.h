@@ -295,6 +295,9 @@ OX_CONFIG(quota_series,               "quota.series",               int,      "0
 OX_CONFIG(quota_label_values,         "quota.label_values",         int,      "0", "0", "100000000", "values", NULL, live,
           "distinct values of one attribute of one metric within a day; likewise")
 
+OX_CONFIG(sampling_file,              "sampling.file",              string,   "", "", "", "path", NULL, live,
+          "which traces are kept, per tenant (docs/sampling.md); empty = all of them. `observex sampling check FILE` says what is wrong with one; read again at each reload")
+
 OX_CONFIG(redact_file,                "redact.file",                string,   "", "", "", "path", NULL, live,
           "attributes that are dropped or hashed before anything is stored: lines of SIGNALS TENANT ACTION PATTERN, such as `traces,logs * hash user.*` (docs/security.md); read again at each reload")
 OX_CONFIG(redact_key_file,            "redact.key_file",            string,   "", "", "", "path", NULL, live,

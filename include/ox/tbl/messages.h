@@ -21,6 +21,9 @@ OX_MESSAGE(parcel,        "struct ox_parcel",       "wal",                      
 OX_MESSAGE(suspect,       "struct ox_parcel",       "wal",                         "tenant",  "kept by the wal and sent again")
 OX_MESSAGE(resume,        "num",                    "wal",                         "tenant",  "control; asked again by the next incarnation")
 OX_MESSAGE(returned,      "struct ox_returned",     "tenant, the node",            "wal",     "control; said in the log, the entries wait for the next start")
+OX_MESSAGE(traces_due,    "-",                      "tenant (timer)",              "tenant",  "owed, never")
+OX_MESSAGE(traces_read,   "struct ox__trace_job",   "a dirty thread",              "tenant",  "owed, never")
+OX_MESSAGE(held_read,     "struct ox_wal_replay",   "a dirty thread",              "wal",     "owed, never")
 OX_MESSAGE(rows,          "struct ox_parcel",       "tenant",                      "writer",  "kept by the tenant and sent again")
 /* wal: its own work */
 OX_MESSAGE(wal_committed, "struct ox_wal_group",    "the wal lane",                "wal",     "owed, never")

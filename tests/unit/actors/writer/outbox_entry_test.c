@@ -133,6 +133,52 @@ Test(outbox_entry, stored_ids_come_back)
     ox_buf_fini(&buf);
 }
 
+Test(outbox_entry, decisions_come_back_with_their_tenants)
+{
+    static const char *const tenants[] = {"acme", "b", "acme"};
+    struct ox_outbox_builder b;
+    struct ox_outbox_entry e;
+    struct ox_buf buf;
+    ox_buf_init(&buf);
+    ox_outbox_builder_init(&b, OX_OUTBOX_BLOCKS);
+    for (int round = 0; round < 2; round++) {
+        ox_outbox_builder_reset(&b, OX_OUTBOX_BLOCKS);
+        cr_assert_eq(ox_outbox_add_disposition(&b, 7, 0, 3, OX_DISPOSED_SAMPLED_OUT), OX_OK);
+        for (uint32_t i = 0; i < 300; i++) {
+            struct ox_outbox_decision d = {
+                .threshold = i * 1000003ull, .kept = i % 3 == 0, .winner = 2, .rule = 9};
+            memset(d.trace_id, (int)i, sizeof(d.trace_id));
+            cr_assert_eq(ox_outbox_add_decision(&b, ox_str_of(tenants[i / 100]), &d), OX_OK);
+        }
+        flatten(&b, &buf);
+        cr_assert_eq(ox_outbox_entry_decode(ox_buf_str(&buf), &e, NULL), OX_OK);
+        cr_assert(e.n_decisions == 300 && e.n_dispositions == 1);
+        for (uint32_t i = 0; i < 300; i++) {
+            const struct ox_outbox_decided *d = &e.decisions[i];
+            cr_assert(ox_str_eq(d->tenant, ox_str_of(tenants[i / 100])));
+            cr_assert(d->decision.threshold == i * 1000003ull && d->decision.kept == (i % 3 == 0) &&
+                      d->decision.winner == 2 && d->decision.rule == 9);
+            cr_assert(d->decision.trace_id[0] == (uint8_t)i && d->decision.trace_id[15] == (uint8_t)i);
+        }
+        ox_outbox_entry_fini(&e);
+    }
+    for (size_t n = 0; n < buf.len; n++)
+        cr_assert_neq(ox_outbox_entry_decode((struct ox_str){(const char *)buf.data, n}, &e, NULL), OX_OK);
+    ox_outbox_builder_fini(&b);
+    ox_buf_fini(&buf);
+}
+
+Test(outbox_entry, what_is_decided_of_nobody_is_not_built)
+{
+    struct ox_outbox_builder b;
+    struct ox_outbox_decision d = {.kept = 2};
+    ox_outbox_builder_init(&b, OX_OUTBOX_BLOCKS);
+    cr_assert_eq(ox_outbox_add_decision(&b, OX_STR("acme"), &d), OX_E_INVALID);
+    d.kept = 1;
+    cr_assert_eq(ox_outbox_add_decision(&b, OX_STR(""), &d), OX_E_INVALID);
+    ox_outbox_builder_fini(&b);
+}
+
 Test(outbox_entry, every_prefix_is_refused)
 {
     struct ox_outbox_block k = {
