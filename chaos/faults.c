@@ -19,6 +19,7 @@
 #define FULL_BYTES (256u << 10)
 #define JUMP_S     1200
 #define SEALED_S   20
+#define ASK_MS     50
 
 static bool
 strike_kill_node(struct chaos_run *run)
@@ -371,6 +372,63 @@ static bool
 strike_insert_cut(struct chaos_run *run)
 {
     return bad_network(run, CHAOS_PROXY_CUT_BODY, 50);
+}
+
+/* ---- the control store ---- */
+
+/* Whoever is known goes on, and nobody else gets in. */
+static bool
+goes_on(struct chaos_run *run)
+{
+    struct chaos_server *s = &run->server;
+    uint64_t before = atomic_load(&run->load.acked),
+             end = chaos_now_ns() + UINT64_C(1000000) * run->scenario.down_ms;
+    bool kept_out = true;
+    do {
+        kept_out = kept_out && chaos_postgres_keeps_out(s);
+        chaos_nap_ms(ASK_MS);
+    } while (kept_out && chaos_now_ns() < end);
+    if (kept_out && atomic_load(&run->load.acked) == before) {
+        snprintf(s->why, sizeof(s->why), "known keys do not go on while PostgreSQL is away");
+        return false;
+    }
+    return kept_out;
+}
+
+static bool
+strike_kill_postgres(struct chaos_run *run)
+{
+    chaos_postgres_kill(&run->server.postgres);
+    return goes_on(run) && chaos_postgres_resume(&run->server) && chaos_postgres_keeps_out(&run->server);
+}
+
+static bool
+strike_halt_postgres(struct chaos_run *run)
+{
+    chaos_postgres_halt(&run->server.postgres);
+    return goes_on(run) && chaos_postgres_resume(&run->server) && chaos_postgres_keeps_out(&run->server);
+}
+
+static bool
+strike_stop_postgres(struct chaos_run *run)
+{
+    chaos_postgres_freeze(&run->server.postgres, true);
+    bool ok = goes_on(run);
+    chaos_postgres_freeze(&run->server.postgres, false);
+    return ok && chaos_postgres_keeps_out(&run->server);
+}
+
+static bool
+strike_kill_node_postgres(struct chaos_run *run)
+{
+    struct chaos_server *s = &run->server;
+    pid_t node = s->node;
+    chaos_postgres_kill(&s->postgres);
+    chaos_server_signal(s, node, SIGKILL);
+    chaos_nap_ms(run->scenario.down_ms);
+    bool ok = chaos_postgres_keeps_out(s);
+    return ok && chaos_postgres_resume(s) && chaos_server_replaced(s, &s->node, node) &&
+           chaos_postgres_keeps_out(s);
 }
 
 bool

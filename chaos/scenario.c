@@ -107,6 +107,7 @@ take_choice(struct chaos_scenario *s, const char *word, const char *rest)
         {"leaks", "allowed", "none", &s->no_leaks},
         {"names", "ordered", "strict", &s->names_strict},
         {"survivors", "none", "some", &s->survivors},
+        {"control", "file", "postgres", &s->postgres},
     };
     for (size_t i = 0; i < OX_COUNT(choices); i++) {
         if (strcmp(word, choices[i].word) == 0)
@@ -178,6 +179,7 @@ has_needs(const struct chaos_scenario *s, const char *path)
         const struct chaos_fault_text *t = &chaos_fault_texts[s->faults[i].fault];
         bool ok = t->needs[0] == '\0' || (strcmp(t->needs, "shim") == 0 && s->shim) ||
                   (strcmp(t->needs, "faults") == 0 && s->takes_faults) ||
+                  (strcmp(t->needs, "control postgres") == 0 && s->postgres) ||
                   (strcmp(t->needs, "proxy client") == 0 && s->proxy == CHAOS_PROXY_CLIENT) ||
                   (strcmp(t->needs, "proxy storage") == 0 && s->proxy == CHAOS_PROXY_STORAGE);
         if (!ok) {

@@ -19,6 +19,7 @@
  *   burst N                   how often panic-actor strikes in a round
  *   leaks allowed|none        none: descriptors, threads and bytes of heart and node are counted when all is quiet, and may not grow
  *   shim yes|no               heart, node and engine run with the shim preloaded
+ *   control file|postgres     postgres: production mode, tenants and keys in a PostgreSQL of the run's own
  *   proxy none|client|storage between the clients and the server, or between node and engine
  *   names ordered|strict      what a power loss does to names, see power.h
  *   survivors none|some       whether a power loss spares some of what was not synced
@@ -61,7 +62,7 @@ struct chaos_scenario {
     uint32_t n_config;
     bool retry, refusals_allowed;
     bool shim, names_strict, survivors;
-    bool takes_faults, no_leaks;
+    bool takes_faults, no_leaks, postgres;
     uint32_t burst;
     enum chaos_proxied { CHAOS_PROXY_NONE, CHAOS_PROXY_CLIENT, CHAOS_PROXY_STORAGE } proxy;
 };

@@ -30,7 +30,7 @@
 #define LOOK_MS   10
 #define GONE_S    30
 #define STOP_S    60
-#define ARGS_MAX  (32 + 2 * CHAOS_CONFIG_MAX)
+#define ARGS_MAX  (36 + 2 * CHAOS_CONFIG_MAX)
 #define QUERY_MS  120000
 #define FLAG_SIZE 128
 
@@ -132,6 +132,12 @@ build_args(const struct chaos_server *s, const char *ready, struct args *a)
         arg(a, fixed[i]);
     arg(a, "--ready-file");
     arg(a, ready);
+    if (s->scenario->postgres) {
+        arg(a, "--mode");
+        arg(a, "production");
+        arg(a, "--control-url");
+        arg(a, s->postgres.node_url);
+    }
     for (uint32_t i = 0; i < s->scenario->n_config; i++)
         arg_config(a, (int)i, s->scenario->config[i][0], s->scenario->config[i][1]);
 }
@@ -266,6 +272,8 @@ chaos_server_prepare(struct chaos_server *s)
 {
     if (s->scenario->shim && !prepare_shim(s))
         return false;
+    if (s->scenario->postgres && !chaos_postgres_start(s))
+        return false;
     if (s->scenario->proxy != CHAOS_PROXY_CLIENT)
         return true;
     s->proxy_port = chaos_proxy_open_tcp(&s->proxy, &s->real_port);
@@ -278,6 +286,7 @@ void
 chaos_server_fini(struct chaos_server *s)
 {
     chaos_server_stop(s);
+    chaos_postgres_fini(&s->postgres);
     chaos_proxy_close(&s->proxy);
     if (s->shim != NULL)
         munmap(s->shim, sizeof(*s->shim));
@@ -298,7 +307,9 @@ chaos_server_start(struct chaos_server *s)
         become(s, &a);
     if (s->heart < 0 || !wait_ready(s))
         return false;
-    for (uint32_t i = 0; i < s->scenario->tenants; i++) {
+    if (s->scenario->postgres && !chaos_postgres_keys(s))
+        return false;
+    for (uint32_t i = 0; i < s->scenario->tenants && !s->scenario->postgres; i++) {
         if (!read_key(s, i))
             return false;
     }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "chaos/postgres.h"
 #include "chaos/proxy.h"
 #include "chaos/scenario.h"
 #include "chaos/shim.h"
@@ -35,6 +36,7 @@ struct chaos_server {
     _Atomic uint16_t otlp_port; /* where the load goes */
     _Atomic uint16_t real_port; /* the server's own */
     uint16_t api_port, debug_port;
+    struct chaos_postgres postgres; /* control postgres */
     char keys[CHAOS_TENANTS_MAX][CHAOS_KEY_MAX];
     char why[1200];
 };

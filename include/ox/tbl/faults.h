@@ -92,4 +92,16 @@ OX_FAULT(storage_cut,  "storage-cut",  "storage", "proxy storage",
 OX_FAULT(insert_cut,   "insert-cut",   "storage", "proxy storage",
          "for `down` ms half of the requests to the engine are cut in their middle",
          "the block is sent again under its token: stored once")
+OX_FAULT(kill_postgres, "kill-postgres", "control", "control postgres",
+         "kill -9 of all of PostgreSQL; for `down` ms it is away, then it starts again",
+         "known keys go on, no other key gets in; acknowledged = stored once")
+OX_FAULT(halt_postgres, "halt-postgres", "control", "control postgres",
+         "PostgreSQL is restarted as an operator does it, away for `down` ms",
+         "as kill-postgres")
+OX_FAULT(stop_postgres, "stop-postgres", "control", "control postgres",
+         "all of PostgreSQL stands still for `down` ms, its sockets open",
+         "as kill-postgres")
+OX_FAULT(kill_node_postgres, "kill-node-postgres", "control", "control postgres",
+         "kill -9 of the node and of PostgreSQL, which is away for `down` ms",
+         "nobody gets in whom the new node cannot ask for; acknowledged = stored once")
 /* clang-format on */
