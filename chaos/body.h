@@ -15,9 +15,9 @@
 /*
  * Replaces `out` by the protobuf request of n records of the lane, ids first, first + 1, ...; time_ns: Unix time
  * of the first, the others follow at 1 us. Keys stand in the span id of spans and logs, in the value of numbers and
- * exemplars, and in the sum of histograms, exponential histograms and summaries: of eight ids of metrics four are such. An
- * exemplar hangs on its neighbour, so n is at least 2. Every tenth log record is an error, so that the view over errors has
- * work.
+ * exemplars, and in the sum of histograms, exponential histograms and summaries: of eight ids of metrics four are such.
+ * An exemplar hangs on its neighbour, so n is at least 2. Every tenth log record is an error, so that the view over
+ * errors has work.
  */
 void chaos_body(const struct chaos_lane *lane, uint64_t first, uint32_t n, uint64_t time_ns,
                 struct ox_buf *out);

@@ -96,9 +96,9 @@ chaos_counts_read(const struct chaos_verify *v, struct chaos_counts *of)
     return ok;
 }
 
-/* A request whose gateway was made to panic is received and nothing else; its client has no answer. What a start found
- * damaged was received by an earlier process, and is counted as dropped by this one; of an entry at the end that is rubbish
- * it cannot know that no client was told of it. */
+/* A request whose gateway was made to panic is received and nothing else; its client has no answer. What a start
+ * found damaged was received by an earlier process, and is counted as dropped by this one; of an entry at the end
+ * that is rubbish it cannot know that no client was told of it. */
 static bool
 lane_adds_up(const struct chaos_verify *v, uint32_t lane, const struct chaos_counts *c)
 {

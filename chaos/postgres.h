@@ -7,7 +7,8 @@
  * Bounds:  CHAOS_POSTGRES_S until it answers.
  * Fails:   false, with a sentence in the server's `why`.
  *
- * It never runs as root: as root it becomes `nobody` before it starts anything. fsync is off, since nothing here takes its power.
+ * It never runs as root: as root it becomes `nobody` before it starts anything. fsync is off, since nothing here takes
+ * its power.
  */
 #ifndef CHAOS_POSTGRES_H
 #define CHAOS_POSTGRES_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * actors/storage/mend_job.c - finds parts that cannot be read, and says what became of those that a start has set aside.
+ * actors/storage/mend_job.c - finds parts that cannot be read, and judges those that a start has set aside.
  *
  * Owns:    nothing.
  * Threads: a dirty thread, one job at a time.
@@ -9,10 +9,10 @@
  * Flow:    mender.c -> here -> parts.c.
  *
  * What a start sets aside is one of these:
- *   merged, and the parts that it was merged of are back (they have at least as many rows, since merges only take rows away):
- *     nothing is lost, it is removed;
- *   no more rows are missing than stood in blocks of that table that were in doubt since the trouble began: the outbox sends
- *     those again and lets none go that it has not counted. When it has none left the part is removed;
+ *   merged, and the parts that it was merged of are back (they have at least as many rows, since merges only take
+ *     rows away): nothing is lost, it is removed;
+ *   no more rows are missing than stood in blocks of that table that were in doubt since the trouble began: the
+ *     outbox sends those again and lets none go that it has not counted. When it has none left the part is removed;
  *   anything else: its rows are nowhere else, or nobody can tell. It stays, and is said until somebody removes it.
  */
 #include "actors/storage/mend_job.h"
@@ -102,7 +102,10 @@ give_up(struct ox__mend_job *job, struct ox__mend_known *k)
     if (k->verdict == OX__MEND_LOST)
         return;
     k->verdict = OX__MEND_LOST;
-    count(&k->part, "lost");
+    if (!k->part.lost) {
+        count(&k->part, "lost");
+        job->err = ox_parts_mark_lost(job->node->storage, &k->part, &job->diag);
+    }
     OX_LOG_ERROR("mender",
                  "STORED DATA IS DAMAGED: the engine cannot read a part, and its rows are nowhere else, or "
                  "nobody can tell; it is kept in the table's directory `detached`, see "
@@ -124,8 +127,8 @@ count_missing(struct ox__mend_job *job, const struct ox_part *part)
     return rows < part->rows ? part->rows - rows : 0;
 }
 
-/* Whether blocks in doubt, which have all been counted by now, explain what is missing. Of a part by an insert whose number
- * of rows nobody knows it is enough that there were any. */
+/* Whether blocks in doubt, which have all been counted by now, explain what is missing. Of a part by an insert
+ * whose number of rows nobody knows it is enough that there were any. */
 static bool
 explained(struct ox__mend_job *job, const struct ox__mend_known *k, enum ox_table table)
 {
@@ -146,7 +149,7 @@ static void
 judge_one(struct ox__mend_job *job, struct ox__mend_known *k)
 {
     enum ox_table table = source_of(k->part.table);
-    if (k->verdict == OX__MEND_NONE) {
+    if (k->verdict == OX__MEND_NONE && !k->part.lost) {
         k->missing = count_missing(job, &k->part);
         if (job->err != OX_OK)
             return;
@@ -158,6 +161,8 @@ judge_one(struct ox__mend_job *job, struct ox__mend_known *k)
         }
         k->verdict = OX__MEND_WAITS; /* until the next look at least: an insert may fail at this moment */
         job->waiting++;
+    } else if (k->part.lost) { /* by an earlier node */
+        give_up(job, k);
     } else if (k->verdict == OX__MEND_WAITS && unsure(job->node, table)) {
         job->waiting++;
     } else if (k->verdict == OX__MEND_WAITS && explained(job, k, table)) {

@@ -2,16 +2,17 @@
  *
  * actors/storage/mender.c - notices that storage cannot read what it holds, and has the embedded engine restarted.
  *
- *   WATCHING --a question met a broken part, or the engine has counted errors--> looked at --broken--> restart asked for
+ *   WATCHING --a question met a broken part, or the engine has counted errors--> looked at --broken--> restart asked
  *      ^                                                                                                 |
  *      '------ what it set aside is judged: removed, waits for the outbox, or said to be lost <--engine_up
  *
  * Owns:    what was found and not settled; when the next restart may be.
  * Threads: the actor's turns; looking and judging on a dirty thread.
- * Bounds:  one job; supervisor.max_restarts restarts in supervisor.restart_window, backing off between them as a supervisor
- *          does; a part that a restart did not mend is no reason for another.
+ * Bounds:  one job; supervisor.max_restarts restarts in supervisor.restart_window, backing off between them as a
+ *          supervisor does; a part that a restart did not mend is no reason for another.
  * Fails:   said in the log, and tried again with the next look.
- * Flow:    storage_call.c counts answers; a timer -> here -(dirty)-> mend_job.c -> here -> the heart's line -> engine_up.
+ * Flow:    storage_call.c counts answers; a timer -> here -(dirty)-> mend_job.c -> here -> the heart's line ->
+ *          engine_up.
  *
  * A server elsewhere is not ours to restart: what it cannot read is logged, counted, and noted in /ready.
  */
@@ -46,8 +47,8 @@ struct mender {
     uint32_t restarts; /* in this window */
     uint64_t told_ns;
     uint32_t lost, unreadable;
-    /* Rows of blocks in doubt, of all since the start: when nothing was wrong last, and those that have explained what was
-     * missing since then. */
+    /* Rows of blocks in doubt, of all since the start: when nothing was wrong last, and those that have explained
+     * what was missing since then. */
     uint64_t calm[OX_TABLE__COUNT], spent[OX_TABLE__COUNT];
     struct ox__mend_list *known; /* before a restart what is broken, then what was set aside */
     struct ox_parts *tried;      /* a restart was asked for because of them */
@@ -238,8 +239,8 @@ ask_for_restart(struct mender *m, const struct ox__mend_job *job, uint64_t now)
     m->arg->restart(m->arg->ctx);
 }
 
-/* Those that a restart did not mend: their bytes are wrong, not their sizes. The others leave the list, since names of parts
- * come again. */
+/* Those that a restart did not mend: their bytes are wrong, not their sizes. The others leave the list, since names
+ * of parts come again. */
 static uint32_t
 count_tried(struct mender *m, const struct ox__mend_job *job)
 {

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ox/buf.h"
 #include "ox/storage.h"
@@ -22,10 +23,11 @@
 /* Longer than the parts that went into a merge are kept (eight minutes): what is older cannot come back anyway. */
 #define RECENT_S   "600"
 #define SET_ASIDE  "broken-on-start_"
+#define LOST_FILE  "observex-lost"
 #define FIELDS_MAX 8
 
-/* ClickHouse's codes for bytes that are not what they should be. Some of them a question can provoke by itself, so they count
- * only beside the words that name a part. */
+/* ClickHouse's codes for bytes that are not what they should be. Some of them a question can provoke by itself, so
+ * they count only beside the words that name a part. */
 static bool
 is_damage(int code)
 {
@@ -310,6 +312,34 @@ count_file(const char *dir)
     return end != text && *end == '\0' ? rows : UINT64_MAX;
 }
 
+static bool
+is_marked(const char *dir)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/" LOST_FILE, dir);
+    return access(path, F_OK) == 0;
+}
+
+ox_err
+ox_parts_mark_lost(struct ox_storage *storage, const struct ox_part *part, struct ox_diag *diag)
+{
+    struct ox_buf answer = {0};
+    char path[1024], *at, *dir[1];
+    ox_err err = ask(storage, &answer, diag,
+                     "SELECT path FROM system.detached_parts WHERE database = currentDatabase() AND table = "
+                     "'%s' AND name = '" SET_ASIDE "%s'",
+                     part->table, part->name);
+    at = (char *)answer.data;
+    if (err == OX_OK && next_line(&at, dir, 1)) {
+        snprintf(path, sizeof(path), "%s/" LOST_FILE, dir[0]);
+        FILE *f = fopen(path, "we");
+        if (f != NULL)
+            fclose(f);
+    }
+    ox_buf_fini(&answer);
+    return err;
+}
+
 ox_err
 ox_parts_set_aside(struct ox_storage *storage, struct ox_parts *out, struct ox_diag *diag)
 {
@@ -327,6 +357,7 @@ ox_parts_set_aside(struct ox_storage *storage, struct ox_parts *out, struct ox_d
         if (!take_part(fields, &part))
             continue;
         part.rows = count_file(fields[7]);
+        part.lost = is_marked(fields[7]);
         ox_parts_add(out, &part);
     }
     ox_buf_fini(&answer);

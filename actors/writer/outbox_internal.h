@@ -225,8 +225,9 @@ void ox__on_outbox_committed(struct ox_actor *self, struct ox__outbox *o, struct
 
 /* The block may be in storage, and nobody has counted it. */
 void ox__outbox_unsure(struct ox__outbox *o, struct ox_outbound *block);
-/* Whether this answer of storage is its last word, as one of OX__OUTBOX_ASK_MAX: not when nobody was asked, and not while
- * the embedded engine, which is restarted for it, cannot read what it has; but when that did not help, it is. */
+/* Whether this answer of storage is its last word, as one of OX__OUTBOX_ASK_MAX: not when nobody was asked, and not
+ * while the embedded engine, which is restarted for it, cannot read what it has; but when that did not help, it is.
+ * */
 bool ox__outbox_answered(const struct ox_node *node, ox_err err);
 /* Whether the engine is the embedded one. */
 bool ox__outbox_embedded(const struct ox_node *node);

@@ -304,7 +304,7 @@ insert_again(struct ox_outbox_send *send, unsigned attempt, uint64_t *rows)
             ox__outbox_arrived(send->node->storage, block->table, &block->block_id, 1, rows, &send->diag);
 }
 
-/* A block whose id can be read may have other columns that cannot. A server that does not answer this keeps its word. */
+/* A block whose id can be read may have other columns that cannot. A server that refuses the question is believed. */
 static ox_err
 is_sound(struct ox_outbox_send *send)
 {

@@ -98,8 +98,8 @@ ox__outbox_verify_free(void *arg)
     free(verify);
 }
 
-/* A target may have a part that can be read as far as it is looked at here, and not in other columns: the engine is about to
- * be restarted, and the part will be gone. */
+/* A target may have a part that can be read as far as it is looked at here, and not in other columns: the engine is
+ * about to be restarted, and the part will be gone. */
 static ox_err
 all_sound(struct ox_outbox_verify *v)
 {

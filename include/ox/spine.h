@@ -95,8 +95,8 @@ struct ox_node {
      * when an operator has removed the outbox. */
     _Atomic uint64_t next_block_id;
     uint64_t boot_nonce;
-    /* Since the last run; or nobody can tell. Storage syncs its rows and not its memory of tokens, so a block that it has
-     * is not sent again. Filled before the actors start. */
+    /* Since the last run; or nobody can tell. Storage syncs its rows and not its memory of tokens, so a block that
+     * it has is not sent again. Filled before the actors start. */
     bool machine_restarted;
     /* Why new work is refused although there may be room in the journals: bits of ox/read_only.h. Relaxed, as above. */
     _Atomic uint32_t read_only;
@@ -105,14 +105,15 @@ struct ox_node {
     _Atomic bool storage_migrated;
     /* Bits of ox_schema_tables that were not there when the pruner looked last; for /ready and status. Relaxed. */
     _Atomic uint32_t tables_missing;
-    /* By the outbox: blocks of a table that may be in storage and are not counted yet, and blocks whose rollups are in doubt;
-     * and the rows of all that ever were, since the start. By the mender: parts that are damaged beyond mending, and Unix time
-     * of the last answer of a server elsewhere that it cannot read a part. Relaxed: whoever waits looks again. */
+    /* By the outbox: blocks of a table that may be in storage and are not counted yet, and blocks whose rollups are
+     * in doubt; and the rows of all that ever were, since the start. By the mender: parts that are damaged beyond
+     * mending, and Unix time of the last answer of a server elsewhere that it cannot read a part. Relaxed: whoever
+     * waits looks again. */
     _Atomic uint64_t outbox_unsure[OX_TABLE__COUNT], outbox_unsure_rows[OX_TABLE__COUNT];
     _Atomic uint32_t damaged_parts;
     _Atomic uint32_t damaged_active; /* of these: not set aside, and a restart did not mend them */
-    /* ox_parts_errors of the embedded engine when somebody asked last; 0 for a new one. An insert that reads it before it begins
-     * and the same number behind it met no trouble. */
+    /* ox_parts_errors of the embedded engine when somebody asked last; 0 for a new one. An insert that reads it
+     * before it begins and the same number behind it met no trouble. */
     _Atomic uint64_t engine_errors;
     _Atomic uint64_t damage_told_ns;
     /* Removed to make room since the start, and when last (Unix time, 0 = never); by the pruner, for status. */
@@ -204,9 +205,9 @@ struct ox_returned {
 /* A message that carries one, or NULL. */
 struct ox_msg *ox_returned_new(struct ox_tenant *tenant, enum ox_returned_why why);
 void ox_returned_free(void *returned);
-/* A message that a tenant's actor did not come to: gives its parcel back to the log's actor as the tenant's actor would, and
- * steals it from the message. Other kinds of message are left alone. in_hand: it crashed with this one, which is charged.
- * For the runtime's hooks. */
+/* A message that a tenant's actor did not come to: gives its parcel back to the log's actor as the tenant's actor
+ * would, and steals it from the message. Other kinds of message are left alone. in_hand: it crashed with this one,
+ * which is charged. For the runtime's hooks. */
 void ox_tenant_give_back(struct ox_node *node, struct ox_msg *msg, bool in_hand);
 
 /* One request on its way into the log and back. The gateway makes it, the wal fills seq and err. */

@@ -12,7 +12,7 @@
  *          STORAGE_DOWN  no answer, or the connection was cut: an insert may or may not have happened
  *          STORAGE_BUSY  out of memory or slots, nothing done: again later
  *          STORAGE_BUDGET  the query ran into its limits of time, rows, bytes or memory
- *          STORAGE_DAMAGED  the question came upon a part that storage cannot read (ox_storage_damage); with the embedded
+ *          STORAGE_DAMAGED  the question came upon a part that storage cannot read (ox_storage_damage); the embedded
  *                        engine again later, another server's owner must hear of it
  *          STORAGE_REFUSED  the statement or the data is wrong: again will not help
  *          TIMEOUT  no answer in time (an insert may or may not have happened)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal:    parts that the embedded engine cannot read have it restarted, once; what can come back comes back, what cannot is
- *          said until somebody removes it.
- * Method:  `observex serve` with the embedded engine; files of active parts are emptied or changed below it, as writes that
- *          failed leave them.
+ * Goal:    parts that the embedded engine cannot read have it restarted, once; what can come back comes back, what
+ *          cannot is said until somebody removes it.
+ * Method:  `observex serve` with the embedded engine; files of active parts are emptied or changed below it, as writes
+ *          that failed leave them.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,6 +82,17 @@ change(const char *file)
     close(fd);
 }
 
+/* Whoever comes later knows that its rows are lost, whatever is in doubt then. */
+static bool
+is_marked(void)
+{
+    char path[512];
+    const char *dir = serve_sql("SELECT path FROM system.detached_parts WHERE table = 'otel_logs'");
+    cr_assert_not_null(dir);
+    snprintf(path, sizeof(path), "%.*s/observex-lost", (int)strcspn(dir, "\n"), dir);
+    return access(path, F_OK) == 0;
+}
+
 /* A tenant's question that reads every column. */
 static int
 ask(void)
@@ -135,6 +146,7 @@ Test(damage, that_is_beyond_help_is_said_until_the_part_is_removed)
     cr_assert_eq(spine_metric(RESTARTS), 1);
     cr_assert(ready_says("stored data is damaged: 1 parts"));
     cr_assert_eq(serve_number("SELECT count() FROM otel_logs WHERE body != ''"), RECORDS - SPINE_PER_REQUEST);
+    cr_assert(is_marked());
     serve_kill_node(); /* the next one says so, too */
     eventually(spine_metric(DAMAGED) == 1);
     const char *name = serve_sql("SELECT name FROM system.detached_parts");

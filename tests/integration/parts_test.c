@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Goal:    a block whose rows stand in a part that is not what its checksums say is not taken for stored; one that was inserted
- *          while ClickHouse met trouble is in doubt although it said yes.
+ * Goal:    a block whose rows stand in a part that is not what its checksums say is not taken for stored; one that was
+ *          inserted while ClickHouse met trouble is in doubt although it said yes.
  * Method:  the real engine; bytes of an active part are changed below it.
  */
 #include <criterion/criterion.h>
