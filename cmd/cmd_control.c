@@ -12,21 +12,26 @@
 #include "cmd/node_internal.h"
 #include "ox/clock.h"
 #include "ox/control_api.h"
+#include "ox/password.h"
+#include "ox/user_store.h"
 
 #define CONNECT_TIMEOUT_MS   15000
 #define STATEMENT_TIMEOUT_MS 60000 /* migrations of large tables take their time */
 
 struct wish {
-    const char *url, *password_file, *role, *role_password_file;
+    const char *url, *password_file, *role, *role_password_file, *user;
     bool another, json;
 };
 
 static void
-report(const struct wish *w, unsigned applied, bool made, const char *key)
+report(const struct wish *w, unsigned applied, bool made, const char *key, const char *user_password)
 {
     if (w->json) {
         printf("{\"migrations_applied\":%u,\"role\":\"ready\",\"operator_key\":", applied);
-        printf(made ? "\"%s\"}\n" : "null}\n", key);
+        printf(made ? "\"%s\"" : "null", key);
+        if (w->user != NULL)
+            printf(",\"operator_user\":\"%s\",\"operator_password\":\"%s\"", w->user, user_password);
+        printf("}\n");
         return;
     }
     printf("%u migrations were applied; nodes connect as %s\n", applied, w->role);
@@ -34,12 +39,31 @@ report(const struct wish *w, unsigned applied, bool made, const char *key)
         printf("\n%s\n\nThis is an operator's key, and the only time that it is shown.\n", key);
     else
         printf("there is an operator's key already; --new-operator makes another one\n");
+    if (w->user != NULL)
+        printf("\n%s\n\nThis is the password of user %s, tenant " OX_CONTROL_PLATFORM
+               ", and the only time that it is shown.\n",
+               user_password, w->user);
+}
+
+static ox_err
+make_user(const struct wish *w, const struct ox_control_postgres *owner, struct ox_control_store *store,
+          int64_t now_s, char *password, struct ox_diag *diag)
+{
+    struct ox_user_store *users = NULL;
+    if (w->user == NULL)
+        return OX_OK;
+    ox_err err = ox_user_store_postgres(owner, &users, diag);
+    if (err == OX_OK) {
+        err = ox_control_operator_user(store, users, w->user, now_s, password, diag);
+        users->close(users);
+    }
+    return err;
 }
 
 static int
 init(const struct wish *w, struct ox_control_postgres *owner, const char *role_password)
 {
-    char key[OX_API_KEY_LEN + 1] = "";
+    char key[OX_API_KEY_LEN + 1] = "", user_password[OX_PASSWORD_MADE + 1] = "";
     struct ox_control_store *store = NULL;
     struct ox_control_key made_key;
     struct ox_diag diag;
@@ -53,11 +77,14 @@ init(const struct wish *w, struct ox_control_postgres *owner, const char *role_p
         err = ox_control_open_postgres(owner, &store, &diag);
     if (err == OX_OK)
         err = ox_control_first_operator(store, now_s, w->another, key, &made_key, &made, &diag);
+    if (err == OX_OK)
+        err = make_user(w, owner, store, now_s, user_password, &diag);
     if (store != NULL)
         store->close(store);
     if (err == OX_OK)
-        report(w, applied, made, key);
+        report(w, applied, made, key, user_password);
     explicit_bzero(key, sizeof(key));
+    explicit_bzero(user_password, sizeof(user_password));
     return err == OX_OK ? OX_EXIT_OK : ox_complain("%s", diag.text[0] != '\0' ? diag.text : ox_err_text(err));
 }
 
@@ -92,6 +119,7 @@ ox_cmd_control(int argc, char **argv)
                                     {"password-file", &w.password_file, NULL},
                                     {"role", &w.role, NULL},
                                     {"role-password-file", &w.role_password_file, NULL},
+                                    {"operator-user", &w.user, NULL},
                                     {"new-operator", NULL, &w.another},
                                     {"json", NULL, &w.json}};
     if (ox_flags_take_all(&argc, argv, flags, OX_COUNT(flags), 1) != OX_OK)

@@ -204,6 +204,7 @@ close_node(struct node_main *m)
     ox_stream_free(node->stream);
     if (node->keys != NULL)
         node->keys->free(node->keys);
+    node_users_close(m);
     ox_tls_free(node->tls);
     node_quotas_close(m);
     node_redact_close(m);

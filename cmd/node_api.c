@@ -15,6 +15,7 @@
 #include "ox/net.h"
 #include "ox/read_only.h"
 #include "ox/schema.h"
+#include "ox/session_keys.h"
 #include "ox/storage.h"
 
 static void
@@ -286,6 +287,13 @@ quotas_changed(void *ctx)
     node_quotas_wanted(ctx);
 }
 
+static void
+users_changed(void *ctx, const struct ox_tenant_id *tenant)
+{
+    struct node_main *m = ctx;
+    ox_session_keys_changed(m->sessions, tenant);
+}
+
 static bool
 operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
 {
@@ -296,6 +304,12 @@ operate(void *ctx, const struct ox_query_request *req, struct ox_query_response 
                                            .quota_store = m->quota_store,
                                            .quotas = m->node.quotas,
                                            .quotas_changed = quotas_changed,
+                                           .users = m->users,
+                                           .limits = m->login_limit,
+                                           .users_changed = users_changed,
+                                           .session_idle_s = m->config.session_idle_ms / 1000,
+                                           .session_max_s = m->config.session_max_ms / 1000,
+                                           .development = m->config.mode == OX_MODE_DEVELOPMENT,
                                            .ctx = m};
     if (ox_control_answer(&control, req, res))
         return true;
@@ -309,10 +323,10 @@ operate(void *ctx, const struct ox_query_request *req, struct ox_query_response 
     return true;
 }
 
-static bool
-slow(void *ctx, struct ox_str method, struct ox_str path)
+static enum ox_api_kind
+kind(void *ctx, struct ox_str method, struct ox_str path)
 {
-    return ox_control_is_slow(method, path);
+    return ox_control_kind(method, path);
 }
 
 /* Not visible yet are at most the blocks that the outbox holds and those that the writers have in hand; each pack takes
@@ -356,7 +370,8 @@ node_api_start(struct node_main *m, struct ox_diag *diag)
         .limits = limits_now,
         .limits_of = limits_of,
         .operate = operate,
-        .slow = slow,
+        .kind = kind,
+        .secure = m->node.tls != NULL || cfg->tls_plaintext,
         .ctx = m,
     };
     return ox_api_start(&options, m->root, &m->api, diag);

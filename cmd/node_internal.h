@@ -39,6 +39,9 @@ struct node_main {
     struct ox_warden warden;
     struct ox_control_store *control; /* the key store owns it */
     struct ox_keystore *jwt;          /* the same */
+    struct ox_keystore *sessions;     /* the same */
+    struct ox_user_store *users;
+    struct ox_login_limit *login_limit;
     struct ox_control_arg control_arg;
     struct ox_wal_arg wal_arg;
     struct ox_outbox_arg outbox_arg;
@@ -133,6 +136,14 @@ OX_MUST_USE ox_err node_tls_open(struct node_main *m, struct ox_diag *diag);
 OX_MUST_USE ox_err node_tls_watch(struct node_main *m, struct ox_diag *diag);
 /* Reads them again as `cfg` names them; what cannot be used is logged and what was in force goes on. May block. */
 void node_tls_reload(struct node_main *m, const struct ox_config *cfg);
+/* What connects to PostgreSQL as the configuration says; password: lent by *out, wipe it. */
+OX_MUST_USE ox_err node_postgres_options(const struct ox_config *cfg, char *password, size_t size,
+                                         struct ox_control_postgres *out, struct ox_diag *diag);
+/* node_users.c. The store of users, which needs the control plane's: m->users, m->login_limit. */
+OX_MUST_USE ox_err node_users_open(struct node_main *m, struct ox_diag *diag);
+/* The store of sessions in front of `inner` (take, also on failure); NULL without memory. */
+struct ox_keystore *node_session_keys(struct node_main *m, struct ox_keystore *inner);
+void node_users_close(struct node_main *m);
 /* node_jwt.c. The store of tokens in front of `inner` (take, also on failure); NULL without memory. Takes none yet. */
 struct ox_keystore *node_jwt_keys(struct node_main *m, struct ox_keystore *inner);
 /* Takes tokens as the configuration says: m->jwt. */

@@ -18,6 +18,7 @@
 #include "ox/log.h"
 #include "ox/net.h"
 #include "ox/random.h"
+#include "ox/session_keys.h"
 
 #define DEV_SECRET_BYTES 32
 
@@ -93,18 +94,24 @@ node_password_of(const char *path, const char *key, char *out, size_t size, stru
     return OX_OK;
 }
 
+ox_err
+node_postgres_options(const struct ox_config *cfg, char *password, size_t size,
+                      struct ox_control_postgres *out, struct ox_diag *diag)
+{
+    *out = (struct ox_control_postgres){.url = cfg->control_url,
+                                        .password = password,
+                                        .connect_timeout_ms = (uint32_t)cfg->control_connect_timeout_ms,
+                                        .statement_timeout_ms = (uint32_t)cfg->control_statement_timeout_ms,
+                                        .connections = (uint32_t)cfg->control_connections};
+    return node_password_of(cfg->control_password_file, "control.password_file", password, size, diag);
+}
+
 static ox_err
 open_postgres(struct node_main *m, struct ox_diag *diag)
 {
-    const struct ox_config *cfg = &m->config;
     char password[OX_CONFIG_STRING_MAX];
-    ox_err err = node_password_of(cfg->control_password_file, "control.password_file", password,
-                                  sizeof(password), diag);
-    struct ox_control_postgres o = {.url = cfg->control_url,
-                                    .password = password,
-                                    .connect_timeout_ms = (uint32_t)cfg->control_connect_timeout_ms,
-                                    .statement_timeout_ms = (uint32_t)cfg->control_statement_timeout_ms,
-                                    .connections = (uint32_t)cfg->control_connections};
+    struct ox_control_postgres o;
+    ox_err err = node_postgres_options(&m->config, password, sizeof(password), &o, diag);
     if (err == OX_OK)
         err = ox_control_open_postgres(&o, &m->control, diag);
     explicit_bzero(password, sizeof(password));
@@ -194,6 +201,7 @@ tenant_changed(void *ctx, const struct ox_tenant_id *tenant)
     if (m->node.keys == NULL)
         return;
     ox_jwt_keys_changed(m->jwt, tenant);
+    ox_session_keys_changed(m->sessions, tenant);
     ox_cert_keys_changed(m->node.keys, tenant);
 }
 
@@ -209,6 +217,8 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
     ox_err err = open_dev(cfg, &dev, diag);
     if (err == OX_OK)
         err = open_store(m, diag);
+    if (err == OX_OK)
+        err = node_users_open(m, diag);
     if (err != OX_OK) {
         if (dev != NULL)
             dev->free(dev);
@@ -229,7 +239,9 @@ node_keystore(struct node_main *m, struct ox_diag *diag)
     if (m->control_arg.cache != NULL)
         m->jwt = node_jwt_keys(m, m->control_arg.cache);
     if (m->jwt != NULL)
-        m->node.keys = ox_cert_keys_new(m->jwt, m->control);
+        m->sessions = node_session_keys(m, m->jwt);
+    if (m->sessions != NULL)
+        m->node.keys = ox_cert_keys_new(m->sessions, m->control);
     return m->node.keys != NULL ? OX_OK : OX_E_NOMEM;
 }
 

@@ -71,12 +71,8 @@ open_store(struct node_main *m, struct ox_diag *diag)
     snprintf(path, sizeof(path), "%s/control.db", cfg->data);
     if (cfg->control_url[0] == '\0')
         return ox_quota_store_sqlite(path, &m->quota_store, diag);
-    ox_err err = node_password_of(cfg->control_password_file, "control.password_file", password,
-                                  sizeof(password), diag);
-    struct ox_control_postgres o = {.url = cfg->control_url,
-                                    .password = password,
-                                    .connect_timeout_ms = (uint32_t)cfg->control_connect_timeout_ms,
-                                    .statement_timeout_ms = (uint32_t)cfg->control_statement_timeout_ms};
+    struct ox_control_postgres o;
+    ox_err err = node_postgres_options(cfg, password, sizeof(password), &o, diag);
     if (err == OX_OK)
         err = ox_quota_store_postgres(&o, &m->quota_store, diag);
     explicit_bzero(password, sizeof(password));

@@ -170,6 +170,20 @@ OX_COMMAND(key,    0, "key list [--tenant T] | create [--tenant T] [--name N] [-
     "\n"
     "An admin's key acts for its own tenant; an operator's for any. Send a key as `x-api-key: KEY` or\n"
     "`Authorization: Bearer KEY`.\n")
+OX_COMMAND(user,   0, "user list [--tenant T] | create NAME [--role R] | role NAME ROLE | passwd NAME | disable NAME | enable NAME  [--tenant T] [--password-file FILE] [--api URL | --data DIR] [--key KEY] [--json]",
+    "See, create and change who may log in to the console.\n"
+    "\n"
+    "  list              role, state, and when and from where they logged in last\n"
+    "  create NAME       role viewer unless --role says editor or admin (operator for tenant `platform`); the password is\n"
+    "                    made and shown once, unless --password-file has one\n"
+    "  role NAME ROLE    from now on; who is logged in logs in again\n"
+    "  passwd NAME       a new password, likewise\n"
+    "  disable NAME      his sessions end on every node within a second\n"
+    "  enable NAME       he may log in again\n"
+    "  --tenant T        whose user; operators say it, admins have their own only\n"
+    "  --password-file FILE   its first line; - is standard input\n"
+    "\n"
+    "A name is of a-z, 0-9 and . _ @ + -; with tenant and password it is what one logs in with.\n")
 OX_COMMAND(audit,  0, "audit list [--after N] [--limit N] [--tenant T] | verify [--first N] [--head N:HASH] | export [--after N] [--data DIR] [--json]",
     "Show who ordered what, and whether anybody has changed the log that says so.\n"
     "\n"
@@ -188,6 +202,7 @@ OX_COMMAND(control, 0, "control init --url URL [--password-file FILE] [--role NA
     "  --password-file FILE       its password; or PGPASSWORD, or ~/.pgpass, as for psql\n"
     "  --role NAME                as which the nodes will connect (observex_node); made when there is none\n"
     "  --role-password-file FILE  and its password\n"
+    "  --operator-user NAME       also make a user of that name, role operator, and show its password once\n"
     "  --new-operator             make an operator's key though there is one: for who has lost it\n"
     "\n"
     "Applies what is missing of the schema, and may be repeated. The role may do what a node needs and is held by\n"

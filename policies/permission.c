@@ -17,6 +17,7 @@ static const char *const roles[OX_ROLE__COUNT] = {"none",  "viewer",   "editor",
 #define MEMBERS   (BIT(VIEWER) | BIT(EDITOR) | BIT(ADMIN) | BIT(LOCAL))
 #define ADMINS    (BIT(ADMIN) | BIT(OPERATOR) | BIT(LOCAL))
 #define OPERATORS (BIT(OPERATOR) | BIT(LOCAL))
+#define EVERYBODY (MEMBERS | OPERATORS | BIT(NONE))
 
 static const struct {
     const char *name;
@@ -37,6 +38,9 @@ static const struct {
     [OX_ACTION_QUOTAS_READ] = {"quotas.read", "see quotas", ADMINS, "admin"},
     [OX_ACTION_QUOTAS_WRITE] = {"quotas.write", "change quotas", OPERATORS, "operator"},
     [OX_ACTION_AUDIT_READ] = {"audit.read", "see the audit log", ADMINS, "admin"},
+    [OX_ACTION_USERS_READ] = {"users.read", "see users", ADMINS, "admin"},
+    [OX_ACTION_USERS_WRITE] = {"users.write", "create or change users", ADMINS, "admin"},
+    [OX_ACTION_SESSION] = {"session", "log in", EVERYBODY, "none at all"},
     [OX_ACTION_KEYS_WRITE] = {"keys.write", "create or change API keys", ADMINS, "admin"},
 };
 
@@ -83,6 +87,8 @@ ox_action_name(enum ox_action action)
 uint32_t
 ox_action_scope(enum ox_action action)
 {
+    if (action == OX_ACTION_SESSION)
+        return 0;
     return action == OX_ACTION_READ_OWN ? OX_SCOPE_QUERY : OX_SCOPE_ADMIN;
 }
 

@@ -36,6 +36,13 @@ struct finding {
     struct ox_identity who;
 };
 
+/* Nothing but the certificate tells who it is. */
+static bool
+is_alone(const struct ox_credential *cred)
+{
+    return cred->key.n == 0 && cred->session.n == 0;
+}
+
 static ox_err
 find(struct cert_keys *k, const struct ox_credential *cred, struct finding *out, struct ox_diag *diag)
 {
@@ -94,7 +101,7 @@ identify(struct ox_keystore *self, const struct ox_credential *cred, struct ox_i
     ox_err err = find(k, cred, &f, diag);
     if (err != OX_OK)
         return err;
-    if (f.mapped && cred->key.n == 0)
+    if (f.mapped && is_alone(cred))
         return of_certificate(&f, out, diag);
     err = k->inner->identify(k->inner, cred, out, diag);
     return f.mapped ? agree(&f, err, out, diag) : err;
@@ -132,7 +139,7 @@ look_up(struct ox_keystore *self, const struct ox_credential *cred, struct ox_id
     struct cert_keys *k = (struct cert_keys *)self;
     struct finding f;
     ox_err err = find(k, cred, &f, diag);
-    if (err == OX_OK && f.mapped && cred->key.n == 0) {
+    if (err == OX_OK && f.mapped && is_alone(cred)) {
         if (f.known == KNOWN_NOT)
             err = ask_store(k, &f, diag);
         return err == OX_OK ? of_certificate(&f, out, diag) : err;

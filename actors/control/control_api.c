@@ -56,12 +56,13 @@ static ox_err
 audit(struct ox__control_call *c, const char *tenant, const char *outcome, const char *detail,
       bool unauthorised)
 {
-    struct ox_audit_entry entry = {.who = {c->req->credential, c->req->peer, ox_role_name(c->req->role)},
-                                   .action = ox_action_name(c->action),
-                                   .tenant = tenant,
-                                   .outcome = outcome,
-                                   .detail = detail,
-                                   .unauthorised = unauthorised};
+    struct ox_audit_entry entry = {
+        .who = {c->who != NULL ? c->who : c->req->credential, c->req->peer, ox_role_name(c->req->role)},
+        .action = ox_action_name(c->action),
+        .tenant = tenant,
+        .outcome = outcome,
+        .detail = detail,
+        .unauthorised = unauthorised};
     return ox_audit_write(c->api->audit, &entry);
 }
 
@@ -74,6 +75,12 @@ ox__control_audit_granted(struct ox__control_call *c, const char *tenant, const 
         return OX_OK;
     return ox_diag_set(&c->diag, err == OX_E_DISK_FULL ? err : OX_E_IO, NULL, -1,
                        "the audit log cannot be written, so nothing has changed: %s", ox_err_text(err));
+}
+
+void
+ox__control_audit_refused(struct ox__control_call *c, const char *tenant, const char *detail)
+{
+    (void)!audit(c, tenant, "refused", detail, true); /* refused all the same */
 }
 
 /* Whether it is about the machinery and not about what was asked. */
@@ -123,7 +130,7 @@ ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err 
 const struct ox_control_asker *
 ox__control_asker(const struct ox__control_call *c)
 {
-    return c->asker.key_id[0] != '\0' ? &c->asker : NULL;
+    return c->asker.key_id[0] != '\0' || c->req->way != OX_WAY_KEY ? &c->asker : NULL;
 }
 
 /* ---- routes ---- */
@@ -134,23 +141,32 @@ static const struct {
     const char *pattern;
     enum ox_action action;
     bool writes;
-    bool slow; /* hashes a secret */
+    enum ox_api_kind kind;
     ox__control_handler run;
 } routes[] = {
-    {"GET", "/api/v1/tenants", OX_ACTION_TENANTS_READ, false, false, ox__control_tenants_list},
-    {"POST", "/api/v1/tenants", OX_ACTION_TENANTS_WRITE, true, false, ox__control_tenants_create},
-    {"GET", "/api/v1/tenants/{}", OX_ACTION_TENANTS_READ, false, false, ox__control_tenants_show},
-    {"PATCH", "/api/v1/tenants/{}", OX_ACTION_TENANTS_WRITE, true, false, ox__control_tenants_change},
-    {"GET", "/api/v1/keys", OX_ACTION_KEYS_READ, false, false, ox__control_keys_list},
-    {"POST", "/api/v1/keys", OX_ACTION_KEYS_WRITE, true, true, ox__control_keys_create},
-    {"POST", "/api/v1/keys/verify", OX_ACTION_KEYS_READ, false, true, ox__control_keys_verify},
-    {"POST", "/api/v1/keys/{}/revoke", OX_ACTION_KEYS_WRITE, true, false, ox__control_keys_revoke},
-    {"POST", "/api/v1/keys/{}/rotate", OX_ACTION_KEYS_WRITE, true, true, ox__control_keys_rotate},
-    {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, false, ox__control_quotas_list},
-    {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_set},
-    {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, false, ox__control_quotas_clear},
-    {"GET", "/api/v1/audit", OX_ACTION_AUDIT_READ, false, false, ox__control_audit_list},
-    {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, false, ox__control_keys_show},
+    {"GET", "/api/v1/tenants", OX_ACTION_TENANTS_READ, false, OX_API_ORDINARY, ox__control_tenants_list},
+    {"POST", "/api/v1/tenants", OX_ACTION_TENANTS_WRITE, true, OX_API_ORDINARY, ox__control_tenants_create},
+    {"GET", "/api/v1/tenants/{}", OX_ACTION_TENANTS_READ, false, OX_API_ORDINARY, ox__control_tenants_show},
+    {"PATCH", "/api/v1/tenants/{}", OX_ACTION_TENANTS_WRITE, true, OX_API_ORDINARY,
+     ox__control_tenants_change},
+    {"GET", "/api/v1/keys", OX_ACTION_KEYS_READ, false, OX_API_ORDINARY, ox__control_keys_list},
+    {"POST", "/api/v1/keys", OX_ACTION_KEYS_WRITE, true, OX_API_SLOW, ox__control_keys_create},
+    {"POST", "/api/v1/keys/verify", OX_ACTION_KEYS_READ, false, OX_API_SLOW, ox__control_keys_verify},
+    {"POST", "/api/v1/keys/{}/revoke", OX_ACTION_KEYS_WRITE, true, OX_API_ORDINARY, ox__control_keys_revoke},
+    {"POST", "/api/v1/keys/{}/rotate", OX_ACTION_KEYS_WRITE, true, OX_API_SLOW, ox__control_keys_rotate},
+    {"GET", "/api/v1/quotas", OX_ACTION_QUOTAS_READ, false, OX_API_ORDINARY, ox__control_quotas_list},
+    {"POST", "/api/v1/quotas", OX_ACTION_QUOTAS_WRITE, true, OX_API_ORDINARY, ox__control_quotas_set},
+    {"POST", "/api/v1/quotas/clear", OX_ACTION_QUOTAS_WRITE, true, OX_API_ORDINARY, ox__control_quotas_clear},
+    {"GET", "/api/v1/audit", OX_ACTION_AUDIT_READ, false, OX_API_ORDINARY, ox__control_audit_list},
+    {"GET", "/api/v1/keys/{}", OX_ACTION_KEYS_READ, false, OX_API_ORDINARY, ox__control_keys_show},
+    {"GET", "/api/v1/users", OX_ACTION_USERS_READ, false, OX_API_ORDINARY, ox__control_users_list},
+    {"POST", "/api/v1/users", OX_ACTION_USERS_WRITE, true, OX_API_SLOW, ox__control_users_create},
+    {"POST", "/api/v1/users/change", OX_ACTION_USERS_WRITE, true, OX_API_ORDINARY, ox__control_users_change},
+    {"POST", "/api/v1/users/password", OX_ACTION_USERS_WRITE, true, OX_API_SLOW, ox__control_users_password},
+    {"POST", "/api/v1/login", OX_ACTION_SESSION, true, OX_API_LOGIN, ox__control_login},
+    {"POST", "/api/v1/logout", OX_ACTION_SESSION, true, OX_API_OPEN, ox__control_logout},
+    {"GET", "/api/v1/session", OX_ACTION_SESSION, false, OX_API_OPEN, ox__control_session_show},
+    {"POST", "/api/v1/session/password", OX_ACTION_SESSION, true, OX_API_SLOW, ox__control_own_password},
 };
 
 static bool
@@ -182,15 +198,15 @@ has_method(struct ox_str method, const char *wanted)
            (strcmp(wanted, "GET") == 0 && ox_str_eq(method, OX_STR("HEAD")));
 }
 
-bool
-ox_control_is_slow(struct ox_str method, struct ox_str path)
+enum ox_api_kind
+ox_control_kind(struct ox_str method, struct ox_str path)
 {
     struct ox_str arg;
     for (size_t i = 0; i < OX_COUNT(routes); i++) {
-        if (routes[i].slow && has_method(method, routes[i].method) && matches(routes[i].pattern, path, &arg))
-            return true;
+        if (has_method(method, routes[i].method) && matches(routes[i].pattern, path, &arg))
+            return routes[i].kind;
     }
-    return false;
+    return OX_API_ORDINARY;
 }
 
 /* May he? A refused change is written down. */
@@ -211,6 +227,9 @@ set_asker(struct ox__control_call *c)
     c->asker = (struct ox_control_asker){.tenant = c->req->tenant, .now_s = c->now_s};
     if (c->req->key_id != NULL)
         snprintf(c->asker.key_id, sizeof(c->asker.key_id), "%s", c->req->key_id);
+    if (c->req->user != NULL && c->req->way == OX_WAY_SESSION)
+        snprintf(c->asker.user, sizeof(c->asker.user), "%s", c->req->user);
+    c->asker.role = c->req->role;
 }
 
 static void
@@ -225,6 +244,8 @@ answer(struct ox__control_call *c, ox__control_handler run)
         hide_trouble(c, err);
     if (err != OX_OK)
         ox_query_respond_error(c->res, err, c->diag.text, c->hint);
+    if (err != OX_OK && c->retry_s > 0)
+        c->res->retry_after_s = c->retry_s;
 }
 
 /* allow: what the path takes, "" when there is no such path. The answer lends it, so it has to be one of ours. */
@@ -233,10 +254,11 @@ no_such(struct ox_query_response *res, const char *allow)
 {
     static const char *const known[] = {"GET, HEAD", "POST", "GET, HEAD, POST", "GET, HEAD, PATCH"};
     if (allow[0] == '\0') {
-        ox_query_respond_error(
-            res, OX_E_NO_ROUTE,
-            "no such path below /api/v1/tenants, /api/v1/keys, /api/v1/quotas and /api/v1/audit",
-            "docs/api.md lists all");
+        ox_query_respond_error(res, OX_E_NO_ROUTE,
+                               "no such path below /api/v1/tenants, /api/v1/keys, /api/v1/users, "
+                               "/api/v1/session, /api/v1/quotas and "
+                               "/api/v1/audit",
+                               "docs/api.md lists all");
         return;
     }
     ox_query_respond_error(res, OX_E_METHOD, "this path is not asked with that method",
@@ -248,15 +270,30 @@ no_such(struct ox_query_response *res, const char *allow)
     }
 }
 
+static bool
+is_ours(const struct ox_control_api *api, struct ox_str path)
+{
+    static const char *const always[] = {"/api/v1/tenants", "/api/v1/keys", "/api/v1/audit"};
+    static const char *const of_users[] = {"/api/v1/users", "/api/v1/login", "/api/v1/logout",
+                                           "/api/v1/session"};
+    for (size_t i = 0; i < OX_COUNT(always); i++) {
+        if (begins(path, always[i]))
+            return true;
+    }
+    for (size_t i = 0; api->users != NULL && i < OX_COUNT(of_users); i++) {
+        if (begins(path, of_users[i]))
+            return true;
+    }
+    return begins(path, "/api/v1/quotas") && api->quota_store != NULL;
+}
+
 bool
 ox_control_answer(const struct ox_control_api *api, const struct ox_query_request *req,
                   struct ox_query_response *res)
 {
     struct ox__control_call c = {.api = api, .req = req, .res = res};
     char allow[48] = "";
-    bool quotas = begins(req->path, "/api/v1/quotas") && api->quota_store != NULL;
-    if (!begins(req->path, "/api/v1/tenants") && !begins(req->path, "/api/v1/keys") && !quotas &&
-        !begins(req->path, "/api/v1/audit"))
+    if (!is_ours(api, req->path))
         return false;
     ox_diag_clear(&c.diag);
     c.now_s = (int64_t)(ox_clock_realtime_ns(api->clock) / 1000000000);

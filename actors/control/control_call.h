@@ -24,7 +24,9 @@ struct ox__control_call {
     int64_t now_s;
     struct ox_diag diag;
     const char *hint;
-    bool said; /* what ails the store stands in the log */
+    const char *who;  /* for the audit log, when what he showed does not say it; NULL = it does */
+    uint32_t retry_s; /* of an OVERLOAD: when; 0 = soon */
+    bool said;        /* what ails the store stands in the log */
 };
 
 /* Answers by ox__control_respond, or returns an error with its sentence in c->diag. */
@@ -39,6 +41,8 @@ const struct ox_control_asker *ox__control_asker(const struct ox__control_call *
 /* Before an act: what cannot be written down must not happen. */
 OX_MUST_USE ox_err ox__control_audit_granted(struct ox__control_call *c, const char *tenant,
                                              const char *detail);
+/* What somebody tried who may not; bounded, and what cannot be written down is refused all the same. */
+void ox__control_audit_refused(struct ox__control_call *c, const char *tenant, const char *detail);
 /* After an act that failed, so that the log does not claim it. Returns err. */
 ox_err ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err err);
 
@@ -81,5 +85,13 @@ ox_err ox__control_quotas_list(struct ox__control_call *c); /* control_quotas.c 
 ox_err ox__control_quotas_set(struct ox__control_call *c);
 ox_err ox__control_quotas_clear(struct ox__control_call *c);
 ox_err ox__control_audit_list(struct ox__control_call *c); /* control_audit.c */
+ox_err ox__control_users_list(struct ox__control_call *c); /* control_users.c */
+ox_err ox__control_users_create(struct ox__control_call *c);
+ox_err ox__control_users_change(struct ox__control_call *c);
+ox_err ox__control_users_password(struct ox__control_call *c);
+ox_err ox__control_login(struct ox__control_call *c); /* control_login.c */
+ox_err ox__control_logout(struct ox__control_call *c);
+ox_err ox__control_session_show(struct ox__control_call *c);
+ox_err ox__control_own_password(struct ox__control_call *c);
 
 #endif

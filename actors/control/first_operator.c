@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * actors/control/first_operator.c - the key with which everything else is created.
+ * actors/control/first_operator.c - the key, or the user, with which everything else is created.
  *
  * Owns:    nothing.
  * Threads: any that may block.
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #include "ox/control_api.h"
+#include "ox/password.h"
+#include "ox/user_store.h"
 
 static ox_err
 make_platform(struct ox_control_store *store, const struct ox_tenant_id *id, int64_t now_s,
@@ -77,5 +79,27 @@ ox_control_first_operator(struct ox_control_store *store, int64_t now_s, bool an
     if (err != OX_OK)
         OPENSSL_cleanse(text, OX_API_KEY_LEN + 1);
     *made = err == OX_OK;
+    return err;
+}
+
+ox_err
+ox_control_operator_user(struct ox_control_store *store, struct ox_user_store *users, const char *name,
+                         int64_t now_s, char *password, struct ox_diag *diag)
+{
+    struct ox_user u = {
+        .tenant = {OX_CONTROL_PLATFORM}, .role = OX_ROLE_OPERATOR, .active = true, .created_s = now_s};
+    if (!ox_user_name_ok(ox_str_of(name)))
+        return ox_diag_set(diag, OX_E_INVALID, "name", -1,
+                           "a user's name has 1 to 64 of a-z, 0-9 and . _ @ + -");
+    snprintf(u.name, sizeof(u.name), "%s", name);
+    ox_err err = make_platform(store, &u.tenant, now_s, diag);
+    if (err == OX_OK)
+        err = ox_password_make(password);
+    if (err == OX_OK)
+        err = ox_password_hash(ox_str_of(password), u.password);
+    if (err == OX_OK)
+        err = users->create(users, NULL, &u, diag);
+    if (err != OX_OK)
+        OPENSSL_cleanse(password, OX_PASSWORD_MADE + 1);
     return err;
 }

@@ -44,7 +44,12 @@ job_free(struct api_job *job)
 static void
 describe(struct api_job *job, const struct ox_identity *who)
 {
-    if (who->way == OX_WAY_TOKEN)
+    if (who->role == OX_ROLE_NONE)
+        snprintf(job->credential, sizeof(job->credential), "nobody who has logged in");
+    else if (who->way == OX_WAY_SESSION)
+        snprintf(job->credential, sizeof(job->credential), "user %s of tenant %s", who->subject,
+                 who->tenant.name);
+    else if (who->way == OX_WAY_TOKEN)
         snprintf(job->credential, sizeof(job->credential), "token of %s, tenant %s",
                  who->subject[0] != '\0' ? who->subject : "nobody by name", who->tenant.name);
     else if (who->way == OX_WAY_CERTIFICATE)
@@ -66,26 +71,47 @@ take_asker(struct api_job *job, const struct ox_identity *who)
     job->question.tenant = who->tenant;
     job->question.role = who->role;
     job->question.scopes = who->scopes;
+    job->question.way = who->way;
     memcpy(job->key_id, who->key_id, sizeof(job->key_id));
+    if (who->way == OX_WAY_SESSION)
+        memcpy(job->user, who->subject, sizeof(job->user));
     const struct ox_api_options *o = &job->port->api->options;
     if (o->limits_of != NULL)
         o->limits_of(o->ctx, &who->tenant, &job->query.limits);
 }
 
+/* An order with a session's cookie that may be another page's. */
+static ox_err
+no_csrf(struct ox_diag *diag)
+{
+    return ox_diag_set(diag, OX_E_FORBIDDEN, OX_CSRF_HEADER, -1,
+                       "an order of a session shows the header " OX_CSRF_HEADER
+                       ": GET /api/v1/session says which");
+}
+
+static const struct ox_identity nobody = {.role = OX_ROLE_NONE};
+
 /* Query thread. False: nobody, and that is the answer. */
 static bool
 look_up(struct api_job *job)
 {
-    struct ox_keystore *keys = job->port->api->options.keys;
-    struct ox_credential cred = ox_credential_of(job->req);
+    const struct ox_api *api = job->port->api;
+    struct ox_keystore *keys = api->options.keys;
+    struct ox_credential cred = ox__api_credential(api, job->req);
     struct ox_identity who;
     struct ox_diag diag;
     ox_diag_clear(&diag);
     ox_err err = keys->look_up(keys, &cred, &who, &diag);
+    if (err == OX_E_UNAUTHENTICATED && ox__api_kind(api, job->req) == OX_API_OPEN) {
+        who = nobody;
+        err = OX_OK;
+    }
+    if (err == OX_OK && who.way == OX_WAY_SESSION && job->is_order && !job->csrf)
+        err = no_csrf(&diag);
     if (err == OX_OK)
         take_asker(job, &who);
     else
-        ox_query_respond_error(&job->answer, err, diag.text, OX__KEY_HINT);
+        ox_query_respond_error(&job->answer, err, diag.text, err == OX_E_FORBIDDEN ? NULL : OX__KEY_HINT);
     return err == OX_OK;
 }
 
@@ -128,7 +154,7 @@ ox__api_finish(struct api_job *job)
     ox__api_leave(job);
     job->req->on_gone = NULL;
     job->req->user = NULL;
-    ox__api_send(job->req, &job->answer);
+    ox__api_send(port->api, job->req, &job->answer);
     job_free(job);
     port->jobs--;
     stop_if_idle(port);
@@ -183,7 +209,10 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
 {
     job->req = req;
     job->query = job->port->query;
+    job->csrf = ox__api_csrf_ok(job->port->api, req);
     job->question = (struct ox_query_request){.key_id = job->key_id,
+                                              .user = job->user,
+                                              .session = ox__api_credential(job->port->api, req).session,
                                               .credential = job->credential,
                                               .peer = req->peer,
                                               .body = body_of(req),
@@ -265,7 +294,7 @@ order_is_sound(struct ox_http_request *req, bool is_somebody)
     struct ox_query_response refusal;
     ox_query_response_init(&refusal);
     if (ox_query_refuses_order(req->path, &refusal)) {
-        ox__api_send(req, &refusal);
+        ox__api_send(NULL, req, &refusal);
         return false;
     }
     if (!is_json(req)) {
@@ -282,6 +311,30 @@ order_is_sound(struct ox_http_request *req, bool is_somebody)
     return true;
 }
 
+/* Not merely from this machine. Who logs in is nobody yet, and what he shows is his password. */
+static bool
+is_somebody(const struct ox_http_request *req, const struct ox_identity *who)
+{
+    return ox_credential_of(req).key.n > 0 || who->way != OX_WAY_KEY || who->role == OX_ROLE_NONE;
+}
+
+static ox_err
+identify(struct ox_api *api, const struct ox_http_request *req, struct ox_identity *who, struct ox_diag *diag)
+{
+    enum ox_api_kind kind = ox__api_kind(api, req);
+    *who = nobody;
+    if (kind == OX_API_LOGIN)
+        return OX_OK;
+    ox_err err = ox__api_identify(api, req, who, diag);
+    if (err == OX_E_UNAUTHENTICATED && kind == OX_API_OPEN) {
+        *who = nobody;
+        return OX_OK;
+    }
+    if (err == OX_OK && who->way == OX_WAY_SESSION && is_order(req) && !ox__api_csrf_ok(api, req))
+        return no_csrf(diag);
+    return err;
+}
+
 static void
 on_request(void *ctx, struct ox_http_request *req)
 {
@@ -291,11 +344,10 @@ on_request(void *ctx, struct ox_http_request *req)
     finish_orphans(port);
     if (ox__api_page(port->api, req))
         return;
-    ox_err err = ox__api_identify(port->api, req, &who, &diag);
+    ox_err err = identify(port->api, req, &who, &diag);
     if (err != OX_OK && err != OX_E_AGAIN)
-        ox__api_refuse(req, err, diag.text, OX__KEY_HINT);
-    else if (is_order(req) && !order_is_sound(req, ox_credential_of(req).key.n > 0 || err == OX_E_AGAIN ||
-                                                       who.way == OX_WAY_CERTIFICATE))
+        ox__api_refuse(req, err, diag.text, err == OX_E_FORBIDDEN ? NULL : OX__KEY_HINT);
+    else if (is_order(req) && !order_is_sound(req, err == OX_E_AGAIN || is_somebody(req, &who)))
         return;
     else if (port->self == NULL || port->stopping)
         ox__api_refuse(req, OX_E_UNAVAILABLE, NULL, NULL);
@@ -423,6 +475,8 @@ add_lanes(struct ox_api *api)
         err = ox_lane_new("query", waiting > 0 ? waiting : 1, &api->lanes[i].lane);
     if (err == OX_OK)
         err = ox_lane_new("secrets", SLOW_WAITING, &api->slow.lane);
+    if (err == OX_OK)
+        err = ox_lane_new("logins", SLOW_WAITING, &api->logins.lane);
     return err;
 }
 

@@ -31,7 +31,8 @@ struct ox_api {
     struct ox_http_census *census;
     struct api_lane *lanes;
     uint32_t n_lanes;
-    struct api_lane slow; /* for orders that hash secrets */
+    struct api_lane slow;   /* for orders that hash secrets */
+    struct api_lane logins; /* the same, of those who are nobody yet */
     struct api_port *ports;
     uint32_t n_ports;
     struct ox__gate *gate; /* tenants' turns, over all ports */
@@ -70,6 +71,8 @@ struct api_job {
     uint64_t give_up_ns; /* of a question that waits */
     struct api_job *wait_next, **wait_at;
     char key_id[OX_KEY_ID_MAX + 1];
+    char user[OX_SUBJECT_MAX + 1];
+    bool csrf; /* it shows what orders of its session have to */
     char credential[OX_TENANT_MAX + OX_TLS_NAME_BYTES_MAX + 48]; /* the question lends both */
     struct ox_query_response answer;
     _Atomic bool cancel; /* relaxed: a hint, the statement ends a moment later */
@@ -101,7 +104,15 @@ void ox__api_turn_away(struct api_port *port);
 #define OX__KEY_HINT "send the key as x-api-key or as Authorization: Bearer"
 
 /* req: take. Sends an answer's status, headers and body (steal). */
-void ox__api_send(struct ox_http_request *req, struct ox_query_response *answer);
+void ox__api_send(const struct ox_api *api, struct ox_http_request *req, struct ox_query_response *answer);
+/* What a request says of itself, its cookie included. Lend: the request's bytes. */
+struct ox_credential ox__api_credential(const struct ox_api *api, const struct ox_http_request *req);
+/* Whether it shows what goes with its cookie. */
+bool ox__api_csrf_ok(const struct ox_api *api, const struct ox_http_request *req);
+/* The value of set-cookie for `session`; "" = it ends. */
+void ox__api_cookie(const struct ox_api *api, const char *session, char *out, size_t size);
+enum ox_api_kind ox__api_kind(const struct ox_api *api, const struct ox_http_request *req);
+
 /* req: take. An error in the API's own form. */
 void ox__api_refuse(struct ox_http_request *req, ox_err err, const char *message, const char *hint);
 /* req: take. The console. */

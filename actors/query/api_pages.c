@@ -16,10 +16,10 @@
 #include "ox/metric.h"
 
 void
-ox__api_send(struct ox_http_request *req, struct ox_query_response *answer)
+ox__api_send(const struct ox_api *api, struct ox_http_request *req, struct ox_query_response *answer)
 {
-    char retry[16];
-    struct ox_http_header headers[4];
+    char retry[16], cookie[160];
+    struct ox_http_header headers[5];
     size_t n = 0;
     headers[n++] = (struct ox_http_header){OX_STR("content-type"), ox_str_of(answer->content_type)};
     headers[n++] = (struct ox_http_header){OX_STR("cache-control"), OX_STR("no-store")};
@@ -28,6 +28,10 @@ ox__api_send(struct ox_http_request *req, struct ox_query_response *answer)
     if (answer->retry_after_s != 0) {
         snprintf(retry, sizeof(retry), "%u", answer->retry_after_s);
         headers[n++] = (struct ox_http_header){OX_STR("retry-after"), ox_str_of(retry)};
+    }
+    if (answer->session != NULL) {
+        ox__api_cookie(api, answer->session, cookie, sizeof(cookie));
+        headers[n++] = (struct ox_http_header){OX_STR("set-cookie"), ox_str_of(cookie)};
     }
     struct ox_http_response resp = {.status = answer->status, .headers = headers, .headers_len = n};
     if (answer->body.failed)
@@ -46,7 +50,7 @@ ox__api_refuse(struct ox_http_request *req, ox_err err, const char *message, con
     ox_query_respond_error(&answer, err, message, hint);
     if (err == OX_E_METHOD)
         answer.allow = "GET, HEAD";
-    ox__api_send(req, &answer);
+    ox__api_send(NULL, req, &answer);
 }
 
 static void
@@ -166,7 +170,7 @@ ox__api_page(struct ox_api *api, struct ox_http_request *req)
         }
         ox_query_response_init(&answer);
         pages[i].write(api, &answer);
-        ox__api_send(req, &answer);
+        ox__api_send(api, req, &answer);
         return true;
     }
     return false;
@@ -176,7 +180,7 @@ ox_err
 ox__api_identify(struct ox_api *api, const struct ox_http_request *req, struct ox_identity *who,
                  struct ox_diag *diag)
 {
-    struct ox_credential credential = ox_credential_of(req);
+    struct ox_credential credential = ox__api_credential(api, req);
     *who = (struct ox_identity){.role = OX_ROLE_NONE};
     return api->options.keys->identify(api->options.keys, &credential, who, diag);
 }

@@ -36,10 +36,10 @@ static struct api_lane *
 lane_for(const struct api_job *job)
 {
     struct ox_api *api = job->port->api;
-    const struct ox_api_options *o = &api->options;
-    bool slow =
-        !job->stranger && o->slow != NULL && o->slow(o->ctx, job->question.method, job->question.path);
-    return slow ? &api->slow : least_loaded(api);
+    enum ox_api_kind kind = job->stranger ? OX_API_ORDINARY : ox__api_kind(api, job->req);
+    if (kind == OX_API_LOGIN)
+        return &api->logins;
+    return kind == OX_API_SLOW ? &api->slow : least_loaded(api);
 }
 
 static ox_err

@@ -9,6 +9,7 @@
  * Flow:    api_actor.c -> ox_query_handle -> query_trace.c and its siblings.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "actors/query/query_call.h"
 #include "ox/clock.h"
@@ -127,6 +128,8 @@ void
 ox_query_response_fini(struct ox_query_response *res)
 {
     ox_buf_fini(&res->body);
+    free(res->session);
+    res->session = NULL;
 }
 
 void

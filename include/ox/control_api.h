@@ -17,8 +17,11 @@
 #include "ox/clock.h"
 #include "ox/query.h"
 
+struct ox_login_limit;
 struct ox_quota_store;
 struct ox_quotas;
+struct ox_user;
+struct ox_user_store;
 
 /* Lends. */
 struct ox_control_api {
@@ -29,11 +32,18 @@ struct ox_control_api {
     struct ox_quota_store *quota_store;
     struct ox_quotas *quotas;
     void (*quotas_changed)(void *ctx); /* they should be read again soon; may be NULL */
+    /* users; NULL = there are none here */
+    struct ox_user_store *users;
+    struct ox_login_limit *limits;
+    /* Sessions of this tenant have ended: nobody should be let in by what is remembered of them. May be NULL. */
+    void (*users_changed)(void *ctx, const struct ox_tenant_id *tenant);
+    int64_t session_idle_s, session_max_s;
+    bool development;
     void *ctx;
 };
 
-/* Whether an order hashes a secret, which takes a tenth of a second and 64 MiB. Pure. */
-bool ox_control_is_slow(struct ox_str method, struct ox_str path);
+/* Whether a request hashes a secret, which takes a tenth of a second and 64 MiB, and whether nobody may make it. Pure. */
+enum ox_api_kind ox_control_kind(struct ox_str method, struct ox_str path);
 
 /* False: the path is none of ours, and nothing was answered. */
 bool ox_control_answer(const struct ox_control_api *api, const struct ox_query_request *req,
@@ -47,5 +57,13 @@ bool ox_control_answer(const struct ox_control_api *api, const struct ox_query_r
 OX_MUST_USE ox_err ox_control_first_operator(struct ox_control_store *store, int64_t now_s, bool another,
                                              char text[OX_API_KEY_LEN + 1], struct ox_control_key *key,
                                              bool *made, struct ox_diag *diag);
+
+/*
+ * The platform's tenant, and in it a user of this name, role operator, with a password that is made here (to be shown once).
+ * EXISTS. As above. password: OX_PASSWORD_MADE characters and a zero.
+ */
+OX_MUST_USE ox_err ox_control_operator_user(struct ox_control_store *store, struct ox_user_store *users,
+                                            const char *name, int64_t now_s, char *password,
+                                            struct ox_diag *diag);
 
 #endif

@@ -21,6 +21,7 @@ struct ox_credential {
     const struct ox_tls_names *client;
     /* the name that was asked for, with or without port, where a page in a browser may be asking; empty = it is none */
     struct ox_str host;
+    struct ox_str session; /* of the console's cookie; on the API port only */
 };
 
 struct ox_http_request;
@@ -30,19 +31,12 @@ struct ox_http_request;
  */
 struct ox_credential ox_credential_of(const struct ox_http_request *req);
 
-/* What told who somebody is. */
-enum ox_way {
-    OX_WAY_KEY, /* an API key, or none in development mode */
-    OX_WAY_CERTIFICATE,
-    OX_WAY_TOKEN, /* of an issuer */
-};
-
 struct ox_identity {
     struct ox_tenant_id tenant;
     enum ox_role role;
     uint32_t scopes;                  /* OX_SCOPE_* */
     char key_id[OX_KEY_ID_MAX + 1];   /* "" = no key, or a development key */
-    char subject[OX_SUBJECT_MAX + 1]; /* of a token; "" otherwise */
+    char subject[OX_SUBJECT_MAX + 1]; /* of a token, or a user's name; "" otherwise */
     enum ox_way way;
 };
 

@@ -28,6 +28,14 @@ const char *ox_role_name(enum ox_role role);
 /* INVALID with the legal names, unless it is the name of a role that a key can have. */
 OX_MUST_USE ox_err ox_role_parse(struct ox_str name, enum ox_role *out, struct ox_diag *diag);
 
+/* What told who somebody is. */
+enum ox_way {
+    OX_WAY_KEY, /* an API key, or none in development mode */
+    OX_WAY_CERTIFICATE,
+    OX_WAY_TOKEN,   /* of an issuer */
+    OX_WAY_SESSION, /* of a user who has logged in */
+};
+
 /* What a key is for. The values stand in stores, so they never change. */
 #define OX_SCOPE_INGEST_TRACES  1u
 #define OX_SCOPE_INGEST_LOGS    2u
@@ -66,11 +74,14 @@ enum ox_action {
     OX_ACTION_QUOTAS_READ,       /* the quotas of the own tenant; of operators: of all */
     OX_ACTION_QUOTAS_WRITE,      /* set and clear them */
     OX_ACTION_AUDIT_READ,        /* what was ordered for the own tenant; of operators: for all */
+    OX_ACTION_USERS_READ,        /* the users of the own tenant; of operators: of all */
+    OX_ACTION_USERS_WRITE,       /* create them, change their role, state and password */
+    OX_ACTION_SESSION,           /* log in and out, see who one is, change the own password: everybody */
     OX_ACTION__COUNT
 };
 /* "quarantine.revoke", ...: as in the audit log. */
 const char *ox_action_name(enum ox_action action);
-/* The scope that goes with an action: query for reading telemetry, admin for everything else. */
+/* The scope that goes with an action: query for reading telemetry, none for one's own session, admin for everything else. */
 uint32_t ox_action_scope(enum ox_action action);
 
 /* OK, or FORBIDDEN: "role viewer may not revoke a quarantine; that needs role operator". diag may be NULL. */

@@ -79,6 +79,9 @@ struct ox_query_request {
     uint32_t scopes;            /* of its key, OX_SCOPE_* */
     const char *key_id;         /* of its key; NULL or "" = it showed none, or one of development */
     const char *credential;     /* what it showed, in words, for the audit log */
+    enum ox_way way;            /* what told who it is */
+    const char *user;           /* of a session; NULL or "" = it is none */
+    struct ox_str session;      /* what its cookie holds, if it is one */
     const char *peer;           /* its address */
     struct ox_str body;         /* of a POST */
     struct ox_str method;       /* "GET" */
@@ -93,6 +96,7 @@ struct ox_query_response {
     int status; /* HTTP */
     const char *content_type;
     const char *allow;      /* value of the Allow header of a 405; NULL otherwise */
+    char *session;          /* the cookie is to hold this from now on; "" = nothing. NULL = it stays */
     uint32_t retry_after_s; /* Retry-After of a 429 or 503; 0 = none */
     struct ox_buf body;
 };
@@ -140,6 +144,22 @@ struct ox_keystore;
 struct ox_tls;
 struct ox_api;
 
+enum ox_api_kind {
+    OX_API_ORDINARY,
+    /* Hashes a secret: it runs on a thread for those, one after the other, and a few may wait; so no question waits for one. */
+    OX_API_SLOW,
+    /* The same on a thread of its own; whoever asks is nobody, whatever he shows. */
+    OX_API_LOGIN,
+    /* Whoever is nobody may ask, too. */
+    OX_API_OPEN,
+};
+
+/* The cookie of a session. */
+#define OX_COOKIE_SECURE "__Host-observex"
+#define OX_COOKIE_PLAIN  "observex"
+/* What orders show that come with one: docs/api.md. */
+#define OX_CSRF_HEADER "x-observex-csrf"
+
 /* Lends everything for as long as the API runs. */
 struct ox_api_options {
     const struct ox_query *query;
@@ -161,9 +181,10 @@ struct ox_api_options {
     /* Answers what is no question but an order to this node (and says who may give it): true when the path is
      * one, and `res` then has the answer. On query threads, may block. NULL = there are none. */
     bool (*operate)(void *ctx, const struct ox_query_request *req, struct ox_query_response *res);
-    /* Whether such an order hashes secrets: it then runs on a thread for those, one after the other, and a few may wait; so
-     * no question waits for one. Scheduler threads, must not block. NULL = none does. */
-    bool (*slow)(void *ctx, struct ox_str method, struct ox_str path);
+    /* What kind of request it is. Scheduler threads, must not block. NULL = all are ordinary. */
+    enum ox_api_kind (*kind)(void *ctx, struct ox_str method, struct ox_str path);
+    /* Browsers come by TLS, ours or a proxy's: cookies are for it alone. */
+    bool secure;
     void *ctx;
 };
 

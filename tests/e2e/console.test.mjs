@@ -174,6 +174,7 @@ describe('the console', { skip, timeout: 240000 }, () => {
     await other.route('**/api/v1/**', (route) => (route.request().headers()['x-api-key'] === 'k-1' ? route.continue({ headers: {} })
       : route.fulfill({ status: 401, contentType: 'application/json', body: '{"error":{"code":"UNAUTHENTICATED","message":"no key"}}' })));
     await other.goto(`${server.api}/`);
+    await other.getByText('Use an API key instead').click();
     await other.fill('#key', 'k-1');
     await other.keyboard.press('Enter');
     await other.locator('#services-rows').getByText('store').waitFor();

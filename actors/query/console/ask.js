@@ -24,7 +24,7 @@ async function fetchText(path, more = {}) {
   const key = sessionStorage.getItem('key');
   try {
     const res = await fetch(path, { ...more, headers: { ...more.headers, ...(key ? { 'x-api-key': key } : {}) }, signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return { status: res.status, text: await res.text() };
+    return { status: res.status, text: await res.text(), retry: Number(res.headers.get('retry-after') ?? 1) };
   } catch (e) {
     throw new Error(e.name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1000} s` : 'the server does not answer; is it running?');
   }
@@ -32,25 +32,30 @@ async function fetchText(path, more = {}) {
 
 // The answer's object, whatever its status; undefined when it is no JSON.
 async function askAny(path, more) {
-  const { status, text } = await fetchText(path, more);
+  const { status, text, retry } = await fetchText(path, more);
   try {
-    return { status, body: parse(text) };
+    return { status, body: parse(text), retry };
   } catch {
-    return { status, body: undefined };
+    return { status, body: undefined, retry };
   }
 }
 
 async function ask(path, params = {}) {
   const query = new URLSearchParams(Object.entries(params).filter(([, v]) => v !== '' && v !== undefined));
   const { status, body } = await askAny(query.size > 0 ? `${path}?${query}` : path);
-  $('key-form').hidden = status !== 401;
+  if (status === 401) sessionEnded();
   if (status !== 200 || body === undefined) throw new Refused(status, body);
   return body;
 }
 
-// An order to the server; its answer's object.
+// An order, with what shows that it comes from this page and not from another one that the browser has open.
+const post = (what) => ({ method: 'POST', body: JSON.stringify(what),
+  headers: { 'content-type': 'application/json', ...(session.csrf ? { 'x-observex-csrf': session.csrf } : {}) } });
+
+// Its answer's object.
 async function order(path, what) {
-  const { status, body } = await askAny(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(what) });
+  const { status, body } = await askAny(path, post(what));
+  if (status === 401) sessionEnded();
   if (status !== 200) throw new Refused(status, body);
   return body;
 }

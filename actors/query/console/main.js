@@ -33,8 +33,16 @@ function showView() {
   else closeTrace();
 }
 
+function loadTelemetry() {
+  const logs = moved ? loadLogs() : refreshLogs();
+  moved = false;
+  // The services first: whether any of them fails decides which traces are shown.
+  return [loadServices().then((ok) => loadTraces().then((also) => ok && also)), logs];
+}
+
 // One refresh at a time; one that is asked for meanwhile follows.
 async function refresh() {
+  if (!session.authenticated) return;
   if (busy) {
     again = true;
     return;
@@ -42,13 +50,11 @@ async function refresh() {
   busy = true;
   do {
     again = false;
-    const logs = moved ? loadLogs() : refreshLogs();
-    moved = false;
-    // The services first: whether any of them fails decides which traces are shown.
-    const fine = await Promise.all([loadHealth().then((ok) => loadTrouble().then((also) => ok && also)), loadServices().then((ok) => loadTraces().then((also) => ok && also)), logs]);
+    const health = loadHealth().then((ok) => loadTrouble().then((also) => ok && also));
+    const fine = await Promise.all([health, ...(mayRead() ? loadTelemetry() : [])]);
     if (fine.some(Boolean)) updatedAt = Date.now();
     document.body.dataset.loaded = 'yes';
-  } while (again);
+  } while (again && session.authenticated);
   busy = false;
   tellAge();
 }
@@ -87,12 +93,6 @@ $('find').addEventListener('submit', (e) => {
 $('logs-service').addEventListener('change', (e) => { view.service = e.target.value; saveView(); refreshAll(); });
 $('logs-level').addEventListener('change', (e) => { view.level = e.target.value; saveView(); loadLogs(); });
 $('logs-words').addEventListener('input', (e) => later(() => { view.words = e.target.value; saveView(); loadLogs(); }));
-$('key-form').addEventListener('submit', (e) => {
-  e.preventDefault();
-  sessionStorage.setItem('key', $('key').value);
-  $('key').value = '';
-  refresh();
-});
 $('trace-close').addEventListener('click', closeTrace);
 $('trace').addEventListener('click', (e) => { if (e.target === $('trace')) closeTrace(); });
 $('trace').addEventListener('close', () => {
@@ -107,5 +107,4 @@ setInterval(() => { if (!paused && !document.hidden) refresh(); }, REFRESH_MS);
 setInterval(tellAge, 1000);
 
 readView();
-showView();
-refresh();
+begin().then((somebody) => { if (somebody) showView(); }).catch((e) => { lost(e); });

@@ -332,6 +332,13 @@ OX_CONFIG(jwt_secret_file,            "jwt.secret_file",            string,   ""
 OX_CONFIG(jwt_tokens_cached,          "jwt.tokens_cached",          int,      "10000", "64", "10000000", "tokens", NULL, restart,
           "tokens that were verified and are known until they end, some 300 bytes each")
 
+OX_CONFIG(session_idle_ms,            "session.idle",               duration, "2h", "5m", "30d", "ms", NULL, restart,
+          "a session of the console that asked nothing for so long has ended")
+OX_CONFIG(session_max_ms,             "session.max",                duration, "24h", "5m", "365d", "ms", NULL, restart,
+          "how long a session lasts at most; then its user logs in again")
+OX_CONFIG(session_cached,             "session.cached",             int,      "10000", "64", "10000000", "sessions", NULL, restart,
+          "sessions that are known for a minute without asking, some 300 bytes each")
+
 OX_CONFIG(control_url,                "control.url",                string,   "", "", "", "url", "postgres-url", restart,
           "where tenants and API keys are kept: postgresql://user@host/db, also as OBSERVE_X_POSTGRES_URL; empty = control.db in the data directory, for one node in development mode")
 OX_CONFIG(control_password_file,      "control.password_file",      string,   "", "", "", "path", NULL, restart,

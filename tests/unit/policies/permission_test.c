@@ -19,8 +19,9 @@ static const struct {
     {OX_ACTION_STORAGE_READ_ONLY, "....ol"}, {OX_ACTION_CONFIG_RELOAD, "....ol"},
     {OX_ACTION_TENANTS_READ, "....ol"},      {OX_ACTION_TENANTS_WRITE, "....ol"},
     {OX_ACTION_KEYS_READ, "...aol"},         {OX_ACTION_KEYS_WRITE, "...aol"},
-    {OX_ACTION_AUDIT_READ, "...aol"},        {OX_ACTION_QUOTAS_READ, "...aol"},
-    {OX_ACTION_QUOTAS_WRITE, "....ol"},
+    {OX_ACTION_USERS_READ, "...aol"},        {OX_ACTION_USERS_WRITE, "...aol"},
+    {OX_ACTION_SESSION, "nveaol"},           {OX_ACTION_AUDIT_READ, "...aol"},
+    {OX_ACTION_QUOTAS_READ, "...aol"},       {OX_ACTION_QUOTAS_WRITE, "....ol"},
 };
 
 Test(permission, each_role_and_action)
@@ -36,7 +37,8 @@ Test(permission, each_role_and_action)
         cr_assert_eq(ox_role_may((enum ox_role)99, action, &diag), OX_E_FORBIDDEN,
                      "a role that does not exist may nothing");
         cr_assert_neq(strcmp(ox_action_name(action), "unknown"), 0);
-        cr_assert_eq(ox_action_scope(action), action == OX_ACTION_READ_OWN ? OX_SCOPE_QUERY : OX_SCOPE_ADMIN);
+        uint32_t scope = action == OX_ACTION_READ_OWN ? OX_SCOPE_QUERY : OX_SCOPE_ADMIN;
+        cr_assert_eq(ox_action_scope(action), action == OX_ACTION_SESSION ? 0 : scope);
     }
 }
 

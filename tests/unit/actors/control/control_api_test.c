@@ -13,6 +13,7 @@
 
 #include "ox/control_api.h"
 #include "ox/quotas.h"
+#include "ox/user_store.h"
 
 #define START_S 1700000000
 
@@ -127,6 +128,7 @@ prepare(void)
     snprintf(path, sizeof(path), "%s/control.db", dir);
     cr_assert_eq(ox_control_open_sqlite(path, &api.store, &diag), OX_OK, "%s", diag.text);
     cr_assert_eq(ox_quota_store_sqlite(path, &api.quota_store, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(ox_user_store_sqlite(path, &api.users, &diag), OX_OK, "%s", diag.text);
     api.quotas = ox_quotas_new(&clk.clock);
     snprintf(path, sizeof(path), "%s/audit.jsonl", dir);
     api.audit = ox_audit_open(ox_disk_real(), path, &clk.clock);
@@ -141,6 +143,7 @@ static void
 clean(void)
 {
     char command[96];
+    api.users->close(api.users);
     api.quota_store->close(api.quota_store);
     ox_quotas_free(api.quotas);
     api.store->close(api.store);
@@ -183,6 +186,10 @@ Test(control_api, every_route_and_role)
         {"POST", "/api/v1/keys/k_none/revoke", NULL, "..aol"},
         {"POST", "/api/v1/keys/k_none/rotate", NULL, "..aol"},
         {"GET", "/api/v1/audit", NULL, "..aol"},
+        {"GET", "/api/v1/users", NULL, "..aol"},
+        {"POST", "/api/v1/users", "{}", "..aol"},
+        {"POST", "/api/v1/users/change", "{}", "..aol"},
+        {"POST", "/api/v1/users/password", "{}", "..aol"},
         {"GET", "/api/v1/quotas", NULL, "..aol"},
         {"POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":5}", "...ol"},
         {"POST", "/api/v1/quotas/clear", "{\"tenant\":\"acme\",\"quota\":\"logs.records\"}", "...ol"},
@@ -438,6 +445,11 @@ Test(control_api, a_key_that_was_revoked_gives_no_order)
     snprintf(path, sizeof(path), "/api/v1/keys/%s/revoke", made_id);
     cr_assert_eq(refusal_of("POST", path, NULL), 401);
     as("platform", OX_ROLE_OPERATOR);
+    asker.key_id = boss;
+    cr_assert_eq(
+        refusal_of("POST", "/api/v1/quotas", "{\"tenant\":\"acme\",\"quota\":\"logs.records\",\"value\":5}"),
+        401, "nor one about a quota");
+    asker.key_id = "";
     json_t *answer = ask("GET", "/api/v1/keys?tenant=acme", NULL);
     cr_assert_eq(json_array_size(json_object_get(answer, "keys")), 3, "nothing was made");
     json_decref(answer);
