@@ -142,6 +142,7 @@ all_stored(struct node_main *m)
     struct ox_node *node = &m->node;
     return ox_gateway_drained(m->gateway) && ox_api_drained(m->api) &&
            ox_tenants_in_flight(node->tenants) == 0 &&
+           atomic_load_explicit(&node->sampler_held, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&node->writer_records, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&node->outbox_notes, memory_order_relaxed) == 0;
@@ -164,6 +165,7 @@ say_what_stays(struct node_main *m, bool hurried)
 {
     struct ox_node *node = &m->node;
     uint64_t records = ox_tenants_in_flight(node->tenants) +
+                       atomic_load_explicit(&node->sampler_held, memory_order_relaxed) +
                        atomic_load_explicit(&node->writer_records, memory_order_relaxed);
     uint64_t blocks = atomic_load_explicit(&node->outbox_blocks, memory_order_relaxed);
     uint64_t rows = atomic_load_explicit(&node->outbox_rows, memory_order_relaxed);

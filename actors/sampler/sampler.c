@@ -21,6 +21,8 @@
 #define RETRY_MS        500   /* before entries that could not be read are tried again */
 #define TRIES_MAX       20
 #define FILL_FLUSH      800 /* permille of the log: from here on nothing waits */
+#define LOOK_MS         250 /* while something waits: whether the node stops or the log fills up */
+#define DECISIONS_MAX   (1u << 17)
 
 struct ox__sampler {
     struct ox_node *node;
@@ -140,6 +142,7 @@ open_buffer(struct ox__sampler *s)
     struct ox_trace_buffer_options options;
     ox_trace_buffer_options_default(&options);
     options.seed = s->node->boot_nonce;
+    options.decisions_max = DECISIONS_MAX;
     s->custody = ox_custody_new();
     if (s->custody == NULL ||
         ox_trace_buffer_new(&options, s->rules, ox_now_ns(), on_decided, s, &s->buffer) != OX_OK)
@@ -181,6 +184,13 @@ arm(struct ox_actor *self, struct ox__sampler *s, uint64_t at_ns)
         ox_panic("no timer for traces that wait");
 }
 
+static uint64_t
+next_ns(const struct ox__sampler *s, uint64_t now)
+{
+    uint64_t next = ox_trace_buffer_next_ns(s->buffer), look = now + LOOK_MS * 1000000ull;
+    return next == UINT64_MAX || next < look ? next : look;
+}
+
 /* A panic before the end leaves nothing of the parcel in custody: it is given back as a whole then. */
 static void
 take_custody(struct ox__sampler *s, const struct ox_batch *batch)
@@ -207,7 +217,7 @@ ox__sampler_take(struct ox_actor *self, struct ox__sampler *s, const struct ox_p
         open_buffer(s);
     uint64_t before = ox_custody_records(s->custody);
     ox_trace_buffer_add(s->buffer, parcel->batch, ox_now_ns());
-    arm(self, s, s->head != NULL ? ox_now_ns() : ox_trace_buffer_next_ns(s->buffer));
+    arm(self, s, s->head != NULL ? ox_now_ns() : next_ns(s, ox_now_ns()));
     take_custody(s, parcel->batch); /* the last: a panic before gives the parcel back as a whole */
     atomic_fetch_add_explicit(&s->node->sampler_held, ox_custody_records(s->custody) - before,
                               memory_order_relaxed);
@@ -238,6 +248,14 @@ start_job(struct ox_actor *self, struct ox__sampler *s)
     arm(self, s, ox_now_ns() + AGAIN_MS * 1000000ull);
 }
 
+/* The log must not fill up with what waits, and a node that stops in good order leaves nothing undecided. */
+static bool
+may_not_wait(const struct ox__sampler *s)
+{
+    return atomic_load_explicit(&s->node->wal_fill, memory_order_relaxed) >= FILL_FLUSH ||
+           ox_node_phase(s->node) == OX_NODE_STOPPING;
+}
+
 void
 ox__sampler_due(struct ox_actor *self, struct ox__sampler *s, bool room)
 {
@@ -246,11 +264,10 @@ ox__sampler_due(struct ox_actor *self, struct ox__sampler *s, bool room)
         return;
     uint64_t now = ox_now_ns(), again_ns = now + AGAIN_MS * 1000000ull;
     if (s->n_verdicts < VERDICTS_MAX) {
-        bool full = atomic_load_explicit(&s->node->wal_fill, memory_order_relaxed) >= FILL_FLUSH;
-        if (full)
+        if (may_not_wait(s))
             ox_trace_buffer_flush(s->buffer, now);
         bool all = ox_trace_buffer_tick(s->buffer, now, TRACES_PER_TURN);
-        arm(self, s, all ? ox_trace_buffer_next_ns(s->buffer) : again_ns);
+        arm(self, s, all ? next_ns(s, now) : again_ns);
     }
     if (room)
         start_job(self, s);

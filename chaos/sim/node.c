@@ -13,9 +13,11 @@
 
 #include "chaos/sim/sim.h"
 #include "ox/breaker.h"
+#include "ox/config_table.h"
 #include "ox/dead_letter.h"
 #include "ox/gateway.h"
 #include "ox/log.h"
+#include "ox/sampling.h"
 #include "ox/supervisor.h"
 #include "ox/tenants.h"
 #include "tests/harness/runtime_check.h"
@@ -78,6 +80,22 @@ open_storage(struct sim *s, struct ox_diag *diag)
     return ox_storage_open(&so, &s->n.node.storage, diag);
 }
 
+/* A rate of half, and a rule that keeps every other trace: nothing is lost to the counts of this world, and everything
+ * waits, is read again, comes late and is decided once. */
+static ox_err
+open_sampling(struct sim *s)
+{
+    static const char rules[] =
+        "sampling: {default: {rates: [{probability: 0.5}], keep: [{name: bad, if: {status: "
+        "error}}, {name: good, if: {not: {status: error}}}]}}\n";
+    struct ox_config_report report;
+    ox_config_report_init(&report);
+    ox_err err = ox_sampling_read(OX_STR(rules), "rules", &s->n.sampling, &report);
+    ox_config_report_fini(&report);
+    atomic_store(&s->n.node.sampling, s->n.sampling);
+    return err;
+}
+
 static ox_err
 open_parts(struct sim *s, struct ox_diag *diag)
 {
@@ -103,6 +121,8 @@ open_parts(struct sim *s, struct ox_diag *diag)
     if (node->tenants == NULL || node->keys == NULL)
         return OX_E_NOMEM;
     ox_err err = open_storage(s, diag);
+    if (err == OX_OK && s->plan.sampling)
+        err = open_sampling(s);
     if (err != OX_OK)
         return err;
     err = ox_warden_open(&s->n.warden, node, data_dir, diag);
@@ -241,6 +261,7 @@ close_node(struct sim *s)
     sim_clients_deaf();
     sim_batches_forget();
     ox_tenants_free(n->node.tenants);
+    ox_sampling_free(n->sampling);
     memset(n, 0, sizeof(*n));
     n->config = config;
 }
@@ -300,8 +321,9 @@ sim_node_idle(struct sim *s)
     if (atomic_load(&node->spill_tenants) != 0 || atomic_load(&node->spill_entries) != 0)
         return false;
     return !sim_clients_waiting() && ox_tenants_in_flight(node->tenants) == 0 &&
-           atomic_load(&node->writer_records) == 0 && atomic_load(&node->outbox_blocks) == 0 &&
-           atomic_load(&node->outbox_notes) == 0 && atomic_load(&node->replay_done);
+           atomic_load(&node->sampler_held) == 0 && atomic_load(&node->writer_records) == 0 &&
+           atomic_load(&node->outbox_blocks) == 0 && atomic_load(&node->outbox_notes) == 0 &&
+           atomic_load(&node->replay_done);
 }
 
 void

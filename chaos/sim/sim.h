@@ -75,6 +75,7 @@ struct sim_plan {
     uint32_t slow_ppm;       /* of messages that hold their turn for long */
     uint32_t job_refused_ppm;
     bool storage_weather, disk_faults, disk_full, kills, graceful, floods, poison, clock_jumps;
+    bool sampling; /* traces wait for a decision; by rules that may drop, and keep everything */
 };
 
 /* The node that lives now. */
@@ -89,6 +90,7 @@ struct sim_node {
     struct ox_suspects suspects;
     struct ox_warden warden;
     struct ox_gateway *gateway;
+    struct ox_sampling_set *sampling;
     ox_pid root;
     bool open;    /* journals are */
     bool running; /* the runtime is */

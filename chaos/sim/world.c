@@ -172,6 +172,8 @@ make_plan(struct sim *s)
     p->floods = sim_chance(400000);
     p->poison = sim_chance(100000);
     p->clock_jumps = sim_chance(100000);
+    p->sampling =
+        s->seed * 0x9e3779b97f4a7c15ull >> 62 == 0; /* undrawn: seeds of before stay what they were */
     sim_note("plan: %llu s, %u tenants, %u requests of up to %u records; repeats %u, panics %u, bookkeepers "
              "%u, slow %u, "
              "jobs refused %u%s%s%s%s%s%s%s%s",
