@@ -19,7 +19,7 @@ enum ox_start {
     OX_START_KILLED, /* a signal from outside: kill -9, the kernel without memory */
     OX_START_LATE,   /* the heart killed it, because it was not ready, or did not stop, in time */
     OX_START_EXIT,   /* it ended by itself, with an exit code of its own */
-    OX_START_ASKED,  /* a key of its configuration changed */
+    OX_START_ASKED,  /* a key of its configuration changed, or it could not read a part of what it holds */
     OX_START__COUNT
 };
 struct ox_starts {

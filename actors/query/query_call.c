@@ -109,6 +109,10 @@ translate(struct ox__call *c, ox_err err, const struct ox_storage_stats *stats)
     case OX_E_STORAGE_OPEN:
         c->hint = "ingest goes on; ask again in a few seconds, /api/v1/status says how storage is";
         return err;
+    case OX_E_STORAGE_DAMAGED:
+        c->hint = "ask again in a few seconds: the embedded engine is restarted for it; /ready says what is "
+                  "damaged for good";
+        return keep_to_ourselves(c, err, err, ox_err_text(err));
     default: /* a code: the sentence is ClickHouse's */
         return stats->code != 0 ? keep_to_ourselves(c, err, err, ox_err_text(err)) : err;
     }

@@ -112,7 +112,7 @@ Test(damage, of_a_merged_part_gives_the_merged_ones_back)
     store_logs();
     merge();
     empty("data.bin");
-    ask();
+    cr_assert_eq(ask(), 503);
     eventually(spine_metric(RESTARTS) == 1);
     eventually(spine_metric(SOURCES) == 1);
     cr_assert_gt(spine_metric("\nobservex_storage_damage_answers_total "), 0);
