@@ -33,6 +33,7 @@ struct ox__mend_job {
     struct ox_node *node;
     bool judge; /* the engine is new: look at what it has set aside; else look for parts that are broken */
     bool scan;  /* look at the parts, whatever the number of errors */
+    uint32_t engine; /* whose parts: of another one nothing is said */
     uint64_t errors_before;
     struct ox_parts named;
     struct ox__mend_list known; /* judge: as it was; then as it is. Look: out, what is broken */

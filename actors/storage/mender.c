@@ -8,8 +8,9 @@
  *
  * Owns:    what was found and not settled; when the next restart may be.
  * Threads: the actor's turns; looking and judging on a dirty thread.
- * Bounds:  one job; supervisor.max_restarts restarts in supervisor.restart_window, backing off between them as a
- *          supervisor does; a part that a restart did not mend is no reason for another.
+ * Bounds:  one job, one because of answers in LOOK_NS; supervisor.max_restarts restarts in
+ *          supervisor.restart_window, backing off between them as a supervisor does; a part that a restart did not
+ *          mend is no reason for another.
  * Fails:   said in the log, and tried again with the next look.
  * Flow:    storage_call.c counts answers; a timer -> here -(dirty)-> mend_job.c -> here -> the heart's line ->
  *          engine_up.
@@ -33,12 +34,13 @@
 struct mender {
     struct ox_node *node;
     const struct ox_mender_arg *arg;
-    uint64_t answers; /* that were looked into */
-    uint64_t errors;  /* of the engine's own count, when it was looked at last */
-    uint64_t look_at_ns;
-    bool working;    /* a job is under way */
-    bool engine_new; /* what it has set aside was not looked at yet */
-    bool scan;       /* the parts are to be looked at, whatever the numbers say */
+    uint64_t answers;               /* that were looked into */
+    uint64_t errors;                /* of the engine's own count, when it was looked at last */
+    uint64_t look_at_ns, met_at_ns; /* the next look of itself; the next because of an answer */
+    uint32_t engine;                /* counts its starts */
+    bool working;                   /* a job is under way */
+    bool engine_new;                /* what it has set aside was not looked at yet */
+    bool scan;                      /* the parts are to be looked at, whatever the numbers say */
     bool waiting; /* some of what was set aside waits for the outbox: judged again, in turn with the looks; */
     bool lost_seen;            /* some is lost: likewise, until somebody removes it */
     bool judged;               /* the last job judged */
@@ -134,6 +136,7 @@ submit(struct ox_actor *self, struct mender *m, bool judge, const struct ox_part
     job->node = m->node;
     job->judge = judge;
     job->scan = m->scan;
+    job->engine = m->engine;
     job->errors_before = m->errors;
     job->known = *m->known;
     job->named = *m->tried;
@@ -158,14 +161,15 @@ on_mend_tick(struct ox_actor *self, struct mender *m)
 {
     struct ox_part last;
     uint64_t now = ox_now_ns(), answers = ox_storage_damage(m->node->storage, &last);
-    bool met = answers != m->answers;
+    bool met = answers != m->answers && ox_parts_find(m->tried, &last) == NULL; /* those are known */
     look_later(self);
     if (!ox_config_embedded(m->node->config)) {
-        if (met)
+        if (answers != m->answers)
             tell_remote(m, &last, now);
         m->answers = answers;
         return;
     }
+    met = met && now >= m->met_at_ns;
     if (!may_look(m) || (!met && now < m->look_at_ns))
         return;
     if (m->restart_asked_ns != 0 && now - m->restart_asked_ns < RESTART_NS)
@@ -178,6 +182,8 @@ on_mend_tick(struct ox_actor *self, struct mender *m)
     if (!judge)
         m->answers = answers;
     m->look_at_ns = now + LOOK_NS;
+    if (met)
+        m->met_at_ns = now + LOOK_NS;
 }
 
 static void
@@ -288,6 +294,8 @@ static void
 on_mend_looked(struct mender *m, const struct ox__mend_job *job)
 {
     m->working = false;
+    if (job->engine != m->engine)
+        return;
     if (job->err != OX_OK) {
         OX_LOG_INFO("mender", "storage does not say which of its parts can be read; asked again",
                     OX_F_ERR(job->err), OX_F_DIAG(&job->diag));
@@ -314,6 +322,7 @@ on_mend_looked(struct mender *m, const struct ox__mend_job *job)
 static void
 on_engine_up(struct mender *m)
 {
+    m->engine++;
     m->restart_asked_ns = 0;
     m->engine_new = true;
     m->errors = 0;
