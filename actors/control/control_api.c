@@ -62,6 +62,8 @@ audit(struct ox__control_call *c, const char *tenant, const char *outcome, const
         .tenant = tenant,
         .outcome = outcome,
         .detail = detail,
+        .before = c->before,
+        .after = c->after,
         .unauthorised = unauthorised};
     return ox_audit_write(c->api->audit, &entry);
 }

@@ -24,9 +24,10 @@ struct ox__control_call {
     int64_t now_s;
     struct ox_diag diag;
     const char *hint;
-    const char *who;  /* for the audit log, when what he showed does not say it; NULL = it does */
-    uint32_t retry_s; /* of an OVERLOAD: when; 0 = soon */
-    bool said;        /* what ails the store stands in the log */
+    const char *before, *after; /* of the value that an order changes, for the audit log; NULL = of none */
+    const char *who;            /* for the audit log, when what he showed does not say it; NULL = it does */
+    uint32_t retry_s;           /* of an OVERLOAD: when; 0 = soon */
+    bool said;                  /* what ails the store stands in the log */
 };
 
 /* Answers by ox__control_respond, or returns an error with its sentence in c->diag. */

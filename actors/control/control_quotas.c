@@ -139,17 +139,38 @@ read_value(struct ox__control_call *c, uint64_t *out)
     return OX_OK;
 }
 
+/* What holds now, for the audit log. */
+static ox_err
+read_before(struct ox__control_call *c, const struct ox_quota_row *row, char out[24])
+{
+    struct ox_quota_row *rows = NULL;
+    size_t n = 0;
+    ox_err err = c->api->quota_store->list(c->api->quota_store, &row->tenant, &rows, &n, &c->diag);
+    snprintf(out, 24, "the default");
+    for (size_t i = 0; err == OX_OK && i < n; i++) {
+        if (rows[i].quota == row->quota && strcmp(rows[i].key_id, row->key_id) == 0)
+            snprintf(out, 24, "%" PRIu64, rows[i].value);
+    }
+    free(rows);
+    return err;
+}
+
 /* Written down, done, and in force here at once. */
 static ox_err
 change(struct ox__control_call *c, const struct ox_quota_row *row, bool clear)
 {
     struct ox_quota_store *store = c->api->quota_store;
-    char detail[160];
+    char detail[160], before[24], after[24];
     snprintf(detail, sizeof(detail), "%s quota %s%s%s to %" PRIu64, clear ? "clear" : "set",
              ox_quota_name(row->quota), row->key_id[0] != '\0' ? " of key " : "", row->key_id, row->value);
     if (clear)
         *strstr(detail, " to ") = '\0';
-    ox_err err = ox__control_audit_granted(c, row->tenant.name, detail);
+    ox_err err = read_before(c, row, before);
+    snprintf(after, sizeof(after), "%" PRIu64, row->value);
+    c->before = before;
+    c->after = clear ? "the default" : after;
+    if (err == OX_OK)
+        err = ox__control_audit_granted(c, row->tenant.name, detail);
     if (err != OX_OK)
         return err;
     const struct ox_control_asker *asker = ox__control_asker(c);

@@ -109,6 +109,12 @@ ox__control_tenants_change(struct ox__control_call *c)
                           "tenant " OX_CONTROL_PLATFORM
                           " is the operators' own: without it nobody could enable it again");
     if (err == OX_OK)
+        err = c->api->store->tenant_get(c->api->store, &id, &t, &c->diag);
+    if (err == OX_OK) {
+        c->before = ox_tenant_state_name(t.state);
+        c->after = ox_tenant_state_name(state);
+    }
+    if (err == OX_OK)
         err = ox__control_audit_granted(
             c, id.name, state == OX_TENANT_ACTIVE ? "enable the tenant" : "disable the tenant");
     if (err != OX_OK)

@@ -208,6 +208,12 @@ read_state(struct ox__control_call *c, bool *active)
                : ox__control_invalid(c, "state", "is active or disabled");
 }
 
+static void
+describe(enum ox_role role, bool active, char out[48])
+{
+    snprintf(out, 48, "%s, %s", ox_role_name(role), active ? "active" : "disabled");
+}
+
 /* {"name":"anna","role":"admin"} or {"name":"anna","state":"disabled"} */
 ox_err
 ox__control_users_change(struct ox__control_call *c)
@@ -217,7 +223,7 @@ ox__control_users_change(struct ox__control_call *c)
     struct ox_user_change ch = {.now_s = c->now_s};
     enum ox_role role = OX_ROLE_NONE;
     bool active = false;
-    char detail[240];
+    char detail[160], before[48], after[48];
     ox_err err = ox__control_read_body(c, names);
     if (err == OX_OK)
         err = read_whom(c, &was);
@@ -235,12 +241,14 @@ ox__control_users_change(struct ox__control_call *c)
         err = c->api->users->get(c->api->users, &was.tenant, was.name, &was, &c->diag);
     if (err != OX_OK)
         return err;
-    int n = snprintf(detail, sizeof(detail), "change user %s", was.name);
-    if (ch.role != NULL)
-        n += snprintf(detail + n, sizeof(detail) - (size_t)n, ", role %s to %s", ox_role_name(was.role),
-                      ox_role_name(role));
-    if (ch.active != NULL)
-        snprintf(detail + n, sizeof(detail) - (size_t)n, ", %s", active ? "enable" : "disable");
+    snprintf(detail, sizeof(detail), "change user %s%s%s", was.name, ch.role != NULL ? ", role" : "",
+             ch.active == NULL ? ""
+             : active          ? ", enable"
+                               : ", disable");
+    describe(was.role, was.active, before);
+    describe(ch.role != NULL ? role : was.role, ch.active != NULL ? active : was.active, after);
+    c->before = before;
+    c->after = after;
     return change(c, &was, &ch, detail, "");
 }
 

@@ -8,7 +8,7 @@
  * Fails:   IO, DISK_FULL, NOMEM.
  *
  * First the line is durable, then the head that says that it is the newest one. After a crash the head may be one line
- * behind, never before. A line whose write failed was never acknowledged: the next one takes its place. What is found at
+ * behind, never before; nor further behind, since a head that could not be written is written before the next line. A line whose write failed was never acknowledged: the next one takes its place. What is found at
  * the first write and is no line of the chain stays, and the next line says so (audit_chain.h).
  */
 #include "ox/audit.h"
@@ -30,6 +30,7 @@ struct ox_audit {
     pthread_mutex_t lock; /* of all that follows */
     bool resumed;         /* chain and size are those of the file */
     struct ox__audit_chain chain;
+    bool head_owed;     /* it could not be written: the newest line is in no head */
     uint64_t size;      /* what was acknowledged */
     uint64_t window_ns; /* when the present window began */
     uint32_t refused;   /* lines in it */
@@ -97,6 +98,10 @@ put_line(const struct ox_audit *a, const struct ox_audit_entry *e, struct ox_buf
     ox_buf_printf(out, ",\"count\":%u", e->count);
     put_str(out, "outcome", e->outcome);
     put_str(out, "detail", e->detail);
+    if (e->before != NULL)
+        put_str(out, "before", e->before);
+    if (e->after != NULL)
+        put_str(out, "after", e->after);
     if (a->suppressed > 0)
         ox_buf_printf(out, ",\"refused_before_and_not_listed\":%llu", (unsigned long long)a->suppressed);
     ox__audit_chain_close_line(out);
@@ -141,6 +146,7 @@ write_head(struct ox_audit *a)
     ox__audit_head_path(a->path, path);
     ox__audit_head_print(a->chain.seq, a->chain.hash, text);
     ox_err err = ox_disk_open(a->disk, path, OX_DISK_WRITE | OX_DISK_CREATE, 0600, &fd);
+    a->head_owed = err != OX_OK;
     if (err != OX_OK)
         return err;
     err = ox_disk_size(a->disk, fd, &size);
@@ -149,7 +155,10 @@ write_head(struct ox_audit *a)
     if (err == OX_OK)
         err = ox_disk_fdatasync(a->disk, fd);
     ox_disk_close(a->disk, fd);
-    return err == OX_OK && size == 0 ? sync_dir(a) : err;
+    if (err == OX_OK && size == 0)
+        err = sync_dir(a);
+    a->head_owed = err != OX_OK;
+    return err;
 }
 
 static ox_err
@@ -179,12 +188,26 @@ find_end(struct ox_audit *a, int fd)
     return err;
 }
 
-/* A file that is full gets another name, and the chain goes on in a new one. */
+/* Whether there is a file already of the name that this one would get: then no line of this one is in the chain. */
+static bool
+is_taken(struct ox_audit *a, const char *path)
+{
+    int fd;
+    if (ox_disk_open(a->disk, path, OX_DISK_READ, 0, &fd) != OX_OK)
+        return false;
+    ox_disk_close(a->disk, fd);
+    return true;
+}
+
+/* A file that is full gets another name, and the chain goes on in a new one. No file is lost for it: what somebody has filled
+ * with other lines takes one of the chain first. */
 static ox_err
 rotate(struct ox_audit *a)
 {
     char to[OX_DISK_PATH_MAX];
     ox__audit_segment_path(a->path, a->chain.seq, to);
+    if (is_taken(a, to))
+        return OX_OK;
     ox_err err = ox_disk_rename(a->disk, a->path, to);
     if (err == OX_OK)
         err = sync_dir(a);
@@ -259,7 +282,9 @@ static ox_err
 write_entry(struct ox_audit *a, const struct ox_audit_entry *entry)
 {
     int fd;
-    ox_err err = open_end(a, &fd);
+    ox_err err = a->head_owed && a->resumed ? write_head(a) : OX_OK;
+    if (err == OX_OK)
+        err = open_end(a, &fd);
     if (err != OX_OK)
         return err;
     err = append(a, fd, entry);

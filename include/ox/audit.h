@@ -38,7 +38,10 @@ struct ox_audit_entry {
     uint32_t count;      /* the number that was repeated */
     const char *outcome; /* "granted", "refused", "failed" */
     const char *detail;  /* one sentence, or "" */
-    bool unauthorised;   /* refused for the role: bounded */
+    const char *
+        before; /* what a value was when the order was looked at, and what it is to be; NULL = it is none of a value */
+    const char *after;
+    bool unauthorised; /* refused for the role: bounded */
 };
 
 /* NULL without memory. path: copied; clock: lend. */

@@ -163,7 +163,8 @@ describe('users of the console', { timeout: 240000, skip }, () => {
     assert.ok(of('granted', 'log in', 'user anna of tenant acme'), JSON.stringify(json.entries.slice(0, 5)));
     assert.ok(of('refused', 'log in', 'user vera of tenant acme'));
     assert.ok(of('granted', 'log out', 'user anna of tenant acme'));
-    assert.ok(json.entries.some((e) => e.action === 'users.write' && e.detail === 'change user anna, disable'));
+    assert.ok(json.entries.some((e) => e.action === 'users.write' && e.detail === 'change user anna, disable'
+      && e.before === 'admin, active' && e.after === 'admin, disabled'));
     assert.doesNotMatch(JSON.stringify(json), /of acme 1|not the password|argon2/);
     assert.equal((await request(a, '/api/v1/audit', await login(a, 'acme', 'vera', 'vera of acme 1'))).status, 403);
   });

@@ -109,6 +109,15 @@ last_audit(void)
 }
 
 static void
+expect_values(const char *before, const char *after)
+{
+    json_t *line = last_audit();
+    cr_assert_str_eq(text_of(line, "before"), before);
+    cr_assert_str_eq(text_of(line, "after"), after);
+    json_decref(line);
+}
+
+static void
 expect_audit(const char *action, const char *tenant, const char *outcome)
 {
     json_t *line = last_audit();
@@ -254,6 +263,7 @@ Test(control_api, tenants)
     cr_assert_str_eq(text_of(answer, "created"), "2023-11-14T22:13:20Z");
     json_decref(answer);
     expect_audit("tenants.write", "acme", "granted");
+    expect_values("active", "disabled");
     cr_assert_eq(refusal_of("POST", "/api/v1/tenants", "{\"id\":\"acme\"}"), 409);
     cr_assert_str_eq(message, "there is a tenant acme already");
     expect_audit("tenants.write", "acme", "failed");
@@ -611,6 +621,7 @@ Test(control_api, quotas_are_set_by_operators_and_seen_by_their_tenant)
         200);
     cr_assert_eq(heard, 1);
     expect_audit("quotas.write", "acme", "granted");
+    expect_values("the default", "50");
     cr_assert_eq(
         status_of("POST", "/api/v1/quotas", "{\"tenant\":\"other\",\"quota\":\"series\",\"value\":9}"), 200);
     json_t *all = ask("GET", "/api/v1/quotas", NULL);
