@@ -294,6 +294,30 @@ users_changed(void *ctx, const struct ox_tenant_id *tenant)
     ox_session_keys_changed(m->sessions, tenant);
 }
 
+/* An order that the control plane does not carry out itself (a quarantine, a reload, read-only): whoever gives it may have been
+ * revoked since this node heard of him last. Operators alone, since others are refused anyway. */
+static bool
+is_too_late(struct node_main *m, const struct ox_query_request *req, struct ox_query_response *res)
+{
+    struct ox_diag diag;
+    ox_diag_clear(&diag);
+    if (!ox_str_eq(req->method, OX_STR("POST")) || !ox_role_is_operator(req->role))
+        return false;
+    int64_t now_s = (int64_t)(ox_clock_realtime_ns(m->node.clock) / 1000000000);
+    ox_err err = ox_control_may_still(m->control, req, now_s, &diag);
+    if (err == OX_OK)
+        return false;
+    struct ox_audit_entry entry = {.who = {req->credential, req->peer, ox_role_name(req->role)},
+                                   .action = "order",
+                                   .tenant = "",
+                                   .outcome = "refused",
+                                   .detail = diag.text,
+                                   .unauthorised = true};
+    (void)!ox_audit_write(m->warden.audit, &entry); /* refused all the same */
+    ox_query_respond_error(res, err, diag.text, NULL);
+    return true;
+}
+
 static bool
 operate(void *ctx, const struct ox_query_request *req, struct ox_query_response *res)
 {
@@ -311,7 +335,7 @@ operate(void *ctx, const struct ox_query_request *req, struct ox_query_response 
                                            .session_max_s = m->config.session_max_ms / 1000,
                                            .development = m->config.mode == OX_MODE_DEVELOPMENT,
                                            .ctx = m};
-    if (ox_control_answer(&control, req, res))
+    if (ox_control_answer(&control, req, res) || is_too_late(m, req, res))
         return true;
     if (ox_str_eq(req->path, OX_STR("/admin/storage/readonly")))
         node_read_only_answer(m, req, res);

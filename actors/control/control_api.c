@@ -50,6 +50,25 @@ ox__control_time_json(int64_t time_s)
     return json_string(text);
 }
 
+/* ---- who asks ---- */
+
+static void
+asker_of(const struct ox_query_request *req, int64_t now_s, struct ox_control_asker *out)
+{
+    *out = (struct ox_control_asker){.tenant = req->tenant, .role = req->role, .now_s = now_s};
+    if (req->key_id != NULL)
+        snprintf(out->key_id, sizeof(out->key_id), "%s", req->key_id);
+    if (req->user != NULL && req->way == OX_WAY_SESSION)
+        snprintf(out->user, sizeof(out->user), "%s", req->user);
+}
+
+/* Whether the store knows anything of him: not of who is on this machine, or has a key of development. */
+static bool
+is_kept(const struct ox_control_asker *asker, enum ox_way way)
+{
+    return asker->key_id[0] != '\0' || way != OX_WAY_KEY;
+}
+
 /* ---- the audit log ---- */
 
 static ox_err
@@ -132,7 +151,24 @@ ox__control_audit_failed(struct ox__control_call *c, const char *tenant, ox_err 
 const struct ox_control_asker *
 ox__control_asker(const struct ox__control_call *c)
 {
-    return c->asker.key_id[0] != '\0' || c->req->way != OX_WAY_KEY ? &c->asker : NULL;
+    return is_kept(&c->asker, c->req->way) ? &c->asker : NULL;
+}
+
+ox_err
+ox_control_may_still(struct ox_control_store *store, const struct ox_query_request *req, int64_t now_s,
+                     struct ox_diag *diag)
+{
+    struct ox_control_asker asker;
+    asker_of(req, now_s, &asker);
+    if (!is_kept(&asker, req->way))
+        return OX_OK;
+    ox_err err = store->may_still(store, &asker, diag);
+    if (err == OX_OK || err == OX_E_UNAUTHENTICATED)
+        return err;
+    OX_LOG_WARN("control", "whether who gives an order may still do so cannot be asked: it is carried out",
+                OX_F_ERR(err), OX_F_DIAG(diag));
+    ox_diag_clear(diag);
+    return OX_OK;
 }
 
 /* ---- routes ---- */
@@ -224,20 +260,9 @@ check(struct ox__control_call *c)
 }
 
 static void
-set_asker(struct ox__control_call *c)
-{
-    c->asker = (struct ox_control_asker){.tenant = c->req->tenant, .now_s = c->now_s};
-    if (c->req->key_id != NULL)
-        snprintf(c->asker.key_id, sizeof(c->asker.key_id), "%s", c->req->key_id);
-    if (c->req->user != NULL && c->req->way == OX_WAY_SESSION)
-        snprintf(c->asker.user, sizeof(c->asker.user), "%s", c->req->user);
-    c->asker.role = c->req->role;
-}
-
-static void
 answer(struct ox__control_call *c, ox__control_handler run)
 {
-    set_asker(c);
+    asker_of(c->req, c->now_s, &c->asker);
     ox_err err = check(c);
     if (err == OX_OK)
         err = run(c);

@@ -234,6 +234,20 @@ of_operator(void)
     return (struct behalf){"app.operator", "on"};
 }
 
+/* Whom it holds is what is asked. */
+static ox_err
+op_nothing(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    return OX_OK;
+}
+
+static ox_err
+may_still(struct ox_control_store *self, const struct ox_control_asker *asker, struct ox_diag *diag)
+{
+    struct call call = {.st = (struct pg_store *)self, .asker = asker};
+    return transact(&call, of_tenant(&asker->tenant), true, op_nothing, diag);
+}
+
 /* digest NULL: the tenant as a whole. */
 static ox_err
 note_change(struct pg_conn *c, const struct ox_tenant_id *tenant, const uint8_t *digest, struct ox_diag *diag)
@@ -822,6 +836,7 @@ close_store(struct ox_control_store *self)
 
 static const struct ox_control_store postgres_calls = {
     .kind = "postgresql",
+    .may_still = may_still,
     .tenant_create = tenant_create,
     .tenant_get = tenant_get,
     .tenant_list = tenant_list,

@@ -182,6 +182,14 @@ begin_order(struct sqlite_store *st, const struct ox_control_asker *asker, struc
     return err == OX_OK ? OX_OK : end(st, err, false, diag);
 }
 
+static ox_err
+may_still(struct ox_control_store *self, const struct ox_control_asker *asker, struct ox_diag *diag)
+{
+    struct sqlite_store *st = (struct sqlite_store *)self;
+    ox_err err = begin_order(st, asker, diag);
+    return err == OX_OK ? end(st, OX_OK, false, diag) : err;
+}
+
 /* digest NULL: the tenant as a whole. */
 static ox_err
 note_change(struct sqlite_store *st, const struct ox_tenant_id *tenant, const uint8_t *digest,
@@ -873,6 +881,7 @@ open_db(struct sqlite_store *st, struct ox_diag *diag)
 
 static const struct ox_control_store sqlite_calls = {
     .kind = "sqlite",
+    .may_still = may_still,
     .tenant_create = tenant_create,
     .tenant_get = tenant_get,
     .tenant_list = tenant_list,

@@ -97,6 +97,10 @@ struct ox_control_store {
      * development mode, `observex control init`).
      */
 
+    /* The same question alone, for an order that is carried out elsewhere. */
+    ox_err (*may_still)(struct ox_control_store *self, const struct ox_control_asker *asker,
+                        struct ox_diag *diag);
+
     /* tenant: lend. EXISTS. */
     ox_err (*tenant_create)(struct ox_control_store *self, const struct ox_control_asker *asker,
                             const struct ox_control_tenant *tenant, struct ox_diag *diag);

@@ -50,6 +50,13 @@ bool ox_control_answer(const struct ox_control_api *api, const struct ox_query_r
                        struct ox_query_response *res);
 
 /*
+ * Whether who asked may still give orders, for one that is carried out elsewhere: UNAUTHENTICATED. What he shows was good a moment
+ * ago; a store that does not answer now keeps no operator from doing what is to be done, which is said in the log.
+ */
+OX_MUST_USE ox_err ox_control_may_still(struct ox_control_store *store, const struct ox_query_request *req,
+                                        int64_t now_s, struct ox_diag *diag);
+
+/*
  * The platform's tenant, and in it a key for the first operator, unless there is a good one already (*made tells);
  * another: also when there is. text: the key, to be shown once. For `observex control init`, whose caller owns the
  * database.

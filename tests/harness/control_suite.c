@@ -244,6 +244,7 @@ orders_refused(struct ox_control_store *st, const struct ox_control_asker *asker
     snprintf(fresh.rotated_from, sizeof(fresh.rotated_from), "k_old");
     n += st->key_rotate(st, asker, &fresh, NOW, NOW + 60, &diag) == OX_E_UNAUTHENTICATED;
     n += st->key_revoke(st, asker, &acme, "k_none", NOW, &got, &diag) == OX_E_UNAUTHENTICATED;
+    n += st->may_still(st, asker, &diag) == OX_E_UNAUTHENTICATED;
     return n;
 }
 
@@ -265,20 +266,20 @@ control_story_askers(struct ox_control_store *st)
     cr_assert_eq(n, 3, "the old one, one made and one rotated to");
 
     asker.now_s = NOW + 100;
-    cr_assert_eq(orders_refused(st, &asker), 5, "it has expired");
+    cr_assert_eq(orders_refused(st, &asker), 6, "it has expired");
     cr_assert_not_null(strstr(diag.text, "nothing has changed"), "%s", diag.text);
     asker.now_s = NOW;
     snprintf(asker.tenant.name, sizeof(asker.tenant.name), "acme");
-    cr_assert_eq(orders_refused(st, &asker), 5, "it is not that tenant's");
+    cr_assert_eq(orders_refused(st, &asker), 6, "it is not that tenant's");
     asker.tenant = boss_id;
     ok(st->tenant_set(st, NULL, &boss_id, OX_TENANT_DISABLED, NOW, &t, &diag), "tenant_set");
-    cr_assert_eq(orders_refused(st, &asker), 5, "its tenant is disabled");
+    cr_assert_eq(orders_refused(st, &asker), 6, "its tenant is disabled");
     ok(st->tenant_set(st, NULL, &boss_id, OX_TENANT_ACTIVE, NOW, &t, &diag), "tenant_set");
     cr_assert_eq(orders_refused(st, &asker), 0, "%s", diag.text);
     ok(st->key_revoke(st, &asker, &boss_id, "k_boss", NOW, &got, &diag), "a key may revoke itself");
-    cr_assert_eq(orders_refused(st, &asker), 5, "it is revoked");
+    cr_assert_eq(orders_refused(st, &asker), 6, "it is revoked");
     snprintf(asker.key_id, sizeof(asker.key_id), "k_neverwas");
-    cr_assert_eq(orders_refused(st, &asker), 5, "it never was");
+    cr_assert_eq(orders_refused(st, &asker), 6, "it never was");
     n = OX_COUNT(page);
     ok(st->key_list(st, &acme, "", page, &n, &diag), "key_list");
     cr_assert_eq(n, 5, "nothing is left of what was refused");
