@@ -322,7 +322,7 @@ fixture_stop(struct fixture *f)
 bool
 fixture_await(_Atomic uint32_t *counter, uint32_t at_least)
 {
-    uint64_t end_ns = uv_hrtime() + 10u * 1000 * 1000 * 1000;
+    uint64_t end_ns = uv_hrtime() + 60 * UINT64_C(1000000000);
     while (atomic_load(counter) < at_least) {
         if (uv_hrtime() > end_ns)
             return false;
