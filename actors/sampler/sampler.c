@@ -23,6 +23,8 @@
 #define FILL_FLUSH      800 /* permille of the log: from here on nothing waits */
 #define LOOK_MS         250 /* while something waits: whether the node stops or the log fills up */
 #define DECISIONS_MAX   (1u << 17)
+#define SPANS_MAX       (1u << 18) /* of one tenant */
+#define PART            16 /* of sampling.spans_max, from which on a tenant is one of those that fill it */
 
 struct ox__sampler {
     struct ox_node *node;
@@ -143,6 +145,7 @@ open_buffer(struct ox__sampler *s)
     ox_trace_buffer_options_default(&options);
     options.seed = s->node->boot_nonce;
     options.decisions_max = DECISIONS_MAX;
+    options.spans_max = SPANS_MAX;
     s->custody = ox_custody_new();
     if (s->custody == NULL ||
         ox_trace_buffer_new(&options, s->rules, ox_now_ns(), on_decided, s, &s->buffer) != OX_OK)
@@ -248,11 +251,20 @@ start_job(struct ox_actor *self, struct ox__sampler *s)
     arm(self, s, ox_now_ns() + AGAIN_MS * 1000000ull);
 }
 
+/* Whoever has much of it waiting makes room first. */
+static bool
+too_many_wait(const struct ox__sampler *s)
+{
+    uint64_t max = (uint64_t)ox_node_config(s->node)->sampling_spans_max;
+    uint64_t all = atomic_load_explicit(&s->node->sampler_held, memory_order_relaxed);
+    return all >= 2 * max || (all >= max && ox_custody_records(s->custody) >= max / PART);
+}
+
 /* The log must not fill up with what waits, and a node that stops in good order leaves nothing undecided. */
 static bool
 may_not_wait(const struct ox__sampler *s)
 {
-    return atomic_load_explicit(&s->node->wal_fill, memory_order_relaxed) >= FILL_FLUSH ||
+    return too_many_wait(s) || atomic_load_explicit(&s->node->wal_fill, memory_order_relaxed) >= FILL_FLUSH ||
            ox_node_phase(s->node) == OX_NODE_STOPPING;
 }
 

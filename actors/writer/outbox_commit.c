@@ -103,6 +103,18 @@ ox__on_outbox_put(struct ox_actor *self, struct ox__outbox *o, struct ox_msg *ms
     ox__outbox_commit(self, o, false);
 }
 
+/* A node that stops ends the log's actor before this one; what it would have been told, the next start reads. */
+static void
+tell_log(const struct ox__outbox *o, struct ox_msg *msg, const char *of_what)
+{
+    msg->flags |= OX_MSG_F_CONTROL;
+    if (ox_send(o->node->wal, &msg) == OX_OK)
+        return;
+    ox_msg_free(msg);
+    if (ox_node_phase(o->node) != OX_NODE_STOPPING)
+        ox_panic("the log does not take the accounts of %s", of_what);
+}
+
 /* A durable pack: its blocks join the queues, the log learns whose rows they are, the writer gets it back. */
 static void
 account_pack(struct ox_actor *self, struct ox__outbox *o, struct ox_pack *pack, uint64_t seq)
@@ -143,9 +155,7 @@ account_pack(struct ox_actor *self, struct ox__outbox *o, struct ox_pack *pack, 
     struct ox_msg *msg = ox_msg_new(OX_K_disposed, d, 0, ox_disposed_free);
     if (msg == NULL)
         ox_panic("no memory for the accounts of a block");
-    msg->flags |= OX_MSG_F_CONTROL;
-    if (ox_send(o->node->wal, &msg) != OX_OK)
-        ox_panic("the log does not take the accounts of a block");
+    tell_log(o, msg, "a block");
     /* Before the writer counts these rows as no longer its own, or a stopping node sees neither. */
     atomic_store_explicit(&o->node->outbox_blocks, o->blocks + o->n_put, memory_order_release);
     msg = ox_msg_new(OX_K_outboxed, pack, 0, ox_pack_free);
@@ -176,9 +186,7 @@ account_stored(struct ox_actor *self, struct ox__outbox *o, const struct ox_outb
     s->outbox_segment = group->stored_err == OX_OK ? ox_journal_segment_of(o->journal, group->stored_seq) : 0;
     s->n = group->n_stored;
     memcpy(s->block_ids, group->stored, group->n_stored * sizeof(s->block_ids[0]));
-    msg->flags |= OX_MSG_F_CONTROL;
-    if (ox_send(o->node->wal, &msg) != OX_OK)
-        ox_panic("the log does not take the accounts of stored blocks");
+    tell_log(o, msg, "stored blocks");
 }
 
 void

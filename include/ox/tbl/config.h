@@ -298,6 +298,9 @@ OX_CONFIG(quota_label_values,         "quota.label_values",         int,      "0
 OX_CONFIG(sampling_file,              "sampling.file",              string,   "", "", "", "path", NULL, live,
           "which traces are kept, per tenant (docs/sampling.md); empty = all of them. `observex sampling check FILE` says what is wrong with one; read again at each reload")
 
+OX_CONFIG(sampling_spans_max,         "sampling.spans_max",         int,      "1048576", "1024", "1073741824", "spans", NULL, live,
+          "spans of all tenants that wait for the rest of their trace, 64 bytes each: beyond it a tenant with a sixteenth of them decides what it knows, beyond twice as many every tenant does")
+
 OX_CONFIG(redact_file,                "redact.file",                string,   "", "", "", "path", NULL, live,
           "attributes that are dropped or hashed before anything is stored: lines of SIGNALS TENANT ACTION PATTERN, such as `traces,logs * hash user.*` (docs/security.md); read again at each reload")
 OX_CONFIG(redact_key_file,            "redact.key_file",            string,   "", "", "", "path", NULL, live,
