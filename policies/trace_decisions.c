@@ -32,7 +32,8 @@ struct ox_trace_decisions {
 /* ---- a decision in 32 bits: kept 1 | winner 3 | rule 6 | leading 'f's 4 | digits 16 ---- */
 
 _Static_assert(OX_WON__COUNT <= 8 && OX_SAMPLING_RULES_MAX <= 64 && OX_THRESHOLD_DIGITS == 4, "they fit");
-#define NEVER_DIGITS 15u /* in the place of the leading 'f's, of which there are at most 14 */
+#define LEADING_MAX  13u /* of 14 digits; the last stands with the others */
+#define NEVER_DIGITS 15u /* in the place of the leading 'f's */
 
 static uint32_t
 pack_threshold(uint64_t threshold)
@@ -41,17 +42,17 @@ pack_threshold(uint64_t threshold)
     OX_ASSERT(ox_threshold_round(threshold, OX_THRESHOLD_DIGITS) == threshold);
     if (threshold >= OX_THRESHOLD_NEVER)
         return NEVER_DIGITS << 16;
-    while (leading < 14 && (threshold >> (52 - 4 * leading) & 15) == 15)
+    while (leading < LEADING_MAX && (threshold >> (52 - 4 * leading) & 15) == 15)
         leading++;
     uint64_t rest = threshold << (8 + 4 * leading); /* its digits from the top of the word */
-    return leading << 16 | (uint32_t)(leading < 14 ? rest >> 48 : 0);
+    return leading << 16 | (uint32_t)(rest >> 48);
 }
 
 static uint64_t
 unpack_threshold(uint32_t packed)
 {
     uint32_t leading = packed >> 16 & 15;
-    if (leading == NEVER_DIGITS)
+    if (leading > LEADING_MAX)
         return OX_THRESHOLD_NEVER;
     uint64_t all = OX_THRESHOLD_NEVER - 1, digits = (uint64_t)(packed & 0xffff) << 48;
     return (all & ~(all >> 4 * leading)) | digits >> (8 + 4 * leading);

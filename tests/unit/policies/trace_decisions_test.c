@@ -27,7 +27,7 @@ a_decision(struct ox_random *rnd)
     if (ox_random_below(rnd, 2) == 0)
         th |= ~(uint64_t)0 >> 8 << ox_random_below(rnd, 57) & (OX_THRESHOLD_NEVER - 1);
     if (ox_random_below(rnd, 20) == 0)
-        th = ox_random_below(rnd, 2) == 0 ? 0 : OX_THRESHOLD_NEVER;
+        th = ox_random_below(rnd, 2) == 0 ? 0 : OX_THRESHOLD_NEVER - ox_random_below(rnd, 20);
     return (struct ox_trace_decision){.kept = ox_random_below(rnd, 2) == 0,
                                       .winner = (uint8_t)ox_random_below(rnd, OX_WON__COUNT),
                                       .rule = (uint8_t)ox_random_below(rnd, OX_SAMPLING_RULES_MAX),

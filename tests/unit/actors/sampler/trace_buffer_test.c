@@ -436,7 +436,7 @@ static const struct out *
 last_out(uint32_t n)
 {
     cr_assert_eq(w.n_outs, n, "%u decisions", w.n_outs);
-    return &w.outs[n - 1];
+    return n > 0 ? &w.outs[n - 1] : NULL;
 }
 
 Test(trace_buffer, a_trace_waits_for_quiet_after_its_root)
