@@ -24,34 +24,36 @@ ox_edge_type_name(enum ox_edge_type type)
 
 /* ---- room ---- */
 
-static bool
-renew(void *array, size_t n, size_t size)
+static void *
+renewed(void *array, size_t n, size_t size, bool *failed)
 {
-    void *grown, *was;
-    memcpy(&was, array, sizeof(was));
-    grown = realloc(was, n * size);
+    void *grown = realloc(array, n * size);
     if (grown != NULL)
-        memcpy(array, &grown, sizeof(grown));
-    return grown != NULL;
+        return grown;
+    *failed = true;
+    return array;
 }
 
 ox_err
 ox__edges_reserve(struct ox__edges *e, uint32_t n)
 {
     uint32_t cap = e->cap != 0 ? e->cap : 64, n_slots = 2;
+    bool failed = false;
     if (n <= e->cap)
         return OX_OK;
     while (cap < n)
         cap *= 2;
     while (n_slots < 2 * cap)
         n_slots *= 2;
-    /* Each link and each span gives one call at most, and none gives two: a consumer's parent or its links, then its
-     * peer. */
-    if (!renew(&e->spans, cap, sizeof(*e->spans)) || !renew(&e->links, cap, sizeof(*e->links)) ||
-        !renew(&e->calls, 2 * (size_t)cap, sizeof(*e->calls)) ||
-        !renew(&e->entries, cap, sizeof(*e->entries)) ||
-        !renew(&e->keys, 2 * (size_t)cap, sizeof(*e->keys)) || !renew(&e->marks, cap, sizeof(*e->marks)) ||
-        !renew(&e->slots, n_slots, sizeof(*e->slots)))
+    e->spans = renewed(e->spans, cap, sizeof(*e->spans), &failed);
+    e->links = renewed(e->links, cap, sizeof(*e->links), &failed);
+    /* One of a span's parent, one of its peer; one of a link. */
+    e->calls = renewed(e->calls, 2 * (size_t)cap, sizeof(*e->calls), &failed);
+    e->keys = renewed(e->keys, 2 * (size_t)cap, sizeof(*e->keys), &failed);
+    e->entries = renewed(e->entries, cap, sizeof(*e->entries), &failed);
+    e->marks = renewed(e->marks, cap, sizeof(*e->marks), &failed);
+    e->slots = renewed(e->slots, n_slots, sizeof(*e->slots), &failed);
+    if (failed)
         return OX_E_NOMEM;
     e->cap = cap;
     e->n_slots = n_slots;

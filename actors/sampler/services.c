@@ -38,7 +38,11 @@ add(struct ox__services *names, struct ox_str name, uint64_t hash, uint16_t *slo
     if (name.n > 0)
         memcpy(copy, name.p, name.n);
     copy[name.n] = '\0';
-    names->list[names->n] = (struct ox__service){.text = {copy, name.n}, .hash = hash};
+    struct ox__service *s = &names->list[names->n];
+    memset(s, 0, sizeof(*s));
+    s->text.p = copy;
+    s->text.n = name.n;
+    s->hash = hash;
     *slot = (uint16_t)++names->n;
     return (uint16_t)(names->n - 1);
 }

@@ -28,7 +28,7 @@ by_text(const void *a, const void *b)
 static void
 print(const struct ox__edges *e, char *out, size_t size)
 {
-    char lines[32][128], *sorted[32];
+    char lines[32][128], *sorted[32] = {0};
     size_t n = 0;
     for (uint32_t i = 0; i < e->n_calls; i++) {
         const struct ox_edge_call *c = &e->calls[i];

@@ -382,7 +382,7 @@ Test(trace_buffer, any_order_of_arrival_gives_the_same_decisions_and_edges)
         cr_assert_eq(w.n_outs, TRACES, "seed %llu", (unsigned long long)seed);
         qsort(w.outs, w.n_outs, sizeof(*w.outs), by_id);
         for (uint64_t t = 1; t <= TRACES; t++) {
-            struct out key;
+            struct out key = {0};
             made_trace_id(t, key.trace_id);
             const struct out *is = bsearch(&key, w.outs, w.n_outs, sizeof(*w.outs), by_id);
             cr_assert_not_null(is);
