@@ -330,6 +330,8 @@ operate(void *ctx, const struct ox_query_request *req, struct ox_query_response 
                                            .quotas_changed = quotas_changed,
                                            .users = m->users,
                                            .limits = m->login_limit,
+                                           .oidc = m->oidc,
+                                           .oidc_name = m->config.oidc_name,
                                            .users_changed = users_changed,
                                            .session_idle_s = m->config.session_idle_ms / 1000,
                                            .session_max_s = m->config.session_max_ms / 1000,

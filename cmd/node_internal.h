@@ -42,6 +42,7 @@ struct node_main {
     struct ox_keystore *sessions;     /* the same */
     struct ox_user_store *users;
     struct ox_login_limit *login_limit;
+    struct ox_oidc *oidc; /* NULL = no provider */
     struct ox_control_arg control_arg;
     struct ox_wal_arg wal_arg;
     struct ox_outbox_arg outbox_arg;

@@ -10,6 +10,7 @@
 
 #include "cmd/node_internal.h"
 #include "ox/login_limit.h"
+#include "ox/oidc.h"
 #include "ox/session_keys.h"
 
 static ox_err
@@ -28,11 +29,38 @@ open_store(struct node_main *m, struct ox_diag *diag)
     return err;
 }
 
+static ox_err
+open_provider(struct node_main *m, struct ox_diag *diag)
+{
+    const struct ox_config *cfg = &m->config;
+    char secret[OX_CONFIG_STRING_MAX];
+    if (cfg->oidc_issuer[0] == '\0')
+        return OX_OK;
+    ox_err err = node_password_of(cfg->oidc_client_secret_file, "oidc.client_secret_file", secret,
+                                  sizeof(secret), diag);
+    const struct ox_oidc_options o = {.issuer = cfg->oidc_issuer,
+                                      .client_id = cfg->oidc_client_id,
+                                      .client_secret = secret,
+                                      .redirect_uri = cfg->oidc_redirect_uri,
+                                      .scopes = cfg->oidc_scopes,
+                                      .ca_file = cfg->oidc_ca_file,
+                                      .user_claim = cfg->oidc_user_claim,
+                                      .rules = {.tenant_claim = cfg->jwt_tenant_claim,
+                                                .role_claim = cfg->jwt_role_claim,
+                                                .scope_claim = "",
+                                                .roles = cfg->jwt_roles}};
+    if (err == OX_OK && (m->oidc = ox_oidc_new(&o)) == NULL)
+        err = OX_E_NOMEM;
+    explicit_bzero(secret, sizeof(secret));
+    return err;
+}
+
 ox_err
 node_users_open(struct node_main *m, struct ox_diag *diag)
 {
     m->login_limit = ox_login_limit_new();
-    return m->login_limit != NULL ? open_store(m, diag) : OX_E_NOMEM;
+    ox_err err = m->login_limit != NULL ? open_store(m, diag) : OX_E_NOMEM;
+    return err == OX_OK ? open_provider(m, diag) : err;
 }
 
 struct ox_keystore *
@@ -54,4 +82,5 @@ node_users_close(struct node_main *m)
     if (m->users != NULL)
         m->users->close(m->users);
     ox_login_limit_free(m->login_limit);
+    ox_oidc_free(m->oidc);
 }

@@ -173,6 +173,26 @@ check_jwt(const struct ox_config *c, struct ox_config_report *report)
 }
 
 static void
+check_oidc(const struct ox_config *c, struct ox_config_report *report)
+{
+    static const char end[] = "/api/v1/oidc/callback";
+    size_t n = strlen(c->oidc_redirect_uri);
+    if (c->oidc_issuer[0] == '\0')
+        return;
+    if (!is_safe_url(c->oidc_issuer) && strncmp(c->oidc_issuer, "http://127.0.0.1:", 17) != 0)
+        broken_rule(report, "oidc.issuer", "begins with https://, or with http:// on this machine");
+    if (c->oidc_client_id[0] == '\0')
+        broken_rule(report, "oidc.client_id", "is empty: as whom is ObserveX known to the provider?");
+    if (!is_safe_url(c->oidc_redirect_uri) || n < sizeof(end) ||
+        strcmp(c->oidc_redirect_uri + n - (sizeof(end) - 1), end) != 0)
+        broken_rule(
+            report, "oidc.redirect_uri",
+            "is https://NAME/api/v1/oidc/callback (or http:// on this machine), as the provider knows it");
+    if (strstr(c->oidc_scopes, "openid") == NULL)
+        broken_rule(report, "oidc.scopes", "has openid among them");
+}
+
+static void
 check_weights(const struct ox_config *c, struct ox_config_report *report)
 {
     struct ox_weights weights;
@@ -190,6 +210,7 @@ check_rules(const struct ox_config *c, struct ox_config_report *report)
     check_weights(c, report);
     check_tls(c, report);
     check_jwt(c, report);
+    check_oidc(c, report);
     if (c->supervisor_backoff_min_ms > c->supervisor_backoff_max_ms)
         broken_rule(report, "supervisor.backoff_min", "is longer than supervisor.backoff_max");
     if (c->heart_backoff_min_ms > c->heart_backoff_max_ms)

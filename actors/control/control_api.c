@@ -204,6 +204,8 @@ static const struct {
     {"POST", "/api/v1/login", OX_ACTION_SESSION, true, OX_API_LOGIN, ox__control_login},
     {"POST", "/api/v1/logout", OX_ACTION_SESSION, true, OX_API_OPEN, ox__control_logout},
     {"GET", "/api/v1/session", OX_ACTION_SESSION, false, OX_API_OPEN, ox__control_session_show},
+    {"GET", "/api/v1/oidc/login", OX_ACTION_SESSION, false, OX_API_LOGIN, ox__control_oidc_login},
+    {"GET", "/api/v1/oidc/callback", OX_ACTION_SESSION, false, OX_API_LOGIN, ox__control_oidc_callback},
     {"POST", "/api/v1/session/password", OX_ACTION_SESSION, true, OX_API_SLOW, ox__control_own_password},
 };
 
@@ -311,6 +313,8 @@ is_ours(const struct ox_control_api *api, struct ox_str path)
         if (begins(path, of_users[i]))
             return true;
     }
+    if (begins(path, "/api/v1/oidc"))
+        return api->oidc != NULL;
     return begins(path, "/api/v1/quotas") && api->quota_store != NULL;
 }
 

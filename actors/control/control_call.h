@@ -94,5 +94,7 @@ ox_err ox__control_login(struct ox__control_call *c); /* control_login.c */
 ox_err ox__control_logout(struct ox__control_call *c);
 ox_err ox__control_session_show(struct ox__control_call *c);
 ox_err ox__control_own_password(struct ox__control_call *c);
+ox_err ox__control_oidc_login(struct ox__control_call *c); /* control_oidc.c */
+ox_err ox__control_oidc_callback(struct ox__control_call *c);
 
 #endif

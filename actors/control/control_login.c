@@ -93,7 +93,9 @@ verify(struct ox__control_call *c, const struct attempt *a, struct ox_user *u, b
         c->diag = own;
         return err;
     }
-    bool may = *exists && u->active && a->password.n <= OX_PASSWORD_MAX;
+    bool has_password =
+        *exists && strncmp(u->password, "$argon2id$", 10) == 0; /* else a provider vouches for him */
+    bool may = has_password && u->active && a->password.n <= OX_PASSWORD_MAX;
     struct ox_str password = {a->password.p,
                               a->password.n < OX_PASSWORD_MAX ? a->password.n : OX_PASSWORD_MAX};
     err = ox_password_verify(password, may ? u->password : NULL);
@@ -241,6 +243,8 @@ ox__control_session_show(struct ox__control_call *c)
                                              c->req->role, csrf[0] != '\0' ? csrf : NULL)
                               : json_pack("{s:b}", "authenticated", 0);
     json_object_set_new(answer, "mode", json_string(c->api->development ? "development" : "production"));
+    if (c->api->oidc != NULL)
+        json_object_set_new(answer, "provider", json_string(c->api->oidc_name));
     if (!has_session(c) && c->req->session.n > 0 && clear_cookie(c) != OX_OK) {
         json_decref(answer);
         return OX_E_NOMEM;

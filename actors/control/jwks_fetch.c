@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 
 #include "ox/jwt_keys.h"
+#include "ox/oidc.h"
 
 #define CONNECT_S 5L
 #define WHOLE_S   10L
@@ -62,4 +63,30 @@ ox_jwks_fetch(const char *url, const char *ca_file, struct ox_buf *out, struct o
         return ox_diag_set(diag, OX_E_IO, "jwt.jwks_url", -1,
                            "%.200s answers with status %ld and not with 200", url, status);
     return OX_OK;
+}
+
+ox_err
+ox_oidc_post(const char *url, const char *ca_file, const char *client_id, const char *client_secret,
+             const char *form, long *status, struct ox_buf *out, struct ox_diag *diag)
+{
+    char detail[CURL_ERROR_SIZE] = "";
+    CURL *curl = curl_easy_init();
+    if (curl == NULL)
+        return OX_E_NOMEM;
+    set_up(curl, url, ca_file, detail, out);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, form);
+    char *user = curl_easy_escape(curl, client_id, 0), *password = curl_easy_escape(curl, client_secret, 0);
+    if (client_secret[0] != '\0') {
+        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(curl, CURLOPT_USERNAME, user != NULL ? user : "");
+        curl_easy_setopt(curl, CURLOPT_PASSWORD, password != NULL ? password : "");
+    }
+    CURLcode code = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    curl_free(user);
+    curl_free(password);
+    curl_easy_cleanup(curl);
+    return code == CURLE_OK ? OX_OK
+                            : ox_diag_set(diag, OX_E_IO, "oidc.issuer", -1, "%.200s does not answer: %.120s",
+                                          url, detail[0] != '\0' ? detail : curl_easy_strerror(code));
 }

@@ -190,8 +190,8 @@ grant(struct pg_conn *c, const char *quoted, struct ox_diag *diag)
         "SELECT, INSERT, DELETE ON observex.control_changes",
         "SELECT, UPDATE (seq) ON observex.control_clock",
         "SELECT, INSERT, UPDATE (value, changed_at), DELETE ON observex.quotas",
-        "SELECT, INSERT, UPDATE (role, state, password, changed_at, password_at, login_at, login_peer)"
-        " ON observex.users",
+        ("SELECT, INSERT, UPDATE (role, state, password, changed_at, password_at, login_at, login_peer)"
+         " ON observex.users"),
         "SELECT, INSERT, UPDATE (seen_at), DELETE ON observex.sessions",
         "SELECT ON observex.schema_migrations",
     };

@@ -261,6 +261,35 @@ get(struct ox_user_store *self, const struct ox_tenant_id *tenant, const char *n
     return transact(self, PG_ANY, &call, true, op_get, diag);
 }
 
+/* Of two at once the second finds the first one's, or fails for it and is tried again by hand. */
+static ox_err
+op_keep(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
+{
+    const struct ox_user *u = call->user;
+    struct ox_user was;
+    struct number now;
+    ox_err err = find_user(c, u->tenant.name, u->name, &was, diag);
+    if (err == OX_E_NOT_FOUND)
+        return op_create(c, call, diag);
+    if (err == OX_OK && (!was.active || strcmp(was.password, u->password) != 0))
+        return ox__user_another(diag);
+    if (err != OX_OK || was.role == u->role)
+        return err;
+    const char *params[] = {u->tenant.name,        u->name, print(&now, u->created_s),
+                            ox_role_name(u->role), "",      ""};
+    err = run(c, USER_CHANGE, 6, params, NULL, diag);
+    if (err == OX_OK)
+        err = run(c, SESSIONS_END, 2, params, NULL, diag);
+    return err == OX_OK ? note_change(c, &u->tenant, diag) : err;
+}
+
+static ox_err
+keep(struct ox_user_store *self, const struct ox_user *user, struct ox_diag *diag)
+{
+    const struct call call = {.tenant = &user->tenant, .user = user};
+    return transact(self, PG_ANY, &call, true, op_keep, diag);
+}
+
 static ox_err
 op_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
@@ -474,6 +503,7 @@ close_store(struct ox_user_store *self)
 }
 
 static const struct ox_user_store calls = {.create = create,
+                                           .keep = keep,
                                            .get = get,
                                            .list = list,
                                            .change = change,

@@ -60,6 +60,13 @@ ox__user_exists(const char *name, struct ox_diag *diag)
 }
 
 ox_err
+ox__user_another(struct ox_diag *diag)
+{
+    return ox_diag_set(diag, OX_E_FORBIDDEN, "user", -1,
+                       "the user of that name is another one, who has a password, or is disabled");
+}
+
+ox_err
 ox__session_none(struct ox_diag *diag)
 {
     return ox_diag_set(diag, OX_E_NOT_FOUND, "session", -1, "there is no such session");

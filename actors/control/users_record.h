@@ -25,6 +25,7 @@ ox_err ox__user_exists(const char *name, struct ox_diag *diag);
 ox_err ox__session_none(struct ox_diag *diag);
 /* UNAUTHENTICATED, with the one sentence that he who logs in hears. */
 ox_err ox__login_refused(struct ox_diag *diag);
+ox_err ox__user_another(struct ox_diag *diag);
 /* state: of the tenant; have: users of it. STATE. */
 OX_MUST_USE ox_err ox__user_may_be(const char *state, int64_t have, struct ox_diag *diag);
 

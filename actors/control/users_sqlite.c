@@ -185,14 +185,9 @@ check_tenant(struct users_sqlite *st, const struct ox_tenant_id *id, struct ox_d
 }
 
 static ox_err
-create(struct ox_user_store *self, const struct ox_control_asker *asker, const struct ox_user *u,
-       struct ox_diag *diag)
+insert(struct users_sqlite *st, const struct ox_user *u, struct ox_diag *diag)
 {
-    struct users_sqlite *st = (struct users_sqlite *)self;
-    ox_err err = begin(st, asker, diag);
-    if (err != OX_OK)
-        return err;
-    err = check_tenant(st, &u->tenant, diag);
+    ox_err err = check_tenant(st, &u->tenant, diag);
     if (err == OX_OK)
         err = RUN(
             st,
@@ -200,8 +195,46 @@ create(struct ox_user_store *self, const struct ox_control_asker *asker, const s
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6)",
             NULL, diag, T(u->tenant.name), T(u->name), T(ox_role_name(u->role)), T(ox__user_state(u->active)),
             T(u->password), N(u->created_s));
-    if (err == OX_E_EXISTS)
-        err = ox__user_exists(u->name, diag);
+    return err == OX_E_EXISTS ? ox__user_exists(u->name, diag) : err;
+}
+
+static ox_err
+create(struct ox_user_store *self, const struct ox_control_asker *asker, const struct ox_user *u,
+       struct ox_diag *diag)
+{
+    struct users_sqlite *st = (struct users_sqlite *)self;
+    ox_err err = begin(st, asker, diag);
+    return err == OX_OK ? end(st, insert(st, u, diag), diag) : err;
+}
+
+static ox_err end_sessions(struct users_sqlite *st, const struct ox_tenant_id *tenant, const char *name,
+                           struct ox_diag *diag);
+
+static ox_err
+update_kept(struct users_sqlite *st, const struct ox_user *u, const struct ox_user *was, struct ox_diag *diag)
+{
+    if (!was->active || strcmp(was->password, u->password) != 0)
+        return ox__user_another(diag);
+    if (was->role == u->role)
+        return OX_OK;
+    ox_err err = RUN(st, "UPDATE users SET role = ?3, changed_at = ?4 WHERE tenant_id = ?1 AND name = ?2",
+                     NULL, diag, T(u->tenant.name), T(u->name), T(ox_role_name(u->role)), N(u->created_s));
+    return err == OX_OK ? end_sessions(st, &u->tenant, u->name, diag) : err;
+}
+
+static ox_err
+keep(struct ox_user_store *self, const struct ox_user *u, struct ox_diag *diag)
+{
+    struct users_sqlite *st = (struct users_sqlite *)self;
+    struct ox_user was;
+    ox_err err = begin(st, NULL, diag);
+    if (err != OX_OK)
+        return err;
+    err = find_user(st, u->tenant.name, u->name, &was, diag);
+    if (err == OX_OK)
+        err = update_kept(st, u, &was, diag);
+    else if (err == OX_E_NOT_FOUND)
+        err = insert(st, u, diag);
     return end(st, err, diag);
 }
 
@@ -390,6 +423,7 @@ close_store(struct ox_user_store *self)
 }
 
 static const struct ox_user_store calls = {.create = create,
+                                           .keep = keep,
                                            .get = get,
                                            .list = list,
                                            .change = change,

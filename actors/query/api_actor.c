@@ -213,6 +213,7 @@ question_init(struct api_job *job, struct ox_http_request *req, const struct ox_
     job->question = (struct ox_query_request){.key_id = job->key_id,
                                               .user = job->user,
                                               .session = ox__api_credential(job->port->api, req).session,
+                                              .pending = ox__api_pending(job->port->api, req),
                                               .credential = job->credential,
                                               .peer = req->peer,
                                               .body = body_of(req),

@@ -111,6 +111,9 @@ struct ox_credential ox__api_credential(const struct ox_api *api, const struct o
 bool ox__api_csrf_ok(const struct ox_api *api, const struct ox_http_request *req);
 /* The value of set-cookie for `session`; "" = it ends. */
 void ox__api_cookie(const struct ox_api *api, const char *session, char *out, size_t size);
+/* The same of a login through a provider, which sends the browser back from its own site. */
+void ox__api_pending_cookie(const struct ox_api *api, const char *pending, char *out, size_t size);
+struct ox_str ox__api_pending(const struct ox_api *api, const struct ox_http_request *req);
 enum ox_api_kind ox__api_kind(const struct ox_api *api, const struct ox_http_request *req);
 
 /* req: take. An error in the API's own form. */

@@ -18,8 +18,8 @@
 void
 ox__api_send(const struct ox_api *api, struct ox_http_request *req, struct ox_query_response *answer)
 {
-    char retry[16], cookie[160];
-    struct ox_http_header headers[5];
+    char retry[16], cookie[160], pending[320];
+    struct ox_http_header headers[7];
     size_t n = 0;
     headers[n++] = (struct ox_http_header){OX_STR("content-type"), ox_str_of(answer->content_type)};
     headers[n++] = (struct ox_http_header){OX_STR("cache-control"), OX_STR("no-store")};
@@ -33,6 +33,12 @@ ox__api_send(const struct ox_api *api, struct ox_http_request *req, struct ox_qu
         ox__api_cookie(api, answer->session, cookie, sizeof(cookie));
         headers[n++] = (struct ox_http_header){OX_STR("set-cookie"), ox_str_of(cookie)};
     }
+    if (answer->pending != NULL) {
+        ox__api_pending_cookie(api, answer->pending, pending, sizeof(pending));
+        headers[n++] = (struct ox_http_header){OX_STR("set-cookie"), ox_str_of(pending)};
+    }
+    if (answer->location != NULL)
+        headers[n++] = (struct ox_http_header){OX_STR("location"), ox_str_of(answer->location)};
     struct ox_http_response resp = {.status = answer->status, .headers = headers, .headers_len = n};
     if (answer->body.failed)
         resp.status = 429;

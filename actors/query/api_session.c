@@ -16,6 +16,8 @@
 #include "actors/query/api_internal.h"
 #include "ox/password.h"
 
+#define PENDING_S 600 /* for as long as somebody takes at the provider */
+
 static struct ox_str
 trim(struct ox_str s)
 {
@@ -68,6 +70,23 @@ ox__api_cookie(const struct ox_api *api, const char *session, char *out, size_t 
     snprintf(out, size, "%s=%s; Path=/; HttpOnly; SameSite=Strict%s%s",
              secure ? OX_COOKIE_SECURE : OX_COOKIE_PLAIN, session, secure ? "; Secure" : "",
              session[0] == '\0' ? "; Max-Age=0" : "");
+}
+
+void
+ox__api_pending_cookie(const struct ox_api *api, const char *pending, char *out, size_t size)
+{
+    bool secure = api->options.secure;
+    snprintf(out, size, "%s=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d%s",
+             secure ? OX_COOKIE_SECURE OX_COOKIE_OIDC : OX_COOKIE_PLAIN OX_COOKIE_OIDC, pending,
+             pending[0] != '\0' ? PENDING_S : 0, secure ? "; Secure" : "");
+}
+
+struct ox_str
+ox__api_pending(const struct ox_api *api, const struct ox_http_request *req)
+{
+    return cookie_of(ox_http_header(req, OX_STR("cookie")), api->options.secure
+                                                                ? OX_STR(OX_COOKIE_SECURE OX_COOKIE_OIDC)
+                                                                : OX_STR(OX_COOKIE_PLAIN OX_COOKIE_OIDC));
 }
 
 enum ox_api_kind

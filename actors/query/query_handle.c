@@ -129,7 +129,9 @@ ox_query_response_fini(struct ox_query_response *res)
 {
     ox_buf_fini(&res->body);
     free(res->session);
-    res->session = NULL;
+    free(res->pending);
+    free(res->location);
+    res->session = res->pending = res->location = NULL;
 }
 
 void

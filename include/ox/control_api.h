@@ -18,6 +18,7 @@
 #include "ox/query.h"
 
 struct ox_login_limit;
+struct ox_oidc;
 struct ox_quota_store;
 struct ox_quotas;
 struct ox_user;
@@ -37,6 +38,8 @@ struct ox_control_api {
     struct ox_login_limit *limits;
     /* Sessions of this tenant have ended: nobody should be let in by what is remembered of them. May be NULL. */
     void (*users_changed)(void *ctx, const struct ox_tenant_id *tenant);
+    struct ox_oidc *oidc;  /* logins through a provider; NULL = there are none */
+    const char *oidc_name; /* what the console calls it */
     int64_t session_idle_s, session_max_s;
     bool development;
     void *ctx;

@@ -82,6 +82,7 @@ struct ox_query_request {
     enum ox_way way;            /* what told who it is */
     const char *user;           /* of a session; NULL or "" = it is none */
     struct ox_str session;      /* what its cookie holds, if it is one */
+    struct ox_str pending;      /* what the cookie of a login through a provider holds */
     const char *peer;           /* its address */
     struct ox_str body;         /* of a POST */
     struct ox_str method;       /* "GET" */
@@ -96,6 +97,8 @@ struct ox_query_response {
     int status; /* HTTP */
     const char *content_type;
     const char *allow;      /* value of the Allow header of a 405; NULL otherwise */
+    char *location;         /* of a redirection; NULL otherwise */
+    char *pending;          /* as `session`, of a login through a provider */
     char *session;          /* the cookie is to hold this from now on; "" = nothing. NULL = it stays */
     uint32_t retry_after_s; /* Retry-After of a 429 or 503; 0 = none */
     struct ox_buf body;
@@ -157,6 +160,7 @@ enum ox_api_kind {
 /* The cookie of a session. */
 #define OX_COOKIE_SECURE "__Host-observex"
 #define OX_COOKIE_PLAIN  "observex"
+#define OX_COOKIE_OIDC   "-oidc" /* behind one of them: of a login through a provider */
 /* What orders show that come with one: docs/api.md. */
 #define OX_CSRF_HEADER "x-observex-csrf"
 

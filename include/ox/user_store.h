@@ -74,6 +74,9 @@ struct ox_user_store {
                      const struct ox_tenant_id *tenant, const char *name, const struct ox_user_change *change,
                      struct ox_user *out, struct ox_diag *diag);
 
+    /* A user whom somebody else vouches for: made, or given this role, if `password` (the mark of who it is) is what is kept and he
+     * is active. FORBIDDEN: he is another of that name, or disabled. When his role changes his sessions end. */
+    ox_err (*keep)(struct ox_user_store *self, const struct ox_user *user, struct ox_diag *diag);
     /* Begins a session of a user whose password was verified, if it is that one still and he may log in still:
      * UNAUTHENTICATED. Sessions of his tenant that have ended, or were not seen since seen_after_s, go. */
     ox_err (*login)(struct ox_user_store *self, const struct ox_session *session, const char *password,

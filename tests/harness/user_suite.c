@@ -102,6 +102,34 @@ changing(struct ox_control_store *control, struct ox_user_store *users)
     cr_assert(u.active && u.role == OX_ROLE_EDITOR, "another tenant's of the same name is another");
 }
 
+/* For whom somebody else vouches. */
+static void
+keeping(struct ox_user_store *users)
+{
+    const struct ox_tenant_id acme = {"acme"};
+    const bool off = false;
+    struct ox_user u = user_of("acme", "dora", OX_ROLE_VIEWER), got;
+    snprintf(u.password, sizeof(u.password), "oidc:1");
+    cr_assert_eq(users->keep(users, &u, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(users->get(users, &acme, "dora", &got, &diag), OX_OK);
+    cr_assert(got.active && got.role == OX_ROLE_VIEWER && strcmp(got.password, "oidc:1") == 0);
+    u.role = OX_ROLE_ADMIN;
+    cr_assert_eq(users->keep(users, &u, &diag), OX_OK, "%s", diag.text);
+    cr_assert_eq(users->get(users, &acme, "dora", &got, &diag), OX_OK);
+    cr_assert_eq(got.role, OX_ROLE_ADMIN, "as is said now");
+    snprintf(u.password, sizeof(u.password), "oidc:2");
+    cr_assert_eq(users->keep(users, &u, &diag), OX_E_FORBIDDEN, "another person");
+    snprintf(u.name, sizeof(u.name), "bob@acme.example");
+    cr_assert_eq(users->keep(users, &u, &diag), OX_E_FORBIDDEN, "who has a password");
+    snprintf(u.name, sizeof(u.name), "dora");
+    snprintf(u.password, sizeof(u.password), "oidc:1");
+    struct ox_user_change c = {.active = &off, .now_s = NOW};
+    cr_assert_eq(users->change(users, NULL, &acme, "dora", &c, &got, &diag), OX_OK);
+    cr_assert_eq(users->keep(users, &u, &diag), OX_E_FORBIDDEN, "disabled");
+    snprintf(u.tenant.name, sizeof(u.tenant.name), "nobody");
+    cr_assert_eq(users->keep(users, &u, &diag), OX_E_NOT_FOUND);
+}
+
 void
 user_story(struct ox_control_store *control, struct ox_user_store *users)
 {
@@ -130,6 +158,7 @@ user_story(struct ox_control_store *control, struct ox_user_store *users)
     cr_assert_eq(create(users, "acme", "carol", OX_ROLE_VIEWER), OX_E_STATE);
     set_tenant(control, "acme", OX_TENANT_ACTIVE);
     changing(control, users);
+    keeping(users);
 }
 
 /* ---- sessions ---- */

@@ -31,6 +31,8 @@ function showLogin(why) {
     ($('login-tenant').value ? ($('login-user').value ? $('login-password') : $('login-user')) : $('login-tenant')).focus();
   }
   $('login-dev').hidden = session.mode !== 'development';
+  $('login-provider').hidden = session.provider === undefined;
+  setText('provider-name', session.provider ?? '');
   if (why !== undefined) sayLogin(why, why !== '');
 }
 
@@ -138,6 +140,20 @@ async function changePassword() {
 
 // ---- the beginning ----
 
+const CAME_BACK = {
+  refused: 'The login through the provider was refused. Begin it again.',
+  unavailable: 'The provider does not answer. Try again later, or log in with a password.',
+  'no-access': 'The provider knows you, but gives you no access here: no tenant, no role, or another user has your name. Ask an admin of your tenant.',
+  later: 'Too many attempts. Try again in a minute.',
+};
+
+// What the provider's way back says, once.
+function cameBack() {
+  const word = new URLSearchParams(location.hash.slice(1)).get('login');
+  if (word !== null) history.replaceState(null, '', location.pathname);
+  return CAME_BACK[word];
+}
+
 // Asks who looks; true when that is somebody, and then what he may see is shown.
 async function begin() {
   const { status, body } = await askAny('/api/v1/session');
@@ -148,7 +164,7 @@ async function begin() {
   }
   session = body;
   if (!session.authenticated) {
-    showLogin();
+    showLogin(cameBack());
     return false;
   }
   hideLogin();

@@ -335,6 +335,22 @@ OX_CONFIG(jwt_secret_file,            "jwt.secret_file",            string,   ""
 OX_CONFIG(jwt_tokens_cached,          "jwt.tokens_cached",          int,      "10000", "64", "10000000", "tokens", NULL, restart,
           "tokens that were verified and are known until they end, some 300 bytes each")
 
+OX_CONFIG(oidc_issuer,                "oidc.issuer",                string,   "", "", "", "url", NULL, restart,
+          "OpenID provider through which users log in to the console (docs/security.md, \"Users\"); empty = none. jwt.tenant_claim, jwt.role_claim and jwt.roles say what its claims mean")
+OX_CONFIG(oidc_client_id,             "oidc.client_id",             string,   "", "", "", "text", NULL, restart,
+          "as which ObserveX is known there")
+OX_CONFIG(oidc_client_secret_file,    "oidc.client_secret_file",    string,   "", "", "", "path", NULL, restart,
+          "file whose first line is its secret; empty = it is a public client")
+OX_CONFIG(oidc_redirect_uri,          "oidc.redirect_uri",          string,   "", "", "", "url", NULL, restart,
+          "where the provider sends browsers back: https://NAME/api/v1/oidc/callback, as it is registered there")
+OX_CONFIG(oidc_scopes,                "oidc.scopes",                string,   "openid profile email", "1", "200", "words", NULL, restart,
+          "what is asked for; with openid")
+OX_CONFIG(oidc_user_claim,            "oidc.user_claim",            string,   "email", "1", "200", "claim", NULL, restart,
+          "claim that is the user's name here; a mail address must not be an unverified one")
+OX_CONFIG(oidc_name,                  "oidc.name",                  string,   "single sign-on", "1", "60", "text", NULL, restart,
+          "what the console calls it: Log in with ...")
+OX_CONFIG(oidc_ca_file,               "oidc.ca_file",               string,   "", "", "", "path", NULL, restart,
+          "certificates to trust at the provider; empty = the system's")
 OX_CONFIG(session_idle_ms,            "session.idle",               duration, "2h", "5m", "30d", "ms", NULL, restart,
           "a session of the console that asked nothing for so long has ended")
 OX_CONFIG(session_max_ms,             "session.max",                duration, "24h", "5m", "365d", "ms", NULL, restart,

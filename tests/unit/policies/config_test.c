@@ -172,6 +172,27 @@ Test(product_config, an_issuer_of_tokens_is_named_whole)
     expect_starts(&development, 1, "--mode=development");
 }
 
+Test(product_config, a_provider_is_named_whole)
+{
+    static const struct start cases[] = {
+        {{"--oidc-issuer=https://i", "--oidc-client-id=c",
+          "--oidc-redirect-uri=https://o/api/v1/oidc/callback"},
+         NULL},
+        {{"--oidc-issuer=https://i", "--oidc-redirect-uri=https://o/api/v1/oidc/callback"},
+         "oidc.client_id: is empty"},
+        {{"--oidc-issuer=https://i", "--oidc-client-id=c"}, "oidc.redirect_uri: is https://"},
+        {{"--oidc-issuer=https://i", "--oidc-client-id=c", "--oidc-redirect-uri=https://o/"},
+         "oidc.redirect_uri"},
+        {{"--oidc-issuer=http://i.example", "--oidc-client-id=c",
+          "--oidc-redirect-uri=https://o/api/v1/oidc/callback"},
+         "oidc.issuer: begins with"},
+        {{"--oidc-issuer=https://i", "--oidc-client-id=c",
+          "--oidc-redirect-uri=https://o/api/v1/oidc/callback", "--oidc-scopes=profile"},
+         "oidc.scopes: has openid"},
+    };
+    expect_starts(cases, OX_COUNT(cases), "--mode=production");
+}
+
 Test(product_config, rules_between_keys)
 {
     static const char *const wrong[] = {
