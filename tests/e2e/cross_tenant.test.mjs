@@ -7,6 +7,7 @@
 // attempt may give 5xx. At the end victim's telemetry, keys and quotas are as they were.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -92,6 +93,9 @@ describe('one tenant against another', { timeout: 300000 }, () => {
     keys.revoked = await cli('key', 'create', '--tenant', 'victim', '--role', 'admin');
     keys.victim = await cli('key', 'create', '--tenant', 'victim', '--role', 'admin');
     await cli('key', 'revoke', keys.revoked.id);
+    await cli('user', 'create', 'boss', '--tenant', 'victim', '--role', 'admin');
+    await writeFile(path.join(server.dir, 'amy.pw'), 'a password of acme\n');
+    await cli('user', 'create', 'amy', '--tenant', 'acme', '--role', 'admin', '--password-file', path.join(server.dir, 'amy.pw'));
     const theirs = telemetry(SECRET, TRACE), mine = telemetry('acmes', 'abababababababababababababababab');
     for (const signal of ['traces', 'logs', 'metrics']) {
       assert.equal((await send(signal, theirs[signal], { 'x-api-key': keys.victim.key })).status, 200);
@@ -178,6 +182,55 @@ describe('one tenant against another', { timeout: 300000 }, () => {
       assert.ok(disabled.status >= 400);
     }
   });
+
+  test('users, sessions and logins of the other are out of reach, and names tell nothing', async () => {
+    // boss is victim's user, nobody is no one's.
+    for (const key of [keys.admin.key, keys.viewer.key, keys.sender.key]) {
+      for (const [target, more] of [['/api/v1/users/change', { role: 'viewer' }], ['/api/v1/users/change', { state: 'disabled' }],
+        ['/api/v1/users/password', {}], ['/api/v1/users', {}], ['/api/v1/users', { role: 'admin' }]]) {
+        const a = await order(target, { tenant: 'victim', name: 'boss', ...more }, key);
+        const b = await order(target, { tenant: 'victim', name: 'nobody', ...more }, key);
+        assert.ok(a.status >= 400, `${target} ${a.text}`);
+        assert.deepEqual([a.status, a.text], [b.status, b.text.replaceAll('nobody', 'boss')], target);
+      }
+      assert.ok(!(await ask('/api/v1/users?limit=500', key)).text.includes('boss'));
+      for (const after of ['victim/a', 'victim/boss', 'victim/%00', "victim/'", '/'])
+        assert.ok(!(await ask(`/api/v1/users?after=${after}`, key)).text.includes('boss'), after);
+      assert.ok((await ask('/api/v1/users?tenant=victim', key)).status >= 400);
+    }
+    const sentences = new Set();
+    for (const tenant of ['victim', 'acme', 'nobody', 'VICTIM', "victim' --"]) {
+      const a = await clean(`login ${tenant}`, await raw(server.ready.api, 'POST', '/api/v1/login', { 'content-type': 'application/json' },
+        JSON.stringify({ tenant, user: 'boss', password: 'a password of acme' })));
+      assert.equal(a.status, 401, a.text);
+      sentences.add(a.text);
+    }
+    assert.equal(sentences.size, 1);
+    // acme's own session beside victim's words, and cookies that are none
+    const login = await raw(server.ready.api, 'POST', '/api/v1/login', { 'content-type': 'application/json' },
+      JSON.stringify({ tenant: 'acme', user: 'amy', password: 'a password of acme' }));
+    assert.equal(login.status, 200, login.text);
+    const cookie = login.headers['set-cookie'][0].split(';')[0], { csrf } = JSON.parse(login.text);
+    const asAmy = async (method, target, body) => clean(`${method} ${target} as amy`, await raw(server.ready.api, method, target,
+      { cookie, 'content-type': 'application/json', 'x-observex-csrf': csrf }, body && JSON.stringify(body)));
+    for (const target of ['/api/v1/traces?time=1h', `/api/v1/traces/${TRACE}`, '/api/v1/logs?time=1h&tenant=victim', '/api/v1/services?time=1h',
+      '/api/v1/users', '/api/v1/keys', '/api/v1/audit?tenant=victim', '/api/v1/users?tenant=victim']) await asAmy('GET', target);
+    for (const [target, body] of [['/api/v1/users/change', { tenant: 'victim', name: 'boss', role: 'viewer' }], ['/api/v1/keys', { tenant: 'victim' }],
+      [`/api/v1/keys/${keys.victim.id}/revoke`, {}], ['/api/v1/users', { tenant: 'platform', name: 'amy', role: 'operator' }],
+      ['/api/v1/users/change', { name: 'amy', role: 'operator' }]]) assert.ok((await asAmy('POST', target, body)).status >= 400, target);
+    const value = cookie.split('=')[1];
+    for (const bent of [value.slice(1), `${value}A`, value.toLowerCase(), 'victim', '', value.split('').reverse().join('')]) {
+      const a = await clean(`cookie ${bent}`, await raw(server.ready.otlp_http, 'POST', '/v1/logs', { 'content-type': 'application/json', cookie: `observex=${bent}` }, '{}'));
+      assert.ok(a.status < 500);
+      // In development mode a cookie that is none is as none at all: of tenant default, which is neither's.
+      const seenBy = await clean(`cookie ${bent}`, await raw(server.ready.api, 'GET', '/api/v1/session', { cookie: `observex=${bent}` }));
+      assert.equal(JSON.parse(seenBy.text).tenant, 'default', bent);
+    }
+    for (const token of ['eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiJ2aWN0aW0iLCJyb2xlIjoiYWRtaW4ifQ.', 'eyJ.eyJ.x', 'eyJhbGciOiJIUzI1NiJ9.eyJ0ZW5hbnQiOiJ2aWN0aW0ifQ.AAAA'])
+      assert.equal((await ask('/api/v1/traces', token)).status, 401, token);
+    assert.deepEqual(list(await cli('user', 'list', '--tenant', 'victim')), ['boss admin active']);
+  });
+  const list = (answer) => answer.users.map((u) => `${u.name} ${u.role} ${u.state}`);
 
   test('what is written into a field stays text', async () => {
     const payloads = ["' OR '1'='1", "victim' OR tenant_id = 'victim", `shop-${SECRET}' --`, "'; SELECT * FROM otel_logs; --", '\\',
