@@ -179,22 +179,38 @@ print_head(const struct view *v, const json_t *trace)
            json_array_size(json_object_get(trace, "services")));
 }
 
+static void
+print_sampling(const json_t *meta)
+{
+    const json_t *sampling = json_object_get(meta, "sampling");
+    if (json_is_true(json_object_get(meta, "sampled")))
+        printf("note: sampled at %.3g %%: the %lld spans that are stored stand for %.0f\n",
+               100 * json_number_value(json_object_get(sampling, "rate")),
+               (long long)number_of(sampling, "spans_stored"),
+               json_number_value(json_object_get(sampling, "spans")));
+}
+
+static void
+print_list(const json_t *reasons, const char *what)
+{
+    const json_t *reason;
+    size_t i;
+    json_array_foreach(reasons, i, reason) printf("note: %s%s\n", what, json_string_value(reason));
+}
+
 /* What the answer says about itself must not stay unseen. */
 static void
 print_notes(const json_t *trace)
 {
     const json_t *meta = json_object_get(trace, "meta");
-    const json_t *reason;
-    size_t i;
     if (json_is_true(json_object_get(meta, "truncated")))
         printf("note: the trace has more spans than are shown\n");
-    if (json_is_true(json_object_get(meta, "sampled")))
-        printf("note: spans of this trace were sampled\n");
+    print_sampling(meta);
+    print_list(json_object_get(trace, "incomplete_reasons"), "incomplete: ");
     if (number_of(trace, "duplicates_removed") > 0)
         printf("note: %lld spans with an id that another span has are left out\n",
                (long long)number_of(trace, "duplicates_removed"));
-    json_array_foreach(json_object_get(meta, "partial_reasons"), i, reason)
-        printf("note: %s\n", json_string_value(reason));
+    print_list(json_object_get(meta, "partial_reasons"), "");
 }
 
 static void

@@ -189,6 +189,21 @@ ox__call_tenant(struct ox__call *c, struct ox__sql *sql)
     ox__sql_str(sql, ox_str_of(c->req->tenant.name));
 }
 
+static void
+write_sampling(struct ox__call *c, struct ox__json *j)
+{
+    bool sampled = ox__sums_sampled(&c->sums);
+    if (c->exact)
+        ox__qjson_kbool(j, "exact", true);
+    ox__qjson_kbool(j, "sampled", sampled);
+    if (!sampled)
+        return;
+    ox__qjson_open(j, "sampling", '{');
+    ox__qjson_kdouble(j, "rate", ox__sums_rate(&c->sums));
+    ox__sums_write(j, "spans", &c->sums, c->sums_bounded, c->sums.top);
+    ox__qjson_end(j, '}');
+}
+
 void
 ox__call_meta(struct ox__call *c, struct ox__json *j)
 {
@@ -198,7 +213,7 @@ ox__call_meta(struct ox__call *c, struct ox__json *j)
     if (c->limit != 0)
         ox__qjson_ku64(j, "limit", c->limit);
     ox__qjson_kbool(j, "truncated", c->truncated);
-    ox__qjson_kbool(j, "sampled", c->sampled);
+    write_sampling(c, j);
     ox__qjson_kbool(j, "partial", c->n_partial > 0);
     ox__qjson_open(j, "partial_reasons", '[');
     for (size_t i = 0; i < c->n_partial; i++)

@@ -12,6 +12,7 @@
 #include "actors/query/query_json.h"
 #include "actors/query/query_params.h"
 #include "actors/query/query_rows.h"
+#include "actors/query/query_sampled.h"
 #include "actors/query/query_sql.h"
 #include "actors/query/query_time.h"
 #include "ox/query.h"
@@ -34,7 +35,9 @@ struct ox__call {
     struct ox__range range;
     bool has_range;
     bool truncated;
-    bool sampled;
+    bool exact;           /* counted before sampling */
+    struct ox__sums sums; /* of the spans that were looked at, if the answer is made of spans */
+    bool sums_bounded;    /* ...and they are grouped by trace */
     char partial[OX__PARTIAL_MAX][160];
     size_t n_partial;
     uint64_t read_rows;
@@ -57,7 +60,7 @@ OX_MUST_USE ox_err ox__call_limit(struct ox__call *c, uint32_t max, uint32_t fal
 OX_MUST_USE ox_err ox__call_range(struct ox__call *c);
 /* INVALID when the question has parameters that the handler did not read. names: the legal ones. */
 OX_MUST_USE ox_err ox__call_done_params(struct ox__call *c, const char *const *names);
-/* The "meta" member. */
+/* The "meta" member; says whether the spans that were looked at (c->sums) were sampled, and how. */
 void ox__call_meta(struct ox__call *c, struct ox__json *j);
 /* Appends "tenant_id = <the asking tenant>". */
 void ox__call_tenant(struct ox__call *c, struct ox__sql *sql);

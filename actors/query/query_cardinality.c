@@ -132,15 +132,15 @@ write_labels(struct ox__call *c, struct ox__json *j, struct ox_str metric)
 }
 
 static void
-add_volume(struct ox__call *c, struct ox__sql *sql, const char *table, const char *time)
+add_volume(struct ox__call *c, struct ox__sql *sql, const char *what, const char *table, const char *time)
 {
-    ox_buf_printf(&sql->text, "(SELECT count() FROM %s WHERE ", table);
+    ox_buf_printf(&sql->text, "(SELECT %s FROM %s WHERE ", what, table);
     ox__call_tenant(c, sql);
     ox__sql_range(sql, time, c->now_ns / NS_PER_DAY * NS_PER_DAY, c->now_ns + OX__NS_PER_S);
     ox__sql_add(sql, ")");
 }
 
-/* Rows of today, by the records' own time. */
+/* Of today, by the records' own time. Spans: those that came, counted before sampling (whole hours of it), and those stored. */
 static ox_err
 write_volume(struct ox__call *c, struct ox__json *j)
 {
@@ -148,19 +148,23 @@ write_volume(struct ox__call *c, struct ox__json *j)
     struct ox_buf result = {0};
     struct ox__rows r;
     ox__sql_init(&sql);
-    ox__sql_add(&sql, "SELECT toUInt64(");
-    add_volume(c, &sql, "otel_traces", "otel_traces.start_time");
-    ox__sql_add(&sql, "), toUInt64(");
-    add_volume(c, &sql, "otel_logs", "otel_logs.time");
-    ox__sql_add(&sql, "), toUInt64(");
-    add_volume(c, &sql, "otel_metrics", "otel_metrics.time");
+    /* What stands in parentheses may be NULL to the engine, and would come with a byte that says so. */
+    ox__sql_add(&sql, "SELECT assumeNotNull(");
+    add_volume(c, &sql, "sum(calls)", "otel_span_stats_1h", "time");
+    ox__sql_add(&sql, "), assumeNotNull(");
+    add_volume(c, &sql, "count()", "otel_traces", "otel_traces.start_time");
+    ox__sql_add(&sql, "), assumeNotNull(");
+    add_volume(c, &sql, "count()", "otel_logs", "otel_logs.time");
+    ox__sql_add(&sql, "), assumeNotNull(");
+    add_volume(c, &sql, "count()", "otel_metrics", "otel_metrics.time");
     ox__sql_add(&sql, " + ");
-    add_volume(c, &sql, "otel_metric_histograms", "otel_metric_histograms.time");
+    add_volume(c, &sql, "count()", "otel_metric_histograms", "otel_metric_histograms.time");
     ox__sql_add(&sql, ")");
     ox_err err = ox__call_query(c, &sql, &result);
     ox__rows_init(&r, &result);
     ox__qjson_open(j, "volume_today", '{');
     ox__qjson_ku64(j, "spans", ox__rows_u64(&r));
+    ox__qjson_ku64(j, "spans_stored", ox__rows_u64(&r));
     ox__qjson_ku64(j, "logs", ox__rows_u64(&r));
     ox__qjson_ku64(j, "points", ox__rows_u64(&r));
     ox__qjson_end(j, '}');

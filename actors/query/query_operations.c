@@ -273,6 +273,7 @@ ox__handle_operations(struct ox__call *c, struct ox__json *j)
     struct search s = {0};
     struct ox_buf result;
     struct ox__rows r;
+    c->exact = true;
     ox_err err = parse(c, &s);
     if (err != OX_OK)
         return err;

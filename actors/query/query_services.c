@@ -6,8 +6,9 @@
  * Threads: one dirty thread.
  * Bounds:  SERVICES_MAX services; meta says when there are more.
  * Fails:   the errors of storage; status answers even when storage does not.
- * Flow:    query_handle.c -> one statement per signal -> merged by name.
+ * Flow:    query_handle.c -> one statement per signal -> merged by name; where spans were sampled, two more for stats.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "actors/query/query_call.h"
@@ -18,17 +19,20 @@
 
 struct service {
     struct ox_str name;
-    uint64_t spans, logs, points;
+    uint64_t spans, logs, points; /* stored */
     uint64_t span_errors, log_errors;
+    double spans_all, errors_all; /* what the stored ones stand for */
+    bool sampled;
+    struct ox__sums span_sums, error_sums; /* where sampled */
     uint64_t last_ns;
     double rate_per_s;
     uint64_t p50_ns, p95_ns, p99_ns;
 };
 
-enum { SPANS, LOGS, POINTS, SIGNALS };
+enum { SPANS, LOGS, POINTS, SIGNALS, SPAN_SUMS = SIGNALS, WEIGHTED, STATEMENTS };
 
 struct services {
-    struct ox_buf results[SIGNALS]; /* names point in here */
+    struct ox_buf results[STATEMENTS]; /* names point in here */
     struct service *list;
     size_t n;
 };
@@ -74,7 +78,8 @@ spans_sql(struct ox__call *c, struct ox__sql *sql)
         sql,
         "SELECT service_name, count(), countIf(status_code = 2), "
         "toUnixTimestamp64Nano(max(start_time)), " LATENCY("0.5") ", " LATENCY("0.95") ", " LATENCY(
-            "0.99") ", toUInt8(min(sample_weight) != 1 OR max(sample_weight) != 1) FROM otel_traces WHERE ");
+            "0.99") ", toFloat64(sum(sample_weight)), toFloat64(sumIf(sample_weight, status_code = 2)) FROM "
+                    "otel_traces WHERE ");
     ox__call_tenant(c, sql);
     ox__sql_range(sql, "start_time", c->range.start_ns, c->range.end_ns);
     ox__sql_add(sql, " GROUP BY service_name");
@@ -134,7 +139,65 @@ take_spans(struct ox__call *c, struct services *all, struct ox__rows *r)
     s->p50_ns = ox__rows_u64(r);
     s->p95_ns = ox__rows_u64(r);
     s->p99_ns = ox__rows_u64(r);
-    c->sampled |= ox__rows_u8(r) != 0;
+    s->spans_all = ox__rows_f64(r);
+    s->errors_all = ox__rows_f64(r);
+    s->sampled = s->spans_all > (double)s->spans;
+    struct ox__sums sums = {.stored = s->spans, .stands_for = s->spans_all};
+    ox__sums_add(&c->sums, &sums);
+}
+
+/* ---- where spans were sampled: bounds, and quantiles by weight ---- */
+
+static void
+sums_sql(struct ox__call *c, struct ox__sql *sql)
+{
+    ox__sql_add(sql, "SELECT service_name, " OX__SUMS_COLUMNS("n", "w") ", " OX__SUMS_COLUMNS("ne", "we"));
+    ox__sql_add(
+        sql, " FROM (SELECT service_name, trace_id, count() AS n, sum(sample_weight) AS w, "
+             "countIf(status_code = 2) AS ne, sumIf(sample_weight, status_code = 2) AS we FROM otel_traces "
+             "WHERE ");
+    ox__call_tenant(c, sql);
+    ox__sql_range(sql, "start_time", c->range.start_ns, c->range.end_ns);
+    ox__sql_add(sql, " GROUP BY service_name, trace_id) GROUP BY service_name");
+}
+
+static void
+take_sums(struct ox__call *c, struct services *all, struct ox__rows *r)
+{
+    struct service ignored = {0}, *s = find(c, all, ox__rows_str(r));
+    s = s != NULL ? s : &ignored;
+    ox__sums_read(r, &s->span_sums);
+    ox__sums_read(r, &s->error_sums);
+}
+
+/* The digest takes whole numbers as weights: sixteenths. */
+#define WEIGHT     "toUInt64(round(16 * sample_weight))"
+#define QUANTILES  "quantilesTDigestWeighted"
+#define OF(suffix) QUANTILES suffix "(0.5, 0.95, 0.99)"
+
+static void
+weighted_sql(struct ox__call *c, struct ox__sql *sql)
+{
+    ox__sql_add(sql,
+                "SELECT service_name, arrayMap(x -> toUInt64(x), if(countIf(kind IN (2, 5)) > 0, " OF(
+                    "If") "(duration_ns, " WEIGHT ", kind IN (2, 5)), " OF("") "(duration_ns, " WEIGHT
+                                                                               "))) FROM otel_traces WHERE ");
+    ox__call_tenant(c, sql);
+    ox__sql_range(sql, "start_time", c->range.start_ns, c->range.end_ns);
+    ox__sql_add(sql, " GROUP BY service_name");
+}
+
+static void
+take_weighted(struct ox__call *c, struct services *all, struct ox__rows *r)
+{
+    struct service ignored = {0}, *s = find(c, all, ox__rows_str(r));
+    s = s != NULL ? s : &ignored;
+    size_t n;
+    struct ox__rows at = ox__rows_array_fixed(r, 8, &n);
+    s->p50_ns = ox__rows_u64(&at);
+    s->p95_ns = ox__rows_u64(&at);
+    s->p99_ns = ox__rows_u64(&at);
+    r->failed |= at.failed;
 }
 
 static void
@@ -159,29 +222,30 @@ take_points(struct ox__call *c, struct services *all, struct ox__rows *r)
 static const struct {
     void (*sql)(struct ox__call *c, struct ox__sql *sql);
     void (*take)(struct ox__call *c, struct services *all, struct ox__rows *r);
-} signals[SIGNALS] = {
-    [SPANS] = {spans_sql, take_spans},
-    [LOGS] = {logs_sql, take_logs},
-    [POINTS] = {points_sql, take_points},
+} statements[STATEMENTS] = {
+    [SPANS] = {spans_sql, take_spans},          [LOGS] = {logs_sql, take_logs},
+    [POINTS] = {points_sql, take_points},       [SPAN_SUMS] = {sums_sql, take_sums},
+    [WEIGHTED] = {weighted_sql, take_weighted},
 };
 
 static ox_err
-load_signal(struct ox__call *c, struct services *all, int signal)
+load_rows(struct ox__call *c, struct services *all, int statement)
 {
     struct ox__sql sql;
     struct ox__rows r;
     ox__sql_init(&sql);
-    signals[signal].sql(c, &sql);
-    ox_err err = ox__call_query(c, &sql, &all->results[signal]);
+    statements[statement].sql(c, &sql);
+    ox_err err = ox__call_query(c, &sql, &all->results[statement]);
     ox__sql_fini(&sql);
-    ox__rows_init(&r, &all->results[signal]);
+    ox__rows_init(&r, &all->results[statement]);
     while (err == OX_OK && ox__rows_more(&r))
-        signals[signal].take(c, all, &r);
+        statements[statement].take(c, all, &r);
     return err == OX_OK && r.failed ? ox__call_damaged(c) : err;
 }
 
+/* details: counts and latency will be told, not only names. */
 static ox_err
-load(struct ox__call *c, struct services *all)
+load(struct ox__call *c, struct services *all, bool details)
 {
     static const char *const names[] = {"start", "end", "time", "timerange", "since", NULL};
     ox_err err = ox__call_range(c);
@@ -193,7 +257,10 @@ load(struct ox__call *c, struct services *all)
     if (all->list == NULL)
         return OX_E_NOMEM;
     for (int i = 0; i < SIGNALS && err == OX_OK; i++)
-        err = load_signal(c, all, i);
+        err = load_rows(c, all, i);
+    if (details && ox__sums_sampled(&c->sums))
+        for (int i = SIGNALS; i < STATEMENTS && err == OX_OK; i++)
+            err = load_rows(c, all, i);
     c->rows = all->n;
     return err;
 }
@@ -201,7 +268,7 @@ load(struct ox__call *c, struct services *all)
 static void
 services_fini(struct services *all)
 {
-    for (int i = 0; i < SIGNALS; i++)
+    for (int i = 0; i < STATEMENTS; i++)
         ox_buf_fini(&all->results[i]);
     free(all->list);
 }
@@ -210,7 +277,7 @@ ox_err
 ox__handle_services(struct ox__call *c, struct ox__json *j)
 {
     struct services all = {0};
-    ox_err err = load(c, &all);
+    ox_err err = load(c, &all, false);
     ox__qjson_open(j, "services", '[');
     for (size_t i = 0; err == OX_OK && i < all.n; i++) {
         const struct service *s = &all.list[i];
@@ -232,23 +299,36 @@ ox__handle_services(struct ox__call *c, struct ox__json *j)
     return err;
 }
 
+/* That a rule keeps every error is not known here: there might have been more, up to the weight of the others. */
+static void
+write_sampling(struct ox__json *j, const struct service *s)
+{
+    ox__qjson_open(j, "sampling", '{');
+    ox__qjson_kdouble(j, "rate", ox__sums_rate(&s->span_sums));
+    ox__sums_write(j, "spans", &s->span_sums, true, s->span_sums.top);
+    ox__sums_write(j, "errors", &s->error_sums, true, s->span_sums.top);
+    ox__qjson_end(j, '}');
+}
+
 static void
 write_stats(struct ox__json *j, const struct service *s, double seconds)
 {
     ox__qjson_begin(j, '{');
     ox__qjson_kstr(j, "name", s->name);
-    ox__qjson_ku64(j, "spans", s->spans);
+    ox__qjson_ku64(j, "spans", (uint64_t)llround(s->spans_all));
     ox__qjson_ku64(j, "logs", s->logs);
     ox__qjson_ku64(j, "points", s->points);
-    ox__qjson_ku64(j, "errors", s->span_errors);
+    ox__qjson_ku64(j, "errors", (uint64_t)llround(s->errors_all));
     ox__qjson_ku64(j, "log_errors", s->log_errors);
-    ox__qjson_kdouble(j, "error_rate", s->spans > 0 ? (double)s->span_errors / (double)s->spans : 0);
-    ox__qjson_kdouble(j, "spans_per_second", seconds > 0 ? (double)s->spans / seconds : 0);
+    ox__qjson_kdouble(j, "error_rate", s->spans_all > 0 ? s->errors_all / s->spans_all : 0);
+    ox__qjson_kdouble(j, "spans_per_second", seconds > 0 ? s->spans_all / seconds : 0);
     ox__qjson_ku64(j, "p50_ns", s->p50_ns);
     ox__qjson_ku64(j, "p95_ns", s->p95_ns);
     ox__qjson_ku64(j, "p99_ns", s->p99_ns);
     ox__qjson_kdouble(j, "p95_ms", (double)s->p95_ns / 1e6);
     ox__qjson_ktime(j, "last_seen", s->last_ns);
+    if (s->sampled)
+        write_sampling(j, s);
     ox__qjson_end(j, '}');
 }
 
@@ -256,7 +336,7 @@ ox_err
 ox__handle_service_stats(struct ox__call *c, struct ox__json *j)
 {
     struct services all = {0};
-    ox_err err = load(c, &all);
+    ox_err err = load(c, &all, true);
     uint64_t end_ns = c->range.end_ns < c->now_ns ? c->range.end_ns : c->now_ns;
     double seconds = end_ns > c->range.start_ns ? (double)(end_ns - c->range.start_ns) / 1e9 : 0;
     ox__qjson_open(j, "services", '[');

@@ -60,8 +60,9 @@ find_times(struct ox__call *c, struct trace *t)
         return ox__call_damaged(c);
     if (rows > 0)
         return OX_OK;
-    c->hint =
-        "a trace is kept for 30 days; what was acknowledged within the last second may still be on its way";
+    c->hint = "a trace is kept for 30 days; what was acknowledged within the last second (the last ten, "
+              "where traces are "
+              "sampled) may still be on its way, and what sampling drops is not stored";
     return ox_diag_set(&c->diag, OX_E_NOT_FOUND, "trace_id", -1, "no span of this trace is stored");
 }
 
@@ -84,7 +85,6 @@ index_rows(struct ox__call *c, struct trace *t)
         row->begin = r.p;
         ox__record_span_head(&r, &row->head);
         ox__record_span_skip(&r);
-        c->sampled |= row->head.sample_weight != 1;
     }
     return r.failed ? ox__call_damaged(c) : OX_OK;
 }
@@ -155,6 +155,20 @@ write_services(struct ox__json *j, const struct trace *t)
     return OX_OK;
 }
 
+/* What is known to be missing. A span that nothing refers to leaves no gap; that weights differ is none, since what is kept
+ * by the larger threshold is kept by the smaller one too. */
+static void
+write_gaps(struct ox__json *j, const struct trace *t)
+{
+    ox__qjson_kbool(j, "incomplete", t->tree.orphans > 0 || t->tree.roots == 0);
+    ox__qjson_open(j, "incomplete_reasons", '[');
+    if (t->tree.roots == 0)
+        ox__qjson_str(j, OX_STR("no root span is stored"));
+    if (t->tree.orphans > 0)
+        ox__qjson_str(j, OX_STR("spans name a parent that is not stored: orphan_count says how many"));
+    ox__qjson_end(j, ']');
+}
+
 static ox_err
 write_summary(struct ox__json *j, const struct trace *t)
 {
@@ -175,6 +189,7 @@ write_summary(struct ox__json *j, const struct trace *t)
     ox__qjson_ku64(j, "orphan_count", t->tree.orphans);
     ox__qjson_ku64(j, "cycle_count", t->tree.cycles);
     ox__qjson_ku64(j, "duplicates_removed", t->tree.duplicates);
+    write_gaps(j, t);
     return write_services(j, t);
 }
 
@@ -285,6 +300,8 @@ answer(struct ox__call *c, struct ox__json *j, struct trace *t, bool with_correl
         err = write_summary(j, t);
     if (err != OX_OK)
         return err;
+    for (uint32_t i = 0; i < t->tree.n; i++)
+        ox__sums_span(&c->sums, t->spans[t->tree.nodes[i].index].head.sample_weight);
     write_spans(j, t);
     if (with_correlated)
         correlate(c, j, t);

@@ -6,7 +6,8 @@
  * Threads: one dirty thread.
  * Bounds:  limits.traces_max; windows as in query_window.h.
  * Fails:   INVALID, the errors of storage.
- * Flow:    query_handle.c -> ids of matching spans, window by window -> otel_trace_index -> summaries.
+ * Flow:    query_handle.c -> ids of matching spans, window by window -> what these spans stand for, where any were sampled
+ *          -> otel_trace_index -> summaries.
  *
  * Conditions on a span (service, operation, tags, status=error) must hold for one and the same span.
  * Conditions on the trace (minDuration, maxDuration, status=ok) need all of its spans: they are answered in
@@ -109,13 +110,6 @@ add_tag(struct ox__sql *sql, const struct ox__tag *tag)
     ox__sql_add(sql, ")");
 }
 
-static bool
-has_span_conditions(const struct search *s)
-{
-    return s->service.n > 0 || s->operation.n > 0 || s->n_tags > 0 || s->status == STATUS_ERROR ||
-           s->status == STATUS_UNSET;
-}
-
 static void
 add_span_conditions(struct ox__sql *sql, const struct search *s)
 {
@@ -161,34 +155,34 @@ add_trace_conditions(struct ox__sql *sql, const struct search *s)
         ox__sql_add(sql, " AND countIf(status_code = 2) = 0");
 }
 
-/* Ids of traces whose newest matching span lies in the window, newest first. */
+/* What `select` says of each trace with a matching span in `w`. With conditions on the trace it is of all of its spans. */
+static void
+matching_sql(struct ox__call *c, struct ox__sql *sql, const struct search *s, const struct ox__range *w,
+             const char *select)
+{
+    bool whole = has_trace_conditions(s);
+    ox_buf_printf(&sql->text, "SELECT %s FROM otel_traces WHERE ", select);
+    ox__call_tenant(c, sql);
+    if (whole) {
+        ox__sql_range(sql, "start_time", w->start_ns > SLACK_NS ? w->start_ns - SLACK_NS : 0,
+                      w->end_ns + SLACK_NS);
+        ox__sql_add(sql, " AND trace_id IN (SELECT trace_id FROM otel_traces WHERE ");
+        ox__call_tenant(c, sql);
+    }
+    ox__sql_range(sql, "start_time", w->start_ns, w->end_ns);
+    add_span_conditions(sql, s);
+    ox__sql_add(sql, whole ? ") GROUP BY trace_id" : " GROUP BY trace_id");
+    if (whole)
+        add_trace_conditions(sql, s);
+}
+
+/* Ids of traces whose newest matching span (whole ones: whose first span) lies in the window, newest first. */
 static void
 ids_sql(struct ox__call *c, struct ox__sql *sql, const struct search *s, const struct ox__range *w)
 {
-    ox__sql_add(sql, "SELECT trace_id FROM otel_traces WHERE ");
-    ox__call_tenant(c, sql);
-    ox__sql_range(sql, "start_time", w->start_ns, w->end_ns);
-    add_span_conditions(sql, s);
-    ox__sql_add(sql, " GROUP BY trace_id ORDER BY max(start_time) DESC, trace_id LIMIT ");
-    ox__sql_u64(sql, c->limit + 1);
-}
-
-static void
-ids_of_whole_traces_sql(struct ox__call *c, struct ox__sql *sql, const struct search *s)
-{
-    const struct ox__range *w = &c->range;
-    ox__sql_add(sql, "SELECT trace_id FROM otel_traces WHERE ");
-    ox__call_tenant(c, sql);
-    ox__sql_range(sql, "start_time", w->start_ns > SLACK_NS ? w->start_ns - SLACK_NS : 0,
-                  w->end_ns + SLACK_NS);
-    ox__sql_add(sql, " AND trace_id IN (SELECT trace_id FROM otel_traces WHERE ");
-    ox__call_tenant(c, sql);
-    ox__sql_range(sql, "start_time", w->start_ns, w->end_ns);
-    if (has_span_conditions(s))
-        add_span_conditions(sql, s);
-    ox__sql_add(sql, ") GROUP BY trace_id");
-    add_trace_conditions(sql, s);
-    ox__sql_add(sql, " ORDER BY min(start_time) DESC, trace_id LIMIT ");
+    matching_sql(c, sql, s, w, "trace_id");
+    ox__sql_add(sql, has_trace_conditions(s) ? " ORDER BY min(start_time) DESC, trace_id LIMIT "
+                                             : " ORDER BY max(start_time) DESC, trace_id LIMIT ");
     ox__sql_u64(sql, c->limit + 1);
 }
 
@@ -227,27 +221,91 @@ take_ids(struct ox__call *c, struct search *s, const struct ox__sql *sql)
 }
 
 static ox_err
-find_ids(struct ox__call *c, struct search *s)
+find_in(struct ox__call *c, struct search *s, const struct ox__range *w)
 {
     struct ox__sql sql;
+    ox__sql_init(&sql);
+    ids_sql(c, &sql, s, w);
+    ox_err err = take_ids(c, s, &sql);
+    ox__sql_fini(&sql);
+    return err;
+}
+
+/* looked: the part of the range that was looked at. */
+static ox_err
+find_ids(struct ox__call *c, struct search *s, struct ox__range *looked)
+{
     struct ox__range w;
     ox_err err = OX_OK;
-    if (has_trace_conditions(s)) {
-        ox__sql_init(&sql);
-        ids_of_whole_traces_sql(c, &sql, s);
-        err = take_ids(c, s, &sql);
-        ox__sql_fini(&sql);
-        return err;
-    }
+    *looked = c->range;
+    if (has_trace_conditions(s))
+        return find_in(c, s, &c->range);
     ox__window_first(&c->range, c->now_ns, &w);
     do {
-        ox__sql_init(&sql);
-        ids_sql(c, &sql, s, &w);
-        err = take_ids(c, s, &sql);
-        ox__sql_fini(&sql);
+        err = find_in(c, s, &w);
+        looked->start_ns = w.start_ns;
     } while (err == OX_OK && !c->truncated && ox__window_next(&c->range, &w));
     return err;
 }
+
+/* ---- what the spans that match stand for ---- */
+
+/* Whether there are sampled spans where was looked: one column, of the service's rows. Most tenants keep all of theirs. */
+static ox_err
+any_sampled(struct ox__call *c, const struct search *s, const struct ox__range *looked, bool *any)
+{
+    struct ox__sql sql;
+    struct ox_buf result;
+    uint64_t slack = has_trace_conditions(s) ? SLACK_NS : 0;
+    ox__sql_init(&sql);
+    ox_buf_init(&result);
+    ox__sql_add(&sql, "SELECT toUInt8(1) FROM otel_traces WHERE ");
+    ox__call_tenant(c, &sql);
+    ox__sql_range(&sql, "start_time", looked->start_ns > slack ? looked->start_ns - slack : 0,
+                  looked->end_ns + slack);
+    if (s->service.n > 0 && slack == 0) {
+        ox__sql_add(&sql, " AND service_name = ");
+        ox__sql_str(&sql, s->service);
+    }
+    ox__sql_add(&sql, " AND sample_weight != 1 LIMIT 1");
+    ox_err err = ox__call_query(c, &sql, &result);
+    *any = result.len > 0;
+    ox__sql_fini(&sql);
+    ox_buf_fini(&result);
+    return err;
+}
+
+static ox_err
+add_up(struct ox__call *c, const struct search *s, const struct ox__range *looked)
+{
+    struct ox__sql sql;
+    struct ox_buf result;
+    struct ox__rows r;
+    ox__sql_init(&sql);
+    ox_buf_init(&result);
+    ox__sql_add(&sql, "SELECT " OX__SUMS_COLUMNS("n", "w") " FROM (");
+    matching_sql(c, &sql, s, looked, "count() AS n, sum(sample_weight) AS w");
+    ox__sql_add(&sql, ")");
+    ox_err err = ox__call_query(c, &sql, &result);
+    ox__rows_init(&r, &result);
+    ox__sums_read(&r, &c->sums);
+    if (err == OX_OK && r.failed)
+        err = ox__call_damaged(c);
+    ox__sql_fini(&sql);
+    ox_buf_fini(&result);
+    return err;
+}
+
+static ox_err
+find_sums(struct ox__call *c, const struct search *s, const struct ox__range *looked)
+{
+    bool any = false;
+    c->sums_bounded = true;
+    ox_err err = s->n_ids > 0 ? any_sampled(c, s, looked, &any) : OX_OK;
+    return err == OX_OK && any ? add_up(c, s, looked) : err;
+}
+
+/* ---- the traces that were found ---- */
 
 static void
 add_ids(struct ox__sql *sql, const struct search *s)
@@ -293,11 +351,11 @@ find_times(struct ox__call *c, const struct search *s, struct ox__range *out)
     "uniqExactIf(span_id, status_code = 2), "                                                                \
     "argMin(service_name, (parent_span_id != toFixedString('', 8), start_time)), "                           \
     "argMin(name, (parent_span_id != toFixedString('', 8), start_time)), "                                   \
-    "toUInt8(countIf(parent_span_id = toFixedString('', 8)) > 0), toUInt8(min(sample_weight) != 1 OR "       \
-    "max(sample_weight) != 1), arraySort(groupUniqArray(service_name))"
+    "toUInt8(countIf(parent_span_id = toFixedString('', 8)) > 0), max(sample_weight), "                      \
+    "arraySort(groupUniqArray(service_name))"
 
 static void
-write_trace(struct ox__call *c, struct ox__json *j, struct ox__rows *r)
+write_trace(struct ox__json *j, struct ox__rows *r)
 {
     size_t n;
     ox__qjson_begin(j, '{');
@@ -313,8 +371,7 @@ write_trace(struct ox__call *c, struct ox__json *j, struct ox__rows *r)
     ox__qjson_kstr(j, "root_service", ox__rows_str(r));
     ox__qjson_kstr(j, "root_operation", ox__rows_str(r));
     ox__qjson_kbool(j, "root_missing", ox__rows_u8(r) == 0);
-    bool sampled = ox__rows_u8(r) != 0;
-    c->sampled |= sampled;
+    ox__qjson_kdouble(j, "sample_weight", ox__rows_f64(r));
     struct ox__rows names = ox__rows_array_str(r, &n);
     ox__qjson_ku64(j, "service_count", n);
     ox__qjson_open(j, "services", '[');
@@ -344,7 +401,7 @@ write_summaries(struct ox__call *c, struct ox__json *j, const struct search *s)
     err = ox__call_query(c, &sql, &result);
     ox__rows_init(&r, &result);
     for (; err == OX_OK && ox__rows_more(&r); c->rows++)
-        write_trace(c, j, &r);
+        write_trace(j, &r);
     if (err == OX_OK && r.failed)
         err = ox__call_damaged(c);
     ox__sql_fini(&sql);
@@ -355,13 +412,16 @@ write_summaries(struct ox__call *c, struct ox__json *j, const struct search *s)
 static ox_err
 search(struct ox__call *c, struct ox__json *j, struct search *s)
 {
+    struct ox__range looked;
     ox_err err = parse(c, s);
     if (err != OX_OK)
         return err;
     s->ids = malloc(16 * ((size_t)c->limit + 1));
     if (s->ids == NULL)
         return OX_E_NOMEM;
-    err = find_ids(c, s);
+    err = find_ids(c, s, &looked);
+    if (err == OX_OK)
+        err = find_sums(c, s, &looked);
     ox__qjson_open(j, "traces", '[');
     if (err == OX_OK && s->n_ids > 0)
         err = write_summaries(c, j, s);

@@ -5,11 +5,13 @@
 // Method: traces of two services whose spans come in requests of their own, some of them late; a model beside them of what
 // was acknowledged; the owner's SQL. SAMPLING_SEED repeats the traces.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Server, until } from './harness.mjs';
+import { promisify } from 'node:util';
+import { binary, Server, until } from './harness.mjs';
 
 const seed = Number(process.env.SAMPLING_SEED ?? Date.now() % 1000000);
 let state = seed;
@@ -120,6 +122,26 @@ class Traces {
   }
 }
 
+// What answers say: calls exactly, spans with bounds.
+async function said(server, traces, rows) {
+  const errors = traces.traces.filter((t) => t.error).length;
+  const { operations, meta } = await server.ask('/api/v1/operations?service=calm-stock&operation=GET%20/stock');
+  assert.ok(meta.exact && !meta.sampled);
+  assert.equal(operations[0].calls, 1000);
+  assert.equal(operations[0].errors, errors);
+  const found = await server.ask('/api/v1/traces?limit=1000');
+  assert.ok(found.meta.sampled);
+  assert.equal(found.meta.sampling.spans_stored, rows);
+  assert.ok(found.meta.sampling.spans_low < found.meta.sampling.spans && found.meta.sampling.spans < found.meta.sampling.spans_high);
+  const stats = await server.ask('/api/v1/services/stats');
+  const stock = stats.services.find((s) => s.name === 'calm-stock');
+  assert.equal(stock.errors, errors);
+  assert.ok(Math.abs(stock.spans - 2000) < 2 * 5 * Math.sqrt(1000 * (1 - rate) / rate), `${stock.spans} (seed ${seed})`);
+  const one = found.traces.find((t) => t.sample_weight > 1);
+  const { stdout } = await promisify(execFile)(binary, ['trace', one.trace_id, '--api', server.api]);
+  assert.match(stdout, /note: sampled at 20 %: the 4 spans that are stored stand for 20/);
+}
+
 describe(`sampling (seed ${seed})`, { timeout: 300000 }, () => {
   let server, dir;
   before(async () => {
@@ -141,6 +163,7 @@ describe(`sampling (seed ${seed})`, { timeout: 300000 }, () => {
     assert.equal(await server.metric('observex_ingest_signals_dropped_total', { reason: 'sampled_out' }), 4000 - rows);
     assert.equal(await server.metric('observex_sampler_waiting_spans'), 0);
     assert.equal(await server.metric('observex_sampler_spans_total', { fate: 'kept' }), rows);
+    await said(server, traces, rows);
   });
 
   test('spans that come after the decision go the way of their trace', async () => {

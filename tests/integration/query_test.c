@@ -214,6 +214,112 @@ Test(query, a_trace_is_whole_and_its_tenants_own)
     const json_t *span = json_array_get(json_object_get(a, "spans"), 0);
     cr_assert(json_is_true(json_object_get(span, "orphan")));
     cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "sampled")), "its weight says so");
+    cr_assert(json_is_true(json_object_get(a, "incomplete")), "its root is missing");
+    cr_assert_eq(json_array_size(json_object_get(a, "incomplete_reasons")), 2);
+    json_decref(a);
+    a = ask("acme", "/api/v1/traces/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 200);
+    cr_assert(json_is_false(json_object_get(a, "incomplete")));
+    json_decref(a);
+}
+
+/* 1000 traces of `kept` in the ten minutes before T, two spans each: 900 of weight 10 that took 1 ms, 100 of weight 1 that
+ * failed after 50 ms. Their weights stand for 18,200 spans. */
+static void
+put_sampled(void)
+{
+    put("INSERT INTO otel_traces (tenant_id, service_name, start_time, duration_ns, trace_id, span_id, "
+        "parent_span_id, name, kind, status_code, sample_weight) SELECT 'acme', 'kept', @T - 600 + "
+        "intDiv(number, 4), if(number % 20 < 2, 50000000, 1000000), toFixedString(concat('kept', "
+        "leftPad(toString(intDiv(number, 2)), 12, '0')), 16), toFixedString(leftPad(toString(number), 8, "
+        "'0'), 8), if(number % 2 = 0, toFixedString('', 8), toFixedString(leftPad(toString(number - 1), 8, "
+        "'0'), 8)), 'op', 2, if(number % 20 < 2, 2, 0), if(number % 20 < 2, 1, 10) FROM numbers(2000)");
+}
+
+/* Member `key` of the `sampling` of an answer's meta, or of a service. */
+static double
+sampling(const json_t *of, const char *key)
+{
+    const json_t *v = json_object_get(json_object_get(of, "sampling"), key);
+    cr_assert_not_null(v, "%s is not there", key);
+    return json_number_value(v);
+}
+
+Test(query, a_list_says_what_its_spans_stand_for)
+{
+    static const struct {
+        const char *question;
+        unsigned stored;
+        double spans;
+    } cases[] = {
+        {"/api/v1/traces?service=kept&limit=1000", 2000, 18200},
+        {"/api/v1/traces?service=kept&limit=3&minDuration=500us", 2000, 18200}, /* not of those shown */
+        {"/api/v1/traces?service=kept&status=ok&maxDuration=2ms", 1800, 18000},
+        {"/api/v1/traces?service=old&time=3h", 1, 4},
+    };
+    put_sampled();
+    for (size_t i = 0; i < OX_COUNT(cases); i++) {
+        json_t *a = ask("acme", cases[i].question, 200), *meta = json_object_get(a, "meta");
+        cr_assert(json_is_true(json_object_get(meta, "sampled")), "%s", cases[i].question);
+        cr_expect_float_eq(sampling(meta, "spans_stored"), cases[i].stored, 0.5, "%s", cases[i].question);
+        cr_expect_float_eq(sampling(meta, "spans"), cases[i].spans, 0.5, "%s", cases[i].question);
+        cr_expect_float_eq(sampling(meta, "rate"), cases[i].stored / cases[i].spans, 1e-9);
+        cr_expect_lt(sampling(meta, "spans_low"), cases[i].spans);
+        cr_expect_gt(sampling(meta, "spans_high"), cases[i].spans);
+        json_decref(a);
+    }
+    json_t *a = ask("acme", "/api/v1/traces?service=kept&limit=3", 200);
+    cr_expect_float_eq(sampling(json_object_get(a, "meta"), "spans_stored"), 800, 0.5,
+                       "of the five minutes that were looked at");
+    json_decref(a);
+    a = ask("acme", "/api/v1/traces?service=kept&status=error", 200);
+    cr_assert(json_is_false(json_object_get(json_object_get(a, "meta"), "sampled")),
+              "each stands for itself");
+    cr_assert_null(json_object_get(json_object_get(a, "meta"), "sampling"));
+    json_decref(a);
+}
+
+/* 900 pairs of weight 10: a trace's two spans are dropped together, and the deviation is that of 900 pairs, 2 sqrt(900 * 10
+ * * 9) = 569, not of 1800 spans, 402. */
+Test(query, the_bounds_are_those_of_traces)
+{
+    put_sampled();
+    json_t *a = ask("acme", "/api/v1/traces?service=kept&status=unset&limit=1000", 200);
+    const json_t *meta = json_object_get(a, "meta");
+    double deviation = (sampling(meta, "spans_high") - sampling(meta, "spans_low")) / 2 / 1.96;
+    cr_assert_float_eq(deviation, 569, 30, "%g", deviation);
+    json_decref(a);
+}
+
+Test(query, stats_are_by_weight)
+{
+    put_sampled();
+    json_t *a = ask("acme", "/api/v1/services/stats", 200), *s;
+    size_t i;
+    unsigned seen = 0;
+    json_array_foreach(json_object_get(a, "services"), i, s)
+    {
+        if (strcmp(json_string_value(json_object_get(s, "name")), "kept") != 0) {
+            cr_assert_null(json_object_get(s, "sampling"));
+            continue;
+        }
+        seen++;
+        cr_expect_eq(json_integer_value(json_object_get(s, "spans")), 18200);
+        cr_expect_eq(json_integer_value(json_object_get(s, "errors")), 200);
+        cr_expect_float_eq(json_real_value(json_object_get(s, "error_rate")), 200. / 18200, 1e-9);
+        cr_expect_eq(json_integer_value(json_object_get(s, "p95_ns")), 1000000,
+                     "1.1 %% are slow, not a tenth");
+        cr_expect_float_eq(sampling(s, "spans_stored"), 2000, 0.5);
+        cr_expect_float_eq(sampling(s, "errors_stored"), 200, 0.5);
+        cr_expect_lt(sampling(s, "spans_low"), 18200);
+        cr_expect_gt(sampling(s, "spans_high"), 18200);
+        cr_expect_float_eq(sampling(s, "errors_low"), 200, 1e-6, "what is stored was there");
+        cr_expect_gt(sampling(s, "errors_high"), 200, "whether all errors are kept is not known");
+    }
+    cr_assert_eq(seen, 1);
+    cr_expect_float_eq(sampling(json_object_get(a, "meta"), "spans_stored"), 2003, 0.5);
+    json_decref(a);
+    a = ask("acme", "/api/v1/services", 200);
+    cr_expect_float_eq(sampling(json_object_get(a, "meta"), "spans"), 18203, 0.5);
     json_decref(a);
 }
 
@@ -442,9 +548,6 @@ Test(query, cardinality_shows_what_grew)
     cr_assert_eq(json_integer_value(json_object_get(m, "growth")), 45);
     cr_assert_str_eq(json_string_value(json_object_get(l, "label")), "user", "%s", text);
     cr_assert_eq(json_integer_value(json_object_get(l, "growth")), 45);
-    cr_assert_gt(json_integer_value(json_object_get(json_object_get(a, "volume_today"), "logs")) +
-                     json_integer_value(json_object_get(json_object_get(a, "volume_today"), "spans")),
-                 -1);
     json_decref(a);
     free(text);
     a = ask("acme", "/api/v1/cardinality?limit=1", 200);
@@ -452,6 +555,26 @@ Test(query, cardinality_shows_what_grew)
     cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "truncated")));
     json_decref(a);
     json_decref(ask("acme", "/api/v1/cardinality?metrics=grown", 400));
+}
+
+Test(query, the_volume_of_today_is_what_came)
+{
+    put("INSERT INTO otel_span_stats (tenant_id, service_name, name, kind, time, calls) SELECT 'volume', "
+        "'shop', 'GET /', 2, @T, 7");
+    put("INSERT INTO otel_traces (tenant_id, service_name, start_time, trace_id, span_id, name) SELECT "
+        "'volume', 'shop', @T, 'aaaaaaaaaaaaaaaa', 'aaaaaaaa', 'GET /'");
+    put("INSERT INTO otel_logs (tenant_id, service_name, time, block_id) SELECT 'volume', 'shop', @T, 1 FROM "
+        "numbers(3)");
+    put("INSERT INTO otel_metrics (tenant_id, metric_name, series_id, time, value) SELECT 'volume', 'm', 1, "
+        "@T, 1 FROM numbers(4)");
+    put("INSERT INTO otel_metric_histograms (tenant_id, metric_name, series_id, time) SELECT 'volume', 'h', "
+        "2, @T FROM numbers(5)");
+    json_t *a = ask("volume", "/api/v1/cardinality", 200), *volume = json_object_get(a, "volume_today");
+    cr_expect_eq(json_integer_value(json_object_get(volume, "spans")), 7);
+    cr_expect_eq(json_integer_value(json_object_get(volume, "spans_stored")), 1);
+    cr_expect_eq(json_integer_value(json_object_get(volume, "logs")), 3);
+    cr_expect_eq(json_integer_value(json_object_get(volume, "points")), 9);
+    json_decref(a);
 }
 
 /* How many rows a statement without a predicate shows, as a tenant or (walled) behind the filters of a server elsewhere. */
@@ -576,6 +699,7 @@ Test(query, operations_are_counted_by_minutes)
     cr_assert_str_eq(column("nobody", "/api/v1/operations", "operations", "service"), "");
     json_t *a = ask("acme", "/api/v1/operations?time=10m&operation=GET%20/&step=1m&limit=10", 200);
     const json_t *op = json_array_get(json_object_get(a, "operations"), 0);
+    cr_assert(json_is_true(json_object_get(json_object_get(a, "meta"), "exact")));
     cr_assert_eq(int_of(op, "calls"), 102);
     cr_assert_eq(int_of(op, "errors"), 2);
     cr_assert_eq(int_of(op, "mean_ns"), 300000000 / 102);

@@ -60,12 +60,18 @@ async function order(path, what) {
   return body;
 }
 
+// "Sampled at 20 %: the 812 stored spans stand for 4,060 (3,790 to 4,330)."
+function sampledText(s) {
+  const bounds = s.spans_low === undefined ? '' : ` (${count(Math.round(s.spans_low))} to ${count(Math.round(s.spans_high))})`;
+  return `Sampled at ${Number((s.rate * 100).toPrecision(3))} %: the ${plural(s.spans_stored, 'stored span')} stand for ${count(Math.round(s.spans))}${bounds}.`;
+}
+
 // What an answer says about itself, in words; '' when it is whole.
 function caveats(meta, what) {
   const said = [];
   if (meta?.partial) said.push(`Partial: ${meta.partial_reasons.join('; ')}.`);
   if (meta?.truncated) said.push(what);
-  if (meta?.sampled) said.push('Sampled: counts are of the spans that were kept.');
+  if (meta?.sampled) said.push(sampledText(meta.sampling));
   return said.join(' ');
 }
 
