@@ -8,18 +8,21 @@
  * Fails:   a trace of which an entry cannot be read is left to the next job, whole.
  * Flow:    sampler.c -> here -> sampler.c.
  *
- * Of an entry all spans are marked as accounted for but those of the traces at hand: what is kept gets its weight, what
- * is dropped is counted. The permit is of these spans only.
+ * Of an entry all spans are marked as accounted for but those of the traces at hand: what is kept gets its weight and its
+ * threshold, what is dropped is counted. The permit is of these spans only.
  */
 #include <stdlib.h>
 
 #include "actors/sampler/sampler.h"
 #include "actors/wal/wal_internal.h"
+#include "ox/arena.h"
 #include "ox/log.h"
 #include "ox/sampling.h"
 #include "ox/tracestate.h"
 
 #define TRACE_JOB_BYTES (8u << 20)
+/* "ot=" "th:" 14 digits, ";" or ",", and a zero. */
+#define THRESHOLD_ROOM 32
 
 static void
 free_verdicts(struct ox__verdict *list)
@@ -98,31 +101,55 @@ span_at(struct ox_batch *batch, uint32_t ordinal)
     return &batch->spans[from];
 }
 
-static void
-mark(struct ox_span *span, const struct ox_outbox_decision *decision)
+/* A tracestate with the threshold in it, as text of the parcel's. What cannot be read stays as it is, and so does one
+ * whose `rv` cannot: nobody could compare a threshold with it. */
+static ox_err
+write_threshold(struct ox__trace_job *job, struct ox_parcel *parcel, const struct ox_tracestate *state,
+                uint64_t threshold, struct ox_str *text)
 {
-    struct ox_tracestate state;
-    span->reject = OX_REJECT_NONE;
-    span->sampled_out = !decision->kept;
-    if (!decision->kept)
-        return;
-    ox_tracestate_read(span->trace_state, &state);
-    (void)ox_tracestate_check(&state, span->trace_id);
-    span->weight = ox_sampling_weight(decision->threshold, state.has_th ? state.th : 0);
+    size_t size = state->text.n + THRESHOLD_ROOM, n;
+    if (state->fault == OX_TRACESTATE_BAD_RV)
+        return OX_OK;
+    if (parcel->texts == NULL)
+        parcel->texts = ox_arena_new(SIZE_MAX, &job->node->replayed);
+    char *out = parcel->texts != NULL ? ox_arena_alloc(parcel->texts, size) : NULL;
+    if (out == NULL)
+        return OX_E_NOMEM;
+    if (ox_tracestate_write(state, threshold, out, size, &n) == OX_OK)
+        *text = (struct ox_str){out, n};
+    return OX_OK;
 }
 
-/* All entries of the trace first, then its marks: a trace is done or it is not. */
+/* For how many a kept span stands, and in its tracestate by which threshold it was kept. */
+static ox_err
+weigh(struct ox__trace_job *job, struct ox_parcel *parcel, struct ox_span *span, uint64_t threshold)
+{
+    struct ox_tracestate state;
+    ox_tracestate_read(span->trace_state, &state);
+    (void)ox_tracestate_check(&state, span->trace_id);
+    uint64_t came_with = state.has_th ? state.th : 0;
+    span->weight = ox_sampling_weight(threshold, came_with);
+    return threshold > came_with ? write_threshold(job, parcel, &state, threshold, &span->trace_state)
+                                 : OX_OK;
+}
+
+/* All entries of the trace and all that may fail first, then its marks: a trace is done or it is not. */
 static ox_err
 do_trace(struct ox__trace_job *job, const struct ox__verdict *v, struct ox_buf *payload)
 {
     ox_err err = OX_OK;
-    for (uint32_t i = 0; i < v->n; i++) {
-        if (parcel_of(job, v->spans[i].wal_seq, payload, &err) == NULL)
-            return err;
+    for (uint32_t i = 0; i < v->n && err == OX_OK; i++) {
+        struct ox_parcel *parcel = parcel_of(job, v->spans[i].wal_seq, payload, &err);
+        if (parcel != NULL && v->decision.kept)
+            err = weigh(job, parcel, span_at(parcel->batch, v->spans[i].ordinal), v->decision.threshold);
     }
+    if (err != OX_OK)
+        return err;
     for (uint32_t i = 0; i < v->n; i++) {
         struct ox_parcel *parcel = parcel_of(job, v->spans[i].wal_seq, payload, &err);
-        mark(span_at(parcel->batch, v->spans[i].ordinal), &v->decision);
+        struct ox_span *span = span_at(parcel->batch, v->spans[i].ordinal);
+        span->reject = OX_REJECT_NONE;
+        span->sampled_out = !v->decision.kept;
         parcel->permit.records++; /* counted here, taken below */
     }
     return OX_OK;

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "ox/arena.h"
 #include "ox/spine.h"
 
 const char *
@@ -47,6 +48,7 @@ ox_parcel_free(void *arg)
     ox_parcel_taken(parcel);
     free(parcel->decided.items);
     ox_batch_free(parcel->batch);
+    ox_arena_free(parcel->texts);
     if (parcel->reserved > 0)
         ox_backlog_give(parcel->permit.dir, parcel->permit.tenant, parcel->reserved);
     ox_permit_give(&parcel->permit);

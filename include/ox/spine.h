@@ -35,6 +35,7 @@ enum ox_kind {
 /* "append", "parcel", ...; "runtime" for kinds of the runtime. */
 const char *ox_kind_name(uint32_t kind);
 
+struct ox_arena;
 struct ox_custody;
 struct ox_storage;
 struct ox_disk;
@@ -179,6 +180,7 @@ struct ox_parcel {
      * was decided of the traces of all. */
     struct ox_parcel *together;
     struct ox_decided_list decided;
+    struct ox_arena *texts; /* that its batch's views point into and that no request held; NULL = none */
     struct ox_parcel *next; /* queue link of the present owner */
 };
 /* With those that belong together with it. */

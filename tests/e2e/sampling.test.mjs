@@ -138,6 +138,8 @@ async function said(server, traces, rows) {
   assert.equal(stock.errors, errors);
   assert.ok(Math.abs(stock.spans - 2000) < 2 * 5 * Math.sqrt(1000 * (1 - rate) / rate), `${stock.spans} (seed ${seed})`);
   const one = found.traces.find((t) => t.sample_weight > 1);
+  const { spans } = await server.ask(`/api/v1/traces/${one.trace_id}`);
+  for (const s of spans) assert.match(s.trace_state, /^ot=th:ccc/, 'kept by the threshold of a fifth');
   const { stdout } = await promisify(execFile)(binary, ['trace', one.trace_id, '--api', server.api]);
   assert.match(stdout, /note: sampled at 20 %: the 4 spans that are stored stand for 20/);
 }
