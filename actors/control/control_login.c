@@ -49,7 +49,7 @@ static ox_err
 read_attempt(struct ox__control_call *c, struct attempt *a)
 {
     static const char *const names[] = {"tenant", "user", "password", NULL};
-    struct ox_str tenant, user;
+    struct ox_str tenant = {0}, user = {0};
     ox_err err = ox__control_read_body(c, names);
     if (err == OX_OK)
         err = ox__control_read_text(c, "tenant", &tenant);

@@ -251,12 +251,11 @@ setup_copy(struct setup *to, const struct ox_jwt_setup *from)
               copy_text(&to->rules.scope_claim, r->scope_claim) && copy_text(&to->rules.roles, r->roles) &&
               copy_text((const char **)&to->jwks_url, from->jwks_url) &&
               copy_text((const char **)&to->jwks_ca_file, from->jwks_ca_file);
-    if (ok && r->secret.n > 0) {
-        char *secret = malloc(r->secret.n);
-        ok = secret != NULL;
-        if (ok)
-            to->rules.secret = (struct ox_str){memcpy(secret, r->secret.p, r->secret.n), r->secret.n};
-    }
+    char *secret = ok && r->secret.n > 0 ? malloc(r->secret.n) : NULL;
+    to->rules.secret = (struct ox_str){secret, secret != NULL ? r->secret.n : 0};
+    if (secret != NULL)
+        memcpy(secret, r->secret.p, r->secret.n);
+    ok = ok && (secret != NULL || r->secret.n == 0);
     return ok ? OX_OK : OX_E_NOMEM;
 }
 

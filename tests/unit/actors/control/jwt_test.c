@@ -398,35 +398,35 @@ Test(jwt, a_set_with_what_must_not_be_there_is_refused)
         "{\"keys\":[1]}",
         "{\"keys\":[],\"keys\":[]}",
         /* RSA of 1024 bits, an even modulus, e = 1 */
-        "{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
-        "wWJcyQoTbji9k0l8W26mPddxHmfHQp-"
-        "Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-"
-        "bSf63kpaSHSX\"}]}",
-        "{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQ\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
-        "wWJcyQoTbji9k0l8W26mPddxHm"
-        "fHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_"
-        "7OMg0LOL-bSf63k"
-        "paSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_"
-        "I5IhlJH7aGhyxXFvUK"
-        "-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}",
+        ("{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
+         "wWJcyQoTbji9k0l8W26mPddxHmfHQp-"
+         "Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-"
+         "bSf63kpaSHSX\"}]}"),
+        ("{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQ\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
+         "wWJcyQoTbji9k0l8W26mPddxHm"
+         "fHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_"
+         "7OMg0LOL-bSf63k"
+         "paSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_"
+         "I5IhlJH7aGhyxXFvUK"
+         "-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}"),
         /* a point that is on no curve, and one of 31 bytes */
-        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-        "\"y\":\"f83OJ3D2xF1B"
-        "g8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"}]}",
-        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVA\","
-        "\"y\":\"x_FEzRu9m36HLN"
-        "_tue659LNpXW6pCyStikYjKIWI5a0\"}]}",
+        ("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+         "\"y\":\"f83OJ3D2xF1B"
+         "g8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"}]}"),
+        ("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVA\","
+         "\"y\":\"x_FEzRu9m36HLN"
+         "_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"),
         /* a private one */
-        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"d\":\"nWGxne_"
-        "9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"x\":\"11qYAYKxCr"
-        "fVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+        ("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"d\":\"nWGxne_"
+         "9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"x\":\"11qYAYKxCr"
+         "fVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
         /* a kid twice */
-        "{\"keys\":[{\"kid\":\"a\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},{"
-        "\"kid\":\"a\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
-        "{\"keys\":[{\"kid\":7,\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+        ("{\"keys\":[{\"kid\":\"a\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},{"
+         "\"kid\":\"a\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+        ("{\"keys\":[{\"kid\":7,\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
     };
     size_t n;
     for (size_t i = 0; i < OX_COUNT(bad); i++)
@@ -437,15 +437,15 @@ Test(jwt, keys_that_are_for_something_else_are_passed_over)
 {
     static const char *const other[] = {
         "{\"keys\":[]}",
-        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1\"},{\"kty\":\"EC\",\"crv\":\"P-521\"},{\"kty\":\"OKP\","
-        "\"crv\":\"X25519\"},{}]}",
-        "{\"keys\":[{\"use\":\"enc\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
-        "{\"keys\":[{\"key_ops\":[\"sign\"],\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo"
-        "\"}]}",
-        "{\"keys\":[{\"alg\":\"ES512\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+        ("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1\"},{\"kty\":\"EC\",\"crv\":\"P-521\"},{\"kty\":\"OKP\","
+         "\"crv\":\"X25519\"},{}]}"),
+        ("{\"keys\":[{\"use\":\"enc\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+        ("{\"keys\":[{\"key_ops\":[\"sign\"],\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+         "\"}]}"),
+        ("{\"keys\":[{\"alg\":\"ES512\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
     };
     size_t n;
     for (size_t i = 0; i < OX_COUNT(other); i++) {
