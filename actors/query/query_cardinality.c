@@ -140,7 +140,8 @@ add_volume(struct ox__call *c, struct ox__sql *sql, const char *what, const char
     ox__sql_add(sql, ")");
 }
 
-/* Of today, by the records' own time. Spans: those that came, counted before sampling (whole hours of it), and those stored. */
+/* Of today, by the records' own time. Spans: those that came, counted before sampling (whole hours of it), and those
+ * stored. */
 static ox_err
 write_volume(struct ox__call *c, struct ox__json *j)
 {

@@ -6,7 +6,8 @@
  * Threads: one at a time.
  *
  * Spans of a trace are kept or dropped together, so it is traces whose numbers vary: a statement groups by trace_id
- * first (its spans: n, the sum of their weights: w) and then adds up OX__SUMS_COLUMNS. docs/sampling.md, "Why it is true".
+ * first (its spans: n, the sum of their weights: w) and then adds up OX__SUMS_COLUMNS. docs/sampling.md, "Why it is
+ * true".
  */
 #ifndef OX_QUERY_SAMPLED_H
 #define OX_QUERY_SAMPLED_H

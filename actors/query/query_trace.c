@@ -155,8 +155,8 @@ write_services(struct ox__json *j, const struct trace *t)
     return OX_OK;
 }
 
-/* What is known to be missing. A span that nothing refers to leaves no gap; that weights differ is none, since what is kept
- * by the larger threshold is kept by the smaller one too. */
+/* What is known to be missing. A span that nothing refers to leaves no gap; that weights differ is none, since what is
+ * kept by the larger threshold is kept by the smaller one too. */
 static void
 write_gaps(struct ox__json *j, const struct trace *t)
 {

@@ -6,8 +6,8 @@
  * Threads: one dirty thread.
  * Bounds:  limits.traces_max; windows as in query_window.h.
  * Fails:   INVALID, the errors of storage.
- * Flow:    query_handle.c -> ids of matching spans, window by window -> what these spans stand for, where any were sampled
- *          -> otel_trace_index -> summaries.
+ * Flow:    query_handle.c -> ids of matching spans, window by window -> what these spans stand for, where any were
+ *          sampled -> otel_trace_index -> summaries.
  *
  * Conditions on a span (service, operation, tags, status=error) must hold for one and the same span.
  * Conditions on the trace (minDuration, maxDuration, status=ok) need all of its spans: they are answered in
@@ -155,7 +155,8 @@ add_trace_conditions(struct ox__sql *sql, const struct search *s)
         ox__sql_add(sql, " AND countIf(status_code = 2) = 0");
 }
 
-/* What `select` says of each trace with a matching span in `w`. With conditions on the trace it is of all of its spans. */
+/* What `select` says of each trace with a matching span in `w`. With conditions on the trace it is of all of its
+ * spans. */
 static void
 matching_sql(struct ox__call *c, struct ox__sql *sql, const struct search *s, const struct ox__range *w,
              const char *select)
@@ -250,7 +251,8 @@ find_ids(struct ox__call *c, struct search *s, struct ox__range *looked)
 
 /* ---- what the spans that match stand for ---- */
 
-/* Whether there are sampled spans where was looked: one column, of the service's rows. Most tenants keep all of theirs. */
+/* Whether there are sampled spans where was looked: one column, of the service's rows. Most tenants keep all of
+ * theirs. */
 static ox_err
 any_sampled(struct ox__call *c, const struct search *s, const struct ox__range *looked, bool *any)
 {

@@ -8,8 +8,8 @@
  * Fails:   a trace of which an entry cannot be read is left to the next job, whole.
  * Flow:    sampler.c -> here -> sampler.c.
  *
- * Of an entry all spans are marked as accounted for but those of the traces at hand: what is kept gets its weight and its
- * threshold, what is dropped is counted. The permit is of these spans only.
+ * Of an entry all spans are marked as accounted for but those of the traces at hand: what is kept gets its weight and
+ * its threshold, what is dropped is counted. The permit is of these spans only.
  */
 #include <stdlib.h>
 
