@@ -265,6 +265,15 @@ is_json(const struct ox_http_request *req)
            (type.n == json.n || type.p[json.n] == ';' || type.p[json.n] == ' ');
 }
 
+/* An order that is all in its address needs no type, unless a page may have sent it: browsers put Origin on each POST. */
+static bool
+is_bare(const struct ox_http_request *req)
+{
+    return (req->body == NULL || req->body->len == 0) && ox_http_header(req, OX_STR("origin")).n == 0 &&
+           ox_http_header(req, OX_STR("sec-fetch-site")).n == 0 &&
+           ox_http_header(req, OX_STR("cookie")).n == 0 && ox_http_header(req, OX_STR("content-type")).n == 0;
+}
+
 /* Whoever needs no key because he is on this machine must also have asked for this machine: not for a name that another
  * site has made lead here, and not through a proxy that runs here and speaks for others. */
 static bool
@@ -298,7 +307,7 @@ order_is_sound(struct ox_http_request *req, bool is_somebody)
         ox__api_send(NULL, req, &refusal);
         return false;
     }
-    if (!is_json(req)) {
+    if (!is_json(req) && !is_bare(req)) {
         ox__api_refuse(req, OX_E_MEDIA_TYPE, "an order is sent as JSON",
                        "send it with content-type: application/json; no page of another site can do that");
         return false;

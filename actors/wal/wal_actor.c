@@ -750,8 +750,8 @@ replay_batch(struct wal *w)
     size_t left = w->n_replay - w->replay_at;
     if (!replay_has_room(w))
         return 0;
-    if (left <= w->n_suspects)
-        return is_alone(w) ? 1 : 0;
+    if (left <= w->n_suspects) /* not before the others are served: should it end this node too, they were */
+        return ox_node_phase(w->node) == OX_NODE_RUNNING && is_alone(w) ? 1 : 0;
     return w->round_left < OX_WAL_REPLAY_MAX ? w->round_left : OX_WAL_REPLAY_MAX;
 }
 

@@ -9,6 +9,9 @@
  * Fails:   OX_E_DECODE, OX_E_TRUNCATED, OX_E_UNIMPLEMENTED (newer version or unknown section), OX_E_NOMEM.
  * Flow:    actors/writer appends; restart reads them into the ledger and sends unstored blocks again.
  *          Layout: actors/writer/outbox_entry.c.
+ *
+ * There is no watermark of what was derived: counts of calls are blocks of the same entry as the spans that they count, so a
+ * replay derives exactly what no entry disposes of (docs/architecture.md, Exactly once).
  */
 #ifndef OX_OUTBOX_ENTRY_H
 #define OX_OUTBOX_ENTRY_H

@@ -8,7 +8,9 @@
  * Fails:   silently: the process is ending anyway.
  *
  * Nothing is caught: after the record the signal takes its default course. The handler uses only functions that
- * POSIX allows there, and backtrace, which was called once before so that it need not load anything.
+ * POSIX allows there, and backtrace and backtrace_symbols_fd, the first of which was called once before so that it need not
+ * load anything. Should they fail in turn (a stack that is no stack any more), the fault within the handler is blocked there,
+ * and the kernel ends the process at once; should they wait for ever, any other thread that fails ends it after WAIT_S.
  * File: one line of JSON, then the frames of the backtrace, one per line.
  */
 #include <errno.h>
@@ -18,11 +20,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/core/internal.h"
 
 #define RECORD_MAX 1024u
+#define WAIT_S     2
 #define STACK_SIZE 65536u /* backtrace needs some ten KiB */
 
 static char crash_path[PATH_MAX];
@@ -123,13 +127,22 @@ write_record(int signum)
     close(fd);
 }
 
+/* Another thread writes, and ends the process for all; or is stuck, and this one does. */
+static void
+wait_for_writer(void)
+{
+    struct timespec left = {.tv_sec = WAIT_S};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
 static void
 on_fault(int signum)
 {
     if (!atomic_exchange_explicit(&writing, true, memory_order_relaxed))
         write_record(signum);
     else
-        pause(); /* another thread writes, and ends the process for all */
+        wait_for_writer();
     signal(signum, SIG_DFL);
     raise(signum);
 }
@@ -145,6 +158,8 @@ ox_crash_install(const char *path)
     backtrace(&frame, 1);
     struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_ONSTACK};
     sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < OX_COUNT(signals); i++)
+        sigaddset(&action.sa_mask, signals[i]);
     for (size_t i = 0; i < OX_COUNT(signals); i++) {
         if (sigaction(signals[i], &action, NULL) != 0)
             return ox_err_from_errno(errno);

@@ -134,8 +134,9 @@ wait_quarantined(const char *tenant)
 }
 
 /* The order to lift a quarantine, as a browser would send it for a page of another site. */
+/* type: header lines, as they are sent. */
 static int
-status_of_order(const char *host, const char *type)
+status_of_order(const char *host, const char *type, const char *body)
 {
     struct ox_client1 c;
     struct ox_client_response r;
@@ -143,9 +144,9 @@ status_of_order(const char *host, const char *type)
     ox_client1_init(&c, ox_client_connect(serve.api_port));
     ox_client_response_init(&r);
     int n = snprintf(text, sizeof(text),
-                     "POST /api/v1/quarantine/bad/revoke HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n"
-                     "Content-Length: 25\r\nConnection: close\r\n\r\n{\"acknowledge_crashes\":6}",
-                     host, type);
+                     "POST /api/v1/quarantine/bad/revoke HTTP/1.1\r\nHost: %s\r\n%s"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     host, type, strlen(body), body);
     cr_assert(ox_client_send(c.fd, text, (size_t)n) && ox_client1_read(&c, false, &r));
     int status = r.status;
     ox_client_response_fini(&r);
@@ -190,9 +191,16 @@ Test(supervision, quarantine_survives_restarts_and_ends_with_the_right_number)
     cr_assert_eq(node_api("/api/v1/quarantine/bad/revoke", NULL, "{}", &out), 400);
     cr_assert_eq(node_api("/api/v1/quarantine/good/revoke", NULL, "{\"acknowledge_crashes\":6}", NULL), 404);
 
-    cr_assert_eq(status_of_order("evil.example", "application/json"), 403,
-                 "another name leads to this machine");
-    cr_assert_eq(status_of_order("127.0.0.1", "text/plain"), 415, "what any page may send to any site");
+    static const char json[] = "Content-Type: application/json\r\n", count6[] = "{\"acknowledge_crashes\":6}";
+    cr_assert_eq(status_of_order("evil.example", json, count6), 403, "another name leads to this machine");
+    cr_assert_eq(status_of_order("127.0.0.1", "Content-Type: text/plain\r\n", count6), 415,
+                 "what any page may send to any site");
+    cr_assert_eq(status_of_order("127.0.0.1", "", count6), 415, "a body without a type");
+    cr_assert_eq(status_of_order("127.0.0.1", "Origin: http://evil.example\r\n", ""), 415,
+                 "a page, without a body");
+    cr_assert_eq(status_of_order("127.0.0.1", "Sec-Fetch-Site: cross-site\r\n", ""), 415, "likewise");
+    cr_assert_eq(status_of_order("evil.example", "", ""), 403, "no page, by another name");
+    cr_assert_eq(status_of_order("127.0.0.1", "", ""), 400, "no page: it is looked at, and lacks its count");
 
     cr_assert_eq(node_run((const char *[]){"quarantine", "show", "bad", NULL}, &out), 0);
     contains(&out, "observex quarantine revoke bad --crashes");

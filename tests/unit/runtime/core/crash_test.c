@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,6 +194,53 @@ Test(crash, a_stack_overflow_on_a_loop_is_written_too, .init = make_path, .fini 
     cr_assert_str_eq(json_string_value(json_object_get(json, "class")), "fault");
     cr_assert_eq(json_integer_value(json_object_get(json, "message_kind")), KIND_OVERFLOW);
     json_decref(json);
+}
+
+static void *
+fail_too(void *arg)
+{
+    raise(SIGSEGV);
+    return arg;
+}
+
+/* The first to fail waits for ever for somebody to read its record. */
+static void
+die_twice_into_a_pipe(void)
+{
+    pthread_t other;
+    if (unlink(path) != 0 || mkfifo(path, 0600) != 0 || pthread_create(&other, NULL, fail_too, NULL) != 0)
+        _exit(1);
+    abort();
+}
+
+Test(crash, who_is_stuck_while_he_writes_dies_all_the_same, .init = make_path, .fini = remove_path,
+     .timeout = 60)
+{
+    int sig = signal_of(die_twice_into_a_pipe);
+    cr_assert(sig == SIGSEGV || sig == SIGABRT, "%d", sig);
+}
+
+/* As a fault in what reads the stack would be. */
+static void
+fail_while_writing(int signum)
+{
+    volatile int *nowhere = NULL;
+    *nowhere = signum;
+}
+
+static void
+die_while_dying(void)
+{
+    struct sigaction action;
+    sigaction(SIGABRT, NULL, &action); /* what blocks in the handler, with another handler */
+    action.sa_handler = fail_while_writing;
+    sigaction(SIGABRT, &action, NULL);
+    abort();
+}
+
+Test(crash, a_fault_in_the_handler_ends_the_process, .init = make_path, .fini = remove_path, .timeout = 60)
+{
+    cr_assert_eq(signal_of(die_while_dying), SIGSEGV);
 }
 
 static int64_t
