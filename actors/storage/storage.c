@@ -72,8 +72,8 @@ ox_storage_open(const struct ox_storage_options *options, struct ox_storage **ou
     if (st == NULL)
         return OX_E_NOMEM;
     pthread_mutex_init(&st->lock, NULL);
-    ox__gate_init(st, options);
     ox_err err = parse_url(st, options->url, diag);
+    ox__gate_init(st, options); /* which shows the breaker under the address */
     st->database = copy_or(options->database, "observex");
     st->user = copy_or(options->user, "default");
     st->key = copy_or(options->key, "");

@@ -35,7 +35,8 @@ ox__gate_init(struct ox_storage *st, const struct ox_storage_options *options)
         seed = ox_clock_realtime_ns(st->clock); /* only jitter */
     ox_random_seed(&st->random, seed);
     ox_breaker_init(&st->breaker, options->breaker);
-    OX_METRIC_SET_L(OX_M_storage_breaker_state, st->breaker.state, endpoint(st));
+    if (st->socket_path != NULL || st->base != NULL)
+        OX_METRIC_SET_L(OX_M_storage_breaker_state, st->breaker.state, endpoint(st));
 }
 
 /* Outside the lock: two changes at once may be told in either order, the next one sets the gauge right. */
