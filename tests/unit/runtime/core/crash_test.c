@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -224,7 +225,7 @@ Test(crash, who_is_stuck_while_he_writes_dies_all_the_same, .init = make_path, .
 static void
 fail_while_writing(int signum)
 {
-    volatile int *nowhere = NULL;
+    volatile int *nowhere = mmap(NULL, sizeof(int), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *nowhere = signum;
 }
 
