@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -227,6 +228,13 @@ carry(struct link *l)
         if (down && up && fds[0].revents != 0)
             up = seal_some(l);
     }
+}
+
+/* Threads of the relay may still use the library while a test ends: it must not be taken down under them. */
+__attribute__((constructor)) static void
+keep_library(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 static void *
