@@ -153,12 +153,6 @@ open_buffer(struct ox__sampler *s)
     load_decisions(s);
 }
 
-static bool
-is_idle(const struct ox__sampler *s)
-{
-    return s->custody == NULL || ox_custody_records(s->custody) == 0;
-}
-
 bool
 ox__sampler_wants(struct ox__sampler *s)
 {
@@ -170,7 +164,7 @@ ox__sampler_wants(struct ox__sampler *s)
         if (s->buffer != NULL && s->rules != NULL)
             ox_trace_buffer_set_rules(s->buffer, s->rules, ox_now_ns());
     }
-    return (s->rules != NULL && ox_sampling_can_drop(s->rules)) || !is_idle(s);
+    return s->rules != NULL && ox_sampling_can_drop(s->rules);
 }
 
 static void

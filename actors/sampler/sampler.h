@@ -26,8 +26,8 @@ void ox__sampler_free(struct ox__sampler *s);
 /* The custody (steal), for the last words; NULL when nothing waits. */
 struct ox_custody *ox__sampler_custody(struct ox__sampler *s);
 
-/* Whether the tenant's spans have to wait for a decision: its rules may drop some, or others of its spans wait still.
- * Looks whether there are new rules. */
+/* Whether the tenant's spans have to wait for a decision: its rules may drop some. Looks whether there are new rules; what
+ * waits is then decided by the old ones. */
 bool ox__sampler_wants(struct ox__sampler *s);
 /* All spans of a parcel wait from now on. parcel: lend; the caller frees it. */
 void ox__sampler_take(struct ox_actor *self, struct ox__sampler *s, const struct ox_parcel *parcel);

@@ -4,7 +4,7 @@
  *
  * Owns:    the job while it runs.
  * Threads: a dirty thread.
- * Bounds:  TRACE_JOB_BYTES of log entries; one trace may overshoot.
+ * Bounds:  TRACE_JOB_BYTES of log entries, PARCELS_MAX of them; one trace may overshoot.
  * Fails:   a trace of which an entry cannot be read is left to the next job, whole.
  * Flow:    sampler.c -> here -> sampler.c.
  *
@@ -21,6 +21,7 @@
 #include "ox/tracestate.h"
 
 #define TRACE_JOB_BYTES (8u << 20)
+#define PARCELS_MAX     2048 /* of a job: they are searched one by one; one trace may overshoot */
 /* "ot=" "th:" 14 digits, ";" or ",", and a zero. */
 #define THRESHOLD_ROOM 32
 
@@ -200,7 +201,7 @@ ox__trace_job_run(void *arg)
     struct ox__verdict **done = &job->done, **failed = &job->failed;
     struct ox_buf payload;
     ox_buf_init(&payload);
-    while (job->todo != NULL && job->bytes < TRACE_JOB_BYTES) {
+    while (job->todo != NULL && job->bytes < TRACE_JOB_BYTES && job->n_parcels < PARCELS_MAX) {
         struct ox__verdict *v = job->todo;
         job->todo = v->next;
         v->next = NULL;

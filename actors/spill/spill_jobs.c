@@ -69,20 +69,6 @@ write_note(struct ox__spill_job *job)
 
 /* ---- copies ---- */
 
-/* What the parcel still owes: the rows that nobody refused or disposed of. */
-static ox_err
-owed_of(struct ox_batch *batch, struct ox_ranges *owed)
-{
-    uint32_t rows = ox_encode_rows(batch);
-    ox_err err = OX_OK;
-    for (uint32_t row = 0; row < rows && err == OX_OK; row++) {
-        uint32_t ordinal;
-        if (*ox_batch_row(batch, row, &ordinal) == OX_REJECT_NONE)
-            err = ox_ranges_add(owed, ordinal, ordinal + 1, NULL);
-    }
-    return err;
-}
-
 struct copy {
     struct ox_buf head, place; /* lent to the journal until the commit, as is the batch's body */
 };
@@ -135,7 +121,7 @@ static ox_err
 copy_one(struct ox__spill_job *job, struct ox__spill_item *item, struct copy *copy)
 {
     struct ox_batch *batch = item->parcel->batch;
-    ox_err err = owed_of(batch, &item->owed);
+    ox_err err = ox_batch_owed(batch, &item->owed);
     if (err != OX_OK || item->owed.n == 0)
         return err;
     err = encode_head(batch, &item->owed, &copy->head);

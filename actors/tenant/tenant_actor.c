@@ -98,7 +98,7 @@ ox_tenant_give_back(struct ox_node *node, struct ox_msg *msg, bool in_hand)
         ox_parcel_taken(parcel);
         parcel->next = NULL;
         r->parcels = parcel;
-        r->in_hand = in_hand ? parcel->batch->wal_seq : 0;
+        parcel->charged = in_hand;
         msg->data = NULL;
     }
     if (back == NULL || ox_send(node->wal, &back) != OX_OK)
@@ -137,7 +137,7 @@ release_state(void *arg)
     struct ox_msg *msg = t->last_words;
     struct ox_returned *r = msg->data;
     if (t->in_hand != NULL) {
-        r->in_hand = t->in_hand->batch->wal_seq;
+        t->in_hand->charged = true;
         append(t, t->in_hand);
     }
     if (t->suspect != NULL)

@@ -140,6 +140,9 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     for (size_t i = 0; i < a->recovered->n_recent; i++)
         ox_recent_put(w->recent, a->recovered->recent[i], OX_RECENT_DURABLE, ox_now_ns());
     ox_err decided = take_decisions(w, a->recovered);
+    free(a->recovered->decided); /* may be many: not kept for the life of the node */
+    a->recovered->decided = NULL;
+    a->recovered->n_decided = a->recovered->cap_decided = 0;
     if (decided != OX_OK)
         return ox_diag_set(diag, decided, "wal", -1, "no memory for what the sampler has decided");
     a->recovered->ledger = NULL;

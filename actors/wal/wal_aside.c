@@ -38,6 +38,7 @@ struct aside_job {
     uint64_t seq;
     uint64_t records;
     uint32_t crashes;
+    bool doubtful; /* some of its records are stored already, or will be */
     uint64_t hash[2];
     ox_err err;
 };
@@ -49,10 +50,26 @@ write_job(void *arg)
     struct ox_set_aside_note note = {.seq = job->seq,
                                      .records = job->records,
                                      .crashes = job->crashes,
+                                     .doubtful = job->doubtful,
                                      .time_ns = ox_clock_realtime_ns(job->clock),
                                      .deaths = job->options.crashes};
     job->err =
         ox__set_aside_write(job->options.disk, job->options.journal, job->options.dir, &note, job->hash);
+}
+
+/* How many records it owes. *others (may be NULL): some of its entry are accounted for elsewhere, maybe stored. */
+static uint64_t
+records_of(struct ox_batch *batch, bool *others)
+{
+    uint32_t rows = ox_encode_rows(batch), ordinal;
+    uint64_t n = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint8_t reject = *ox_batch_row(batch, row, &ordinal);
+        n += reject == OX_REJECT_NONE;
+        if (reject == OX_REJECT_DISPOSED && others != NULL)
+            *others = true;
+    }
+    return n;
 }
 
 static void
@@ -64,7 +81,7 @@ write_begin(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
     job->options = r->options;
     job->clock = r->node->clock;
     job->seq = a->parcel->batch->wal_seq;
-    job->records = a->parcel->batch->n_records - a->parcel->batch->n_rejected;
+    job->records = records_of(a->parcel->batch, &job->doubtful);
     job->crashes = a->parcel->crashes;
     if (ox_dirty_submit(self, NULL, write_job, job, OX_K_set_aside_written, free, NULL) == OX_OK)
         a->stage = WRITING;
@@ -72,11 +89,12 @@ write_begin(struct ox_actor *self, struct ox__returns *r, struct ox__aside *a)
         free(job);
 }
 
+/* Of one entry there may be several, with other spans each: then any of those at that stage. */
 static struct ox__aside **
-find(struct ox__returns *r, uint64_t seq)
+find(struct ox__returns *r, uint64_t seq, enum stage stage)
 {
     struct ox__aside **at = &r->asides;
-    while (*at != NULL && (*at)->parcel->batch->wal_seq != seq)
+    while (*at != NULL && ((*at)->parcel->batch->wal_seq != seq || (*at)->stage != stage))
         at = &(*at)->next;
     return at;
 }
@@ -87,7 +105,7 @@ finish(struct ox__returns *r, struct ox__aside **at)
 {
     struct ox__aside *a = *at;
     const struct ox_batch *batch = a->parcel->batch;
-    uint64_t records = batch->n_records - batch->n_rejected;
+    uint64_t records = records_of(a->parcel->batch, NULL);
     *at = a->next;
     OX_METRIC_ADD_L(OX_M_ingest_set_aside, records, ox_str_of(batch->tenant.name),
                     ox_str_of(ox_signal_name(batch->signal)));
@@ -99,18 +117,22 @@ finish(struct ox__returns *r, struct ox__aside **at)
     free(a);
 }
 
-/* The missing ordinals of the entry, as rows of a pack that holds no block. NOT_FOUND: nothing is owed any more. */
+/* What the parcel owes, as rows of a pack that holds no block. Not all that its entry owes: other spans of it may be with
+ * the writer. NOT_FOUND: nothing. */
 static ox_err
-disposition(struct ox__returns *r, uint64_t seq, struct ox_pack **out)
+disposition(struct ox_batch *batch, struct ox_pack **out)
 {
-    struct ox_ranges missing = {0};
+    struct ox_ranges owed = {0};
     struct ox_pack *pack = calloc(1, sizeof(*pack));
-    ox_err err = pack != NULL ? ox_ledger_missing(r->ledger, seq, &missing) : OX_E_NOMEM;
-    const struct ox_range *range = ox_ranges_at(&missing);
-    for (uint32_t i = 0; err == OX_OK && i < missing.n; i++)
+    ox_err err = pack != NULL ? ox_batch_owed(batch, &owed) : OX_E_NOMEM;
+    if (err == OX_OK && owed.n == 0)
+        err = OX_E_NOT_FOUND;
+    const struct ox_range *range = ox_ranges_at(&owed);
+    for (uint32_t i = 0; err == OX_OK && i < owed.n; i++)
         err = ox_contributions_add(
-            &pack->rows, (struct ox_contribution){.seq = seq, .from = range[i].from, .to = range[i].to});
-    ox_ranges_fini(&missing);
+            &pack->rows,
+            (struct ox_contribution){.seq = batch->wal_seq, .from = range[i].from, .to = range[i].to});
+    ox_ranges_fini(&owed);
     if (err == OX_OK)
         pack->how = OX_DISPOSED_SET_ASIDE;
     else
@@ -123,9 +145,9 @@ static void
 dispose_begin(struct ox__returns *r, struct ox__aside *a)
 {
     struct ox_pack *pack;
-    ox_err err = disposition(r, a->parcel->batch->wal_seq, &pack);
+    ox_err err = disposition(a->parcel->batch, &pack);
     if (err == OX_E_NOT_FOUND)
-        finish(r, find(r, a->parcel->batch->wal_seq));
+        finish(r, find(r, a->parcel->batch->wal_seq, TO_DISPOSE));
     if (err != OX_OK)
         return;
     struct ox_msg *msg = ox_msg_new(OX_K_outbox_put, pack, 0, ox_pack_free);
@@ -174,7 +196,7 @@ void
 ox__on_set_aside_written(struct ox_actor *self, struct ox__returns *r, struct ox_msg *msg)
 {
     const struct aside_job *job = msg->data;
-    struct ox__aside *a = *find(r, job->seq);
+    struct ox__aside *a = *find(r, job->seq, WRITING);
     if (a == NULL)
         return;
     if (job->err == OX_OK) {
@@ -201,13 +223,11 @@ forget_recent(struct ox__returns *r, const struct ox__aside *a)
 void
 ox__aside_disposed(struct ox__returns *r, const struct ox_contributions *rows)
 {
-    for (size_t i = 0; i < rows->n; i++) {
-        struct ox__aside **at = find(r, rows->items[i].seq);
-        if (*at == NULL || (*at)->stage != DISPOSING)
-            continue;
-        forget_recent(r, *at);
-        finish(r, at);
-    }
+    struct ox__aside **at = find(r, rows->items[0].seq, DISPOSING); /* a pack is one parcel's */
+    if (*at == NULL)
+        return;
+    forget_recent(r, *at);
+    finish(r, at);
 }
 
 void

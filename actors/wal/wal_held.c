@@ -4,7 +4,7 @@
  *
  * Owns:    one case per crash, with the custody that came with the last words.
  * Threads: the wal actor's turns; reading on a dirty thread, one job at a time.
- * Bounds:  a job's, see OX_WAL_REPLAY_MAX.
+ * Bounds:  a job's, see OX_WAL_REPLAY_MAX; none is begun while OX_WAL_REPLAYED_MAX bytes are on their way again.
  * Fails:   what cannot be read is tried again TRIES_MAX times, then stays in the log for the next start, which is said.
  * Flow:    tenant -returned-> wal_actor -> here -(dirty thread)-> held_read -> as any parcel to its tenant.
  *
@@ -72,7 +72,8 @@ read_next(struct ox_actor *self, struct ox__held *h, struct ox_node *node)
     if (h->reading || h->head == NULL)
         return;
     struct ox__held_case *c = h->head;
-    struct ox_wal_replay *job = calloc(1, sizeof(*job));
+    bool room = atomic_load_explicit(&node->replayed.used_bytes, memory_order_relaxed) < OX_WAL_REPLAYED_MAX;
+    struct ox_wal_replay *job = room ? calloc(1, sizeof(*job)) : NULL;
     if (job != NULL) {
         job->journal = node->log;
         job->node = node;

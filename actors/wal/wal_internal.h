@@ -82,8 +82,8 @@ struct ox_wal_replay {
     uint32_t next;                                /* parcels before it are handed on */
 };
 
-/* Reads entry seq of the log again, for records that are still owed; blocks. batch_bytes (may be NULL): of the request. With
- * `all` the permit is of all its records, otherwise of none, and the caller's to change. */
+/* Reads entry seq of the log again, for records that are still owed; blocks. payload: lend, scratch. With `all` the permit is
+ * of all its records, otherwise of none, and the caller's to change. */
 OX_MUST_USE ox_err ox__wal_read_parcel(struct ox_node *node, struct ox_journal *journal, uint64_t seq,
                                        bool all, struct ox_buf *payload, struct ox_parcel **out);
 

@@ -184,7 +184,8 @@ on_crashed(struct ox_actor *self, struct ox__returns *r, struct ox__case *c, str
         struct ox_parcel *parcel = list;
         list = parcel->next;
         parcel->next = NULL;
-        parcel->crashes += ret->in_hand != 0 && seq_of(parcel) == ret->in_hand;
+        parcel->crashes += parcel->charged;
+        parcel->charged = false;
         if (parcel->crashes >= OX_SUSPECT_CRASHES) {
             ox__aside_begin(self, r, parcel);
             continue;

@@ -38,13 +38,22 @@ ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal)
     }
 }
 
-void
-ox_parcel_free(void *arg)
+ox_err
+ox_batch_owed(struct ox_batch *batch, struct ox_ranges *owed)
 {
-    struct ox_parcel *parcel = arg;
-    if (parcel == NULL)
-        return;
-    ox_parcel_free(parcel->together);
+    uint32_t rows = ox_encode_rows(batch);
+    ox_err err = OX_OK;
+    for (uint32_t row = 0; row < rows && err == OX_OK; row++) {
+        uint32_t ordinal;
+        if (*ox_batch_row(batch, row, &ordinal) == OX_REJECT_NONE)
+            err = ox_ranges_add(owed, ordinal, ordinal + 1, NULL);
+    }
+    return err;
+}
+
+static void
+free_one(struct ox_parcel *parcel)
+{
     ox_parcel_taken(parcel);
     free(parcel->decided.items);
     ox_batch_free(parcel->batch);
@@ -53,6 +62,17 @@ ox_parcel_free(void *arg)
         ox_backlog_give(parcel->permit.dir, parcel->permit.tenant, parcel->reserved);
     ox_permit_give(&parcel->permit);
     free(parcel);
+}
+
+void
+ox_parcel_free(void *arg)
+{
+    struct ox_parcel *parcel = arg;
+    while (parcel != NULL) {
+        struct ox_parcel *more = parcel->together;
+        free_one(parcel);
+        parcel = more;
+    }
 }
 
 void

@@ -21,6 +21,7 @@
 #include "ox/encode.h"
 #include "ox/keystore.h"
 #include "ox/outbox_entry.h"
+#include "ox/ranges.h"
 #include "ox/schema.h"
 #include "ox/tenants.h"
 #include "ox/wal_entry.h"
@@ -152,6 +153,8 @@ ox_node_phase(struct ox_node *node)
 
 /* The mark and the ordinal of row `row` of the batch's signal (see ox_encode_rows); the mark may be changed. */
 uint8_t *ox_batch_row(struct ox_batch *batch, uint32_t row, uint32_t *ordinal);
+/* The ordinals of its rows that nobody refused and that are not accounted for elsewhere are added to *owed. NOMEM. */
+OX_MUST_USE ox_err ox_batch_owed(struct ox_batch *batch, struct ox_ranges *owed);
 
 /* ---- payloads ---- */
 
@@ -176,6 +179,7 @@ struct ox_parcel {
     uint64_t parked_ns; /* since when the tenant's actor did not take it; 0 = it was not offered in vain */
     bool queued;        /* its records count as queued (struct ox_tenant) */
     bool again;         /* read back from the tenant's backlog: goes in front of what waits there */
+    bool charged;       /* in hand at the crash that it comes back from */
     /* Others that belong into the same entry of the outbox, since spans of one trace stand in them; and, in the first, what
      * was decided of the traces of all. */
     struct ox_parcel *together;
@@ -190,7 +194,7 @@ void ox_parcel_taken(struct ox_parcel *parcel);
 
 /* What a tenant's actor says to the log's about parcels that it gives back. Payload of `returned`. */
 enum ox_returned_why {
-    OX_RETURNED_CRASHED,   /* its incarnation ended; in_hand was being processed, 0 = none */
+    OX_RETURNED_CRASHED, /* its incarnation ended; the parcel that was being processed, if any, is charged */
     OX_RETURNED_RESTARTED, /* a new incarnation holds everything until it hears `resume` with its number */
     OX_RETURNED_RESUMED,   /* what it held; from now on it processes what comes */
     OX_RETURNED_TRIED      /* the suspect was processed without a crash */
@@ -199,7 +203,6 @@ struct ox_returned {
     struct ox_tenant *tenant;
     enum ox_returned_why why;
     uint32_t incarnation;
-    uint64_t in_hand;          /* sequence in the log */
     struct ox_parcel *parcels; /* owned */
     struct ox_custody
         *held; /* CRASHED: records that waited for a decision, to be read again; owned, NULL = none */

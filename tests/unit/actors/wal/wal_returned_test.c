@@ -145,6 +145,7 @@ outbox_message(struct ox_actor *self, struct ox_msg *msg)
     pack->rows = (struct ox_contributions){0};
     for (size_t i = 0; i < d->rows.n; i++) {
         const struct ox_contribution *c = &d->rows.items[i];
+        cr_assert(c->from == parcel_of(c->seq) % 2 && c->to == 2, "what its parcel owes, and no more");
         cr_assert_eq(ox_ledger_disposed(rec.ledger, c->seq, c->from, c->to, OX_DISPOSED_SET_ASIDE, 1), OX_OK);
         aside[parcel_of(c->seq)]++;
         cr_assert_not(is_new_again(parcel_of(c->seq)), "a crash here would replay it");
@@ -182,7 +183,18 @@ on_undelivered(void *arg, ox_pid to, struct ox_msg *msg)
         ox_msg_free(back);
 }
 
-/* Logged as a request of one record; its parcel. */
+/* Two records, of every other request the first is with the writer. */
+static void
+give_rows(struct ox_batch *batch, uint32_t n)
+{
+    batch->logs = calloc(2, sizeof(*batch->logs));
+    cr_assert_not_null(batch->logs);
+    batch->n_logs = batch->n_records = 2;
+    batch->logs[1].ordinal = 1;
+    batch->logs[0].reject = n % 2 != 0 ? OX_REJECT_DISPOSED : OX_REJECT_NONE;
+}
+
+/* Logged as a request; its parcel. */
 static struct ox_parcel *
 request(uint32_t n)
 {
@@ -193,7 +205,7 @@ request(uint32_t n)
                              .encoding = OX_WAL_OTLP_PROTOBUF,
                              .received_ns = 1,
                              .request_hash = {n + 1, 7},
-                             .n_records = 1,
+                             .n_records = 2,
                              .body = ox_str_of(text)};
     struct ox_buf header;
     struct ox_parcel *parcel = calloc(1, sizeof(*parcel));
@@ -205,13 +217,13 @@ request(uint32_t n)
     cr_assert_eq(ox_journal_commit(rec.wal, NULL), OX_OK);
     ox_buf_fini(&header);
     uint64_t seq = parcel->batch->wal_seq;
-    cr_assert_eq(ox_ledger_entry_logged(rec.ledger, seq, ox_journal_segment_of(rec.wal, seq), 1), OX_OK);
+    cr_assert_eq(ox_ledger_entry_logged(rec.ledger, seq, ox_journal_segment_of(rec.wal, seq), 2), OX_OK);
     seqs[n] = seq;
     ox_recent_put(recent, ox_recent_key_of(&tenant->id, OX_SIGNAL_LOGS, n + 1, 7), OX_RECENT_DURABLE,
                   ox_now_ns());
     parcel->batch->tenant = tenant->id;
     parcel->batch->signal = OX_SIGNAL_LOGS;
-    parcel->batch->n_records = 1;
+    give_rows(parcel->batch, n);
     parcel->batch->body = ox_body_new(strlen(text), NULL);
     memcpy(parcel->batch->body->data, text, strlen(text));
     parcel->batch->body->len = strlen(text);
