@@ -28,11 +28,7 @@
  * waits here, under its permit: a copy costs two more writes of each record and an fdatasync, which the hiccups of a
  * busy machine (a turn is a fault after a second) are not worth. */
 #define PARKED_MAX_MS    1000
-#define ALONE_WAIT_MS    10000 /* how long a suspect waits for an empty pipeline */
-#define REPLAY_RETRY_MS  20
-#define REPLAY_AGAIN_MS  1000 /* before those that could not be read are tried once more */
 #define SAY_REFUSED_NS   10000000000ull
-#define REPLAY_TRIES_MAX 10     /* rounds in which none of them could */
 #define RELEASE_RETRY_MS 1000   /* after a removal that failed */
 #define KEEP_HOUSE_MS    1000   /* looks for segments to remove when nothing else makes it look */
 #define FILL_WARN        800    /* permille */
@@ -76,14 +72,7 @@ struct wal {
     struct ox__held held;                             /* what those held */
     struct decided_segment decided[DECIDED_SEGMENTS]; /* the latest that remember decisions; a ring */
     uint32_t n_decided;
-    /* replay */
-    uint64_t *replay;
-    size_t n_replay, replay_at, n_suspects;
-    uint64_t alone_since_ns; /* a suspect waits for the pipeline to be empty */
-    bool replaying;
-    size_t round_left;        /* entries, suspects apart, that were not tried in this round */
-    bool round_read;          /* one of those that were could be read */
-    uint32_t replay_tries;    /* rounds in a row in which none could */
+    struct ox__replay replay;
     uint64_t said_refused_ns; /* monotonic; 0 = never */
 };
 
@@ -120,10 +109,6 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     w->outbox_journal = a->recovered->outbox;
     w->ledger = a->recovered->ledger;
     w->node->log = w->journal;
-    w->replay = a->recovered->replay;
-    w->n_replay = a->recovered->n_replay;
-    w->n_suspects = a->recovered->n_suspects;
-    w->round_left = w->n_replay - w->n_suspects;
     w->config = ox_node_config(w->node);
     w->divert = ox__divert_new(w, a, w->journal);
     if (w->divert == NULL)
@@ -146,7 +131,7 @@ wal_start(struct ox_actor *self, void *arg, struct ox_diag *diag)
     if (decided != OX_OK)
         return ox_diag_set(diag, decided, "wal", -1, "no memory for what the sampler has decided");
     a->recovered->ledger = NULL;
-    a->recovered->replay = NULL;
+    ox__replay_init(&w->replay, w->node, a->recovered);
     uint64_t ref;
     ox_err err = ox__divert_recovered(self, w->divert, a->recovered);
     if (err != OX_OK)
@@ -177,7 +162,7 @@ wal_stop(struct ox_actor *self, enum ox_exit reason)
     }
     ox__returns_fini(&w->returns);
     ox__held_fini(&w->held);
-    free(w->replay);
+    ox__replay_fini(&w->replay);
     ox__divert_free(w->divert);
     ox_recent_free(w->recent);
     ox_ledger_free(w->ledger);
@@ -712,142 +697,10 @@ on_stored(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 /* ---- replay ---- */
 
 static void
-replay_end(struct wal *w)
-{
-    if (w->n_replay > 0)
-        OX_LOG_INFO("wal", "replay is complete", OX_F_U64("entries", w->n_replay));
-    free(w->replay);
-    w->replay = NULL;
-    w->n_replay = w->replay_at = 0;
-    atomic_store_explicit(&w->node->replay_done, true,
-                          memory_order_release); /* pairs with /ready's acquire */
-}
-
-/* Little is in flight, in records and in bytes. */
-static bool
-replay_has_room(const struct wal *w)
-{
-    return ox_tenants_has_room(w->node->tenants) &&
-           atomic_load_explicit(&w->node->replayed.used_bytes, memory_order_relaxed) < OX_WAL_REPLAYED_MAX;
-}
-
-/* A suspect goes alone, so that a crash names it for sure; but it does not wait for ever for a pause. */
-static bool
-is_alone(struct wal *w)
-{
-    uint64_t now_ns = ox_now_ns();
-    if (w->alone_since_ns == 0)
-        w->alone_since_ns = now_ns;
-    bool idle = ox_tenants_in_flight(w->node->tenants) == 0 &&
-                atomic_load_explicit(&w->node->writer_records, memory_order_relaxed) == 0;
-    if (!idle && now_ns - w->alone_since_ns < (uint64_t)ALONE_WAIT_MS * 1000000)
-        return false;
-    w->alone_since_ns = 0;
-    return true;
-}
-
-/* How many entries the next job may take; 0 = not now. */
-static size_t
-replay_batch(struct wal *w)
-{
-    size_t left = w->n_replay - w->replay_at;
-    if (!replay_has_room(w))
-        return 0;
-    if (left <= w->n_suspects) /* not before the others are served: should it end this node too, they were */
-        return ox_node_phase(w->node) == OX_NODE_RUNNING && is_alone(w) ? 1 : 0;
-    return w->round_left < OX_WAL_REPLAY_MAX ? w->round_left : OX_WAL_REPLAY_MAX;
-}
-
-static void
-on_wal_replay(struct ox_actor *self, struct wal *w)
-{
-    if (w->replaying)
-        return;
-    if (w->replay_at == w->n_replay) {
-        replay_end(w);
-        return;
-    }
-    size_t batch = replay_batch(w);
-    struct ox_wal_replay *job = batch > 0 ? calloc(1, sizeof(*job)) : NULL;
-    if (job != NULL) {
-        job->journal = w->journal;
-        job->node = w->node;
-        while (job->n < batch) {
-            job->seqs[job->n] = w->replay[w->replay_at + job->n];
-            job->n++;
-        }
-        w->replaying = ox_dirty_submit(self, NULL, ox__wal_replay_job, job, OX_K_wal_replayed,
-                                       ox__wal_replay_free, NULL) == OX_OK;
-        if (w->replaying)
-            return;
-        free(job);
-    }
-    uint64_t ref;
-    if (ox_timer_start(self, REPLAY_RETRY_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
-        ox_panic("no timer for the replay");
-}
-
-/* Entries that could not be read for a reason that may pass (memory, a disk that hiccups) go behind all others but the
- * suspects, in the order of the log, and are read again; how many. */
-static size_t
-read_later(struct wal *w, const struct ox_wal_replay *job)
-{
-    uint64_t *at = w->replay + w->replay_at;
-    size_t later = 0, left = w->n_replay - w->replay_at;
-    for (uint32_t i = 0; i < job->n; i++)
-        later += job->parcels[i] == NULL && job->later[i];
-    size_t put = job->n - later, behind = left > w->n_suspects + job->n ? left - w->n_suspects - job->n : 0;
-    w->replay_at += put;
-    if (later == 0)
-        return 0;
-    memmove(at + put, at + job->n, behind * sizeof(*at));
-    put += behind;
-    for (uint32_t i = 0; i < job->n; i++) {
-        if (job->parcels[i] == NULL && job->later[i])
-            at[put++] = job->seqs[i];
-    }
-    return later;
-}
-
-/* Not for ever: a sector that is gone must not keep the node from being ready. */
-static void
-leave_unread(struct wal *w, size_t n)
-{
-    OX_LOG_ERROR("wal", "entries of the log cannot be read; they stay there and the next start tries again",
-                 OX_F_U64("entries", n), OX_F_U64("first_wal_seq", w->replay[w->replay_at]));
-    w->replay_at += n;
-    w->replay_tries = 0;
-}
-
-/* After a job: true when everything was tried once more, and what is left shall rest before it is tried again. A suspect
- * is a round of its own. */
-static bool
-round_is_over(struct wal *w, uint32_t tried, size_t later)
-{
-    size_t left = w->n_replay - w->replay_at, clean = left > w->n_suspects ? left - w->n_suspects : 0;
-    w->round_read |= later < tried;
-    w->round_left -= tried < w->round_left ? tried : w->round_left;
-    if (w->round_left > 0)
-        return false;
-    w->replay_tries = w->round_read ? 0 : w->replay_tries + 1;
-    w->round_read = false;
-    w->round_left = clean;
-    if (clean == 0 && later == 0)
-        return false;
-    if (w->replay_tries <= REPLAY_TRIES_MAX)
-        return true;
-    leave_unread(w, clean > 0 ? clean : 1);
-    w->round_left = 0;
-    return false;
-}
-
-static void
 on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
 {
     struct ox_wal_replay *job = msg->data;
-    uint64_t ref;
-    w->replaying = false;
-    bool rest = round_is_over(w, job->n, read_later(w, job));
+    bool rest = ox__replay_read(&w->replay, job);
     while (job->next < job->n) {
         struct ox_parcel *parcel = job->parcels[job->next++];
         if (parcel == NULL) /* said in the log; its records stay owed, so the segment stays */
@@ -855,8 +708,7 @@ on_wal_replayed(struct ox_actor *self, struct wal *w, struct ox_msg *msg)
         mark_disposed(w, parcel->batch);
         deliver(self, w, parcel);
     }
-    if (!rest || ox_timer_start(self, REPLAY_AGAIN_MS, OX_K_wal_replay, 0, &ref) != OX_OK)
-        on_wal_replay(self, w);
+    ox__replay_go_on(self, &w->replay, rest);
 }
 
 /* Space comes back while no commit would notice. A full queue of dirty threads is asked again in a second. */
@@ -964,7 +816,7 @@ wal_message(struct ox_actor *self, struct ox_msg *msg)
         on_wal_released(self, w, msg);
         break;
     case OX_K_wal_replay:
-        on_wal_replay(self, w);
+        ox__replay_next(self, &w->replay);
         break;
     case OX_K_wal_replayed:
         on_wal_replayed(self, w, msg);

@@ -94,6 +94,30 @@ struct ox_wal_space {
     ox_err err;
 };
 
+/* ---- wal_replay.c ---- */
+
+struct ox_recovery;
+/* The entries that were owed at the start; zeroed = none. */
+struct ox__replay {
+    struct ox_node *node;
+    struct ox_journal *journal;
+    uint64_t *seqs; /* to be read, from `at` on; suspects at the end */
+    size_t n, at, n_suspects;
+    uint64_t alone_since_ns; /* a suspect waits for the pipeline to be empty */
+    bool reading;
+    size_t round_left; /* entries, suspects apart, that were not tried in this round */
+    bool round_read;   /* one of those that were could be read */
+    uint32_t tries;    /* rounds in a row in which none could */
+};
+/* Takes the list out of rec. */
+void ox__replay_init(struct ox__replay *r, struct ox_node *node, struct ox_recovery *rec);
+void ox__replay_fini(struct ox__replay *r);
+/* `wal_replay`: reads what there is room for, or says that all was read. */
+void ox__replay_next(struct ox_actor *self, struct ox__replay *r);
+/* `wal_replayed`, before its parcels are handed on, and after. Between them goes what the first returned. */
+bool ox__replay_read(struct ox__replay *r, const struct ox_wal_replay *job);
+void ox__replay_go_on(struct ox_actor *self, struct ox__replay *r, bool rest);
+
 /* ---- wal_held.c: records that waited in a tenant's actor when it crashed ---- */
 
 /* What crashed actors held, entry by entry; zeroed = nothing. */
