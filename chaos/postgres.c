@@ -8,8 +8,6 @@
 #include "chaos/postgres.h"
 
 #include <errno.h>
-#include <glob.h>
-#include <grp.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,8 +21,8 @@
 #include "chaos/body.h"
 #include "chaos/server.h"
 #include "tests/harness/http_client.h"
+#include "tests/harness/postgres_program.h"
 
-#define NOBODY  65534
 #define LOOK_MS 25
 #define COMMAND 1024
 
@@ -39,29 +37,6 @@ OX_PRINTF(2, 3) static bool give_up(struct chaos_server *s, const char *fmt, ...
 
 /* ---- its processes ---- */
 
-static bool
-find_program(const char *name, char *out, size_t size)
-{
-    glob_t found;
-    char pattern[128];
-    snprintf(pattern, sizeof(pattern), "/usr/lib/postgresql/*/bin/%s", name);
-    bool ok = glob(pattern, 0, NULL, &found) == 0;
-    if (ok)
-        snprintf(out, size, "%s", found.gl_pathv[found.gl_pathc - 1]);
-    globfree(&found);
-    return ok;
-}
-
-/* Child: nobody from here on, or nothing at all. */
-static void
-become_ordinary(void)
-{
-    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
-        _exit(126);
-    if (geteuid() == 0 || getuid() == 0)
-        _exit(126);
-}
-
 static pid_t
 spawn(const struct chaos_postgres *p, const char *const *argv)
 {
@@ -71,7 +46,7 @@ spawn(const struct chaos_postgres *p, const char *const *argv)
     if (pid != 0)
         return pid;
     setpgid(0, 0); /* an interrupt from the terminal is for the harness alone */
-    become_ordinary();
+    postgres_become_ordinary();
     prctl(PR_SET_PDEATHSIG, SIGINT); /* behind setuid, which clears it */
     if (freopen(log, "a", stdout) == NULL || dup2(fileno(stdout), 2) < 0 || chdir(p->dir) != 0)
         _exit(126);
@@ -151,7 +126,7 @@ answers(struct chaos_server *s)
 {
     char program[128];
     const char *const argv[] = {program, "-q", "-h", s->postgres.dir, "-U", "owner", "-d", "postgres", NULL};
-    return find_program("pg_isready", program, sizeof(program)) && run(s, argv);
+    return postgres_program("pg_isready", program, sizeof(program)) && run(s, argv);
 }
 
 bool
@@ -172,7 +147,7 @@ chaos_postgres_resume(struct chaos_server *s)
                                 "-c",
                                 "shared_buffers=8MB",
                                 NULL};
-    if (!find_program("postgres", program, sizeof(program)))
+    if (!postgres_program("postgres", program, sizeof(program)))
         return give_up(s, "this machine has no PostgreSQL in /usr/lib/postgresql");
     for (int tries = 0; tries < CHAOS_POSTGRES_S * 1000 / LOOK_MS; tries++, chaos_nap_ms(LOOK_MS)) {
         if (p->pid <= 0)
@@ -226,10 +201,10 @@ chaos_postgres_start(struct chaos_server *s)
 {
     struct chaos_postgres *p = &s->postgres;
     char program[128], data[96];
-    if (!find_program("initdb", program, sizeof(program)))
+    if (!postgres_program("initdb", program, sizeof(program)))
         return give_up(s, "this machine has no PostgreSQL in /usr/lib/postgresql");
     snprintf(p->dir, sizeof(p->dir), "/tmp/ox-chaos-pg-XXXXXX");
-    if (mkdtemp(p->dir) == NULL || (geteuid() == 0 && chown(p->dir, NOBODY, NOBODY) != 0) ||
+    if (mkdtemp(p->dir) == NULL || (geteuid() == 0 && chown(p->dir, POSTGRES_NOBODY, POSTGRES_NOBODY) != 0) ||
         chmod(p->dir, 0755) != 0) /* its clients may be of another user */
         return give_up(s, "%s: %s", p->dir, strerror(errno));
     snprintf(data, sizeof(data), "%s/data", p->dir);
@@ -238,8 +213,8 @@ chaos_postgres_start(struct chaos_server *s)
     const char *const init[] = {program, "-D",   data,         "-U",        "owner", "--auth=trust",
                                 "-E",    "UTF8", "--locale=C", "--no-sync", NULL};
     const char *const create[] = {program, "-h", p->dir, "-U", "owner", "observex", NULL};
-    return run(s, init) && chaos_postgres_resume(s) && find_program("createdb", program, sizeof(program)) &&
-           run(s, create) &&
+    return run(s, init) && chaos_postgres_resume(s) &&
+           postgres_program("createdb", program, sizeof(program)) && run(s, create) &&
            ask(s, "operator_key", p->operator_key, sizeof(p->operator_key), "control init --url '%s'",
                p->owner_url);
 }

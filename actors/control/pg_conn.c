@@ -212,6 +212,13 @@ pg_conn_run(struct pg_conn *c, unsigned index, const char *sql, int n, const cha
 }
 
 const char *
+pg_print(struct pg_number *n, int64_t value)
+{
+    snprintf(n->text, sizeof(n->text), "%lld", (long long)value);
+    return n->text;
+}
+
+const char *
 pg_text(const PGresult *r, int row, int column)
 {
     return PQgetvalue(r, row, column);

@@ -40,6 +40,12 @@ OX_MUST_USE ox_err pg_conn_exec(struct pg_conn *c, const char *sql, PGresult **o
 OX_MUST_USE ox_err pg_conn_run(struct pg_conn *c, unsigned index, const char *sql, int n,
                                const char *const *params, PGresult **out, struct ox_diag *diag);
 
+/* A number as a parameter: its text, which lies in *n. */
+struct pg_number {
+    char text[24];
+};
+const char *pg_print(struct pg_number *n, int64_t value);
+
 /* The value as text; "" for null. */
 const char *pg_text(const PGresult *r, int row, int column);
 int64_t pg_int(const PGresult *r, int row, int column);

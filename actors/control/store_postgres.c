@@ -135,17 +135,6 @@ run(struct pg_conn *c, enum statement s, int n, const char *const *params, PGres
     return pg_conn_run(c, s, statements[s], n, params, out, diag);
 }
 
-struct number {
-    char text[24];
-};
-
-static const char *
-print(struct number *n, int64_t value)
-{
-    snprintf(n->text, sizeof(n->text), "%lld", (long long)value);
-    return n->text;
-}
-
 /* ---- transactions ---- */
 
 /* On whose behalf: one setting of schema/postgres. */
@@ -253,12 +242,12 @@ static ox_err
 note_change(struct pg_conn *c, const struct ox_tenant_id *tenant, const uint8_t *digest, struct ox_diag *diag)
 {
     char hex[2 * OX_KEY_DIGEST_BYTES + 1];
-    struct number kept;
+    struct pg_number kept;
     if (digest != NULL)
         ox_hex_encode(digest, OX_KEY_DIGEST_BYTES, hex);
     const char *params[] = {tenant->name, digest != NULL ? hex : NULL};
     ox_err err = run(c, CHANGE_NOTE, 2, params, NULL, diag);
-    params[1] = print(&kept, OX__CHANGES_KEPT);
+    params[1] = pg_print(&kept, OX__CHANGES_KEPT);
     return err == OX_OK ? run(c, CHANGE_TRIM, 2, params, NULL, diag) : err;
 }
 
@@ -310,9 +299,9 @@ static ox_err
 op_tenant_create(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_control_tenant *t = call->tenant;
-    struct number created, changed;
+    struct pg_number created, changed;
     const char *params[] = {t->id.name, t->name, ox_tenant_state_name(t->state),
-                            print(&created, t->created_s), print(&changed, t->changed_s)};
+                            pg_print(&created, t->created_s), pg_print(&changed, t->changed_s)};
     ox_err err = run(c, TENANT_INSERT, 5, params, NULL, diag);
     if (err == OX_E_EXISTS)
         return ox_diag_set(diag, err, "tenant", -1, "there is a tenant %s already", t->id.name);
@@ -357,8 +346,8 @@ tenant_get(struct ox_control_store *self, const struct ox_tenant_id *id, struct 
 static ox_err
 op_tenant_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number limit;
-    const char *params[] = {call->key_id, print(&limit, (int64_t)call->room)};
+    struct pg_number limit;
+    const char *params[] = {call->key_id, pg_print(&limit, (int64_t)call->room)};
     PGresult *r = NULL;
     ox_err err = run(c, TENANT_LIST, 2, params, &r, diag);
     *call->n = 0;
@@ -379,8 +368,8 @@ tenant_list(struct ox_control_store *self, const char *after, struct ox_control_
 static ox_err
 op_tenant_set(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number now;
-    const char *params[] = {call->id->name, ox_tenant_state_name(call->state), print(&now, call->now_s)};
+    struct pg_number now;
+    const char *params[] = {call->id->name, ox_tenant_state_name(call->state), pg_print(&now, call->now_s)};
     PGresult *r = NULL;
     ox_err err = run(c, TENANT_SET, 3, params, &r, diag);
     if (err == OX_OK)
@@ -409,7 +398,7 @@ static ox_err
 insert_key(struct pg_conn *c, const struct ox_control_key *key, struct ox_diag *diag)
 {
     struct ox_control_tenant tenant;
-    struct number scopes, created, expires;
+    struct pg_number scopes, created, expires;
     char hex[2 * OX_KEY_DIGEST_BYTES + 1];
     ox_err err = find_tenant(c, &key->tenant, &tenant, diag);
     if (err == OX_OK)
@@ -422,10 +411,10 @@ insert_key(struct pg_conn *c, const struct ox_control_key *key, struct ox_diag *
                             key->name,
                             hex,
                             key->fingerprint,
-                            print(&scopes, key->scopes),
+                            pg_print(&scopes, key->scopes),
                             ox_role_name(key->role),
-                            print(&created, key->created_s),
-                            print(&expires, key->expires_s),
+                            pg_print(&created, key->created_s),
+                            pg_print(&expires, key->expires_s),
                             key->rotated_from};
     err = run(c, KEY_INSERT, 10, params, NULL, diag);
     return err == OX_E_EXISTS ? ox_diag_set(diag, err, "key", -1, "there is a key %s already", key->id) : err;
@@ -436,9 +425,9 @@ insert_key(struct pg_conn *c, const struct ox_control_key *key, struct ox_diag *
 static ox_err
 check_room(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number now, recent;
-    const char *params[] = {call->key->tenant.name, print(&now, call->key->created_s),
-                            print(&recent, OX__KEYS_RECENT_S)};
+    struct pg_number now, recent;
+    const char *params[] = {call->key->tenant.name, pg_print(&now, call->key->created_s),
+                            pg_print(&recent, OX__KEYS_RECENT_S)};
     PGresult *r = NULL;
     ox_err err = run(c, KEY_COUNT, 3, params, &r, diag);
     if (err == OX_OK)
@@ -496,8 +485,8 @@ key_get(struct ox_control_store *self, const struct ox_tenant_id *tenant, const 
 static ox_err
 op_key_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number limit;
-    const char *params[] = {call->key_id, print(&limit, (int64_t)call->room),
+    struct pg_number limit;
+    const char *params[] = {call->key_id, pg_print(&limit, (int64_t)call->room),
                             call->id != NULL ? call->id->name : NULL};
     PGresult *r = NULL;
     ox_err err =
@@ -521,8 +510,8 @@ key_list(struct ox_control_store *self, const struct ox_tenant_id *tenant, const
 static ox_err
 op_key_revoke(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number now;
-    const char *params[] = {call->key_id, call->id->name, print(&now, call->now_s)};
+    struct pg_number now;
+    const char *params[] = {call->key_id, call->id->name, pg_print(&now, call->now_s)};
     PGresult *r = NULL;
     ox_err err = run(c, KEY_REVOKE, 3, params, &r, diag);
     bool revoked = err == OX_OK && PQntuples(r) == 1;
@@ -555,8 +544,9 @@ key_revoke(struct ox_control_store *self, const struct ox_control_asker *asker,
 static ox_err
 expire_key(struct pg_conn *c, const struct ox_control_key *old, int64_t end_s, struct ox_diag *diag)
 {
-    struct number end, before;
-    const char *params[] = {old->id, old->tenant.name, print(&end, end_s), print(&before, old->expires_s)};
+    struct pg_number end, before;
+    const char *params[] = {old->id, old->tenant.name, pg_print(&end, end_s),
+                            pg_print(&before, old->expires_s)};
     PGresult *r = NULL;
     ox_err err = run(c, KEY_EXPIRE, 4, params, &r, diag);
     if (err == OX_OK && PQntuples(r) != 1)
@@ -718,8 +708,8 @@ newest_change(struct pg_conn *c, uint64_t *seq, struct ox_diag *diag)
 static ox_err
 list_changes(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number after, limit;
-    const char *params[] = {print(&after, (int64_t)*call->cursor), print(&limit, (int64_t)call->room)};
+    struct pg_number after, limit;
+    const char *params[] = {pg_print(&after, (int64_t)*call->cursor), pg_print(&limit, (int64_t)call->room)};
     PGresult *r = NULL;
     ox_err err = run(c, CHANGE_LIST, 2, params, &r, diag);
     for (int i = 0; err == OX_OK && i < PQntuples(r); i++) {

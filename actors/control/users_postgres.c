@@ -94,17 +94,6 @@ run(struct pg_conn *c, enum statement s, int n, const char *const *params, PGres
     return pg_conn_run(c, s, statements[s], n, params, out, diag);
 }
 
-struct number {
-    char text[24];
-};
-
-static const char *
-print(struct number *n, int64_t value)
-{
-    snprintf(n->text, sizeof(n->text), "%lld", (long long)value);
-    return n->text;
-}
-
 /* ---- transactions ---- */
 
 /* What a call was given, and where its answer goes; each uses its own part. */
@@ -217,10 +206,10 @@ static ox_err
 op_create(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_user *u = call->user;
-    struct number created;
+    struct pg_number created;
     const char *params[] = {u->tenant.name,        u->name,
                             ox_role_name(u->role), ox__user_state(u->active),
-                            u->password,           print(&created, u->created_s)};
+                            u->password,           pg_print(&created, u->created_s)};
     ox_err err = check_tenant(c, &u->tenant, diag);
     if (err == OX_OK)
         err = run(c, USER_INSERT, 6, params, NULL, diag);
@@ -267,7 +256,7 @@ op_keep(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_user *u = call->user;
     struct ox_user was;
-    struct number now;
+    struct pg_number now;
     ox_err err = find_user(c, u->tenant.name, u->name, &was, diag);
     if (err == OX_E_NOT_FOUND)
         return op_create(c, call, diag);
@@ -275,7 +264,7 @@ op_keep(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
         return ox__user_another(diag);
     if (err != OX_OK || was.role == u->role)
         return err;
-    const char *params[] = {u->tenant.name,        u->name, print(&now, u->created_s),
+    const char *params[] = {u->tenant.name,        u->name, pg_print(&now, u->created_s),
                             ox_role_name(u->role), "",      ""};
     err = run(c, USER_CHANGE, 6, params, NULL, diag);
     if (err == OX_OK)
@@ -293,9 +282,9 @@ keep(struct ox_user_store *self, const struct ox_user *user, struct ox_diag *dia
 static ox_err
 op_list(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number room;
+    struct pg_number room;
     const char *params[] = {call->tenant != NULL ? call->tenant->name : "", call->after_tenant,
-                            call->after_name, print(&room, (int64_t)call->room)};
+                            call->after_name, pg_print(&room, (int64_t)call->room)};
     PGresult *r = NULL;
     *call->n = 0;
     ox_err err = run(c, USER_LIST, 4, params, &r, diag);
@@ -322,10 +311,10 @@ static ox_err
 op_change(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_user_change *ch = call->change;
-    struct number now;
+    struct pg_number now;
     const char *params[] = {call->tenant->name,
                             call->name,
-                            print(&now, ch->now_s),
+                            pg_print(&now, ch->now_s),
                             ch->role != NULL ? ox_role_name(*ch->role) : "",
                             ch->active != NULL ? ox__user_state(*ch->active) : "",
                             ch->password != NULL ? ch->password : ""};
@@ -354,9 +343,9 @@ static ox_err
 sweep(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_session *s = call->begun;
-    struct number now, seen, kept;
-    const char *ended[] = {s->tenant.name, print(&now, s->created_s), print(&seen, call->seen_after_s)};
-    const char *old[] = {s->tenant.name, s->user, print(&kept, OX_SESSIONS_MAX - 1)};
+    struct pg_number now, seen, kept;
+    const char *ended[] = {s->tenant.name, pg_print(&now, s->created_s), pg_print(&seen, call->seen_after_s)};
+    const char *old[] = {s->tenant.name, s->user, pg_print(&kept, OX_SESSIONS_MAX - 1)};
     ox_err err = run(c, SESSION_SWEEP, 3, ended, NULL, diag);
     return err == OX_OK ? run(c, SESSION_TRIM, 3, old, NULL, diag) : err;
 }
@@ -384,9 +373,11 @@ static ox_err
 op_login(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     const struct ox_session *s = call->begun;
-    struct number created, expires;
-    const char *user[] = {s->tenant.name, s->user, call->password, print(&created, s->created_s), call->peer};
-    const char *row[] = {call->digest, s->tenant.name, s->user, created.text, print(&expires, s->expires_s)};
+    struct pg_number created, expires;
+    const char *user[] = {s->tenant.name, s->user, call->password, pg_print(&created, s->created_s),
+                          call->peer};
+    const char *row[] = {call->digest, s->tenant.name, s->user, created.text,
+                         pg_print(&expires, s->expires_s)};
     PGresult *r = NULL;
     ox_err err = tenant_is_active(c, s->tenant.name, ox__login_refused, diag);
     if (err == OX_OK)
@@ -418,8 +409,8 @@ static ox_err
 find_session(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
     struct ox_session *s = call->session;
-    struct number now, seen;
-    const char *params[] = {call->digest, print(&now, call->now_s), print(&seen, call->seen_after_s)};
+    struct pg_number now, seen;
+    const char *params[] = {call->digest, pg_print(&now, call->now_s), pg_print(&seen, call->seen_after_s)};
     PGresult *r = NULL;
     ox_err err = run(c, SESSION_GET, 3, params, &r, diag);
     if (err == OX_OK && PQntuples(r) != 1)
@@ -441,7 +432,7 @@ find_session(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 static ox_err
 op_session(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
 {
-    struct number now;
+    struct pg_number now;
     const struct ox_session *s = call->session;
     ox_err err = find_session(c, call, diag);
     if (err == OX_OK)
@@ -452,7 +443,7 @@ op_session(struct pg_conn *c, const struct call *call, struct ox_diag *diag)
         err = find_user(c, s->tenant.name, s->user, call->users, diag);
     if (err == OX_OK && !call->users->active)
         err = ox__session_none(diag);
-    const char *params[] = {s->tenant.name, call->digest, print(&now, call->now_s)};
+    const char *params[] = {s->tenant.name, call->digest, pg_print(&now, call->now_s)};
     if (err == OX_OK && call->now_s - s->seen_s >= OX_SESSION_SEEN_S)
         err = run(c, SESSION_SEEN, 3, params, NULL, diag);
     return err;

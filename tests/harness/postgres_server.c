@@ -3,11 +3,10 @@
  * tests/harness/postgres_server.c - see postgres_server.h.
  */
 #include "postgres_server.h"
+#include "postgres_program.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <glob.h>
-#include <grp.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,32 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY 65534
-
-static bool
-find_program(const char *name, char *out, size_t size)
-{
-    glob_t found;
-    char pattern[128];
-    snprintf(pattern, sizeof(pattern), "/usr/lib/postgresql/*/bin/%s", name);
-    bool ok = glob(pattern, 0, NULL, &found) == 0;
-    if (ok) {
-        snprintf(out, size, "%s", found.gl_pathv[found.gl_pathc - 1]);
-        globfree(&found);
-    }
-    return ok;
-}
-
-/* Child: nobody from here on, or nothing at all. */
-static void
-become_ordinary(void)
-{
-    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
-        _exit(126);
-    if (geteuid() == 0 || getuid() == 0)
-        _exit(126);
-}
-
 static pid_t
 spawn(const struct postgres_server *s, const char *const *argv)
 {
@@ -54,7 +27,7 @@ spawn(const struct postgres_server *s, const char *const *argv)
         return pid;
     char log[96];
     prctl(PR_SET_PDEATHSIG, SIGINT);
-    become_ordinary();
+    postgres_become_ordinary();
     snprintf(log, sizeof(log), "%s/log", s->dir);
     if (freopen(log, "a", stdout) == NULL || dup2(fileno(stdout), 2) < 0 || chdir(s->dir) != 0)
         _exit(126);
@@ -88,7 +61,7 @@ void
 postgres_resume(struct postgres_server *s)
 {
     char program[128], data[96], url[256];
-    cr_assert(find_program("postgres", program, sizeof(program)));
+    cr_assert(postgres_program("postgres", program, sizeof(program)));
     snprintf(data, sizeof(data), "%s/data", s->dir);
     const char *const argv[] = {program,
                                 "-D",
@@ -117,7 +90,7 @@ copy_pair(const struct postgres_server *s, const char *cert, const char *key)
     snprintf(command, sizeof(command), "cp '%s' '%s/tls.crt' && cp '%s' '%s/tls.key' && chmod 600 '%s'/tls.*",
              cert, s->dir, key, s->dir, s->dir);
     cr_assert_eq(system(command), 0);
-    snprintf(command, sizeof(command), "chown %d:%d '%s'/tls.*", NOBODY, NOBODY, s->dir);
+    snprintf(command, sizeof(command), "chown %d:%d '%s'/tls.*", POSTGRES_NOBODY, POSTGRES_NOBODY, s->dir);
     if (geteuid() == 0)
         cr_assert_eq(system(command), 0);
 }
@@ -138,7 +111,7 @@ postgres_resume_tls(struct postgres_server *s, const char *cert, const char *key
 {
     char program[128], data[96], url[256], port_text[24], cert_text[128], key_text[128];
     uint16_t port = free_port();
-    cr_assert(find_program("postgres", program, sizeof(program)));
+    cr_assert(postgres_program("postgres", program, sizeof(program)));
     copy_pair(s, cert, key);
     snprintf(data, sizeof(data), "%s/data", s->dir);
     snprintf(port_text, sizeof(port_text), "port=%u", port);
@@ -187,12 +160,12 @@ postgres_start(struct postgres_server *s)
 {
     char program[128], data[96];
     memset(s, 0, sizeof(*s));
-    if (!find_program("initdb", program, sizeof(program)))
+    if (!postgres_program("initdb", program, sizeof(program)))
         return false;
     snprintf(s->dir, sizeof(s->dir), "/tmp/ox-postgres-XXXXXX");
     cr_assert_not_null(mkdtemp(s->dir));
     if (geteuid() == 0)
-        cr_assert_eq(chown(s->dir, NOBODY, NOBODY), 0);
+        cr_assert_eq(chown(s->dir, POSTGRES_NOBODY, POSTGRES_NOBODY), 0);
     chmod(s->dir, 0755); /* its clients may be of another user */
     snprintf(data, sizeof(data), "%s/data", s->dir);
     const char *const argv[] = {program, "-D",   data,         "-U",        "owner", "--auth=trust",
