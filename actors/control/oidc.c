@@ -326,7 +326,7 @@ text_of(const json_t *claims, const char *name)
     return text != NULL ? text : "";
 }
 
-/* The name under which he is kept here. A mail address that nobody has verified is nobody's. */
+/* The name under which he is kept here. A mail address of which the provider does not say that it is verified is nobody's. */
 static ox_err
 take_user(const struct ox_oidc *o, const json_t *claims, struct ox_oidc_who *out, struct ox_diag *diag)
 {
@@ -338,9 +338,10 @@ take_user(const struct ox_oidc *o, const json_t *claims, struct ox_oidc_who *out
         return ox_diag_set(diag, OX_E_FORBIDDEN, "oidc.user_claim", -1,
                            "its claim %.80s is no name of a user here (1 to 64 of a-z, 0-9 and . _ @ + -)",
                            o->user_claim);
-    if (strcmp(o->user_claim, "email") == 0 && json_is_false(json_object_get(claims, "email_verified")))
-        return ox_diag_set(diag, OX_E_FORBIDDEN, "oidc.user_claim", -1,
-                           "the provider has not verified this mail address");
+    if (strcmp(o->user_claim, "email") == 0 && !json_is_true(json_object_get(claims, "email_verified")))
+        return ox_diag_set(
+            diag, OX_E_FORBIDDEN, "oidc.user_claim", -1,
+            "the provider does not say that it has verified this mail address (claim email_verified)");
     return OX_OK;
 }
 

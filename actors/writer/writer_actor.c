@@ -23,8 +23,8 @@
 #define PACKS_MAX                                                                                            \
     1 /* a block takes 60 ms to pack and some to sync; the next fills meanwhile. Each holds 50 MB */
 #define RETRY_MS    5
-#define DECIDED_MAX (OX_OUTBOX_DECISIONS_MAX / 4)    /* likewise */
 #define RANGES_MAX  (OX_OUTBOX_DISPOSITIONS_MAX / 4) /* of one pack; one request may overshoot */
+#define DECIDED_MAX (OX_OUTBOX_DECISIONS_MAX / 4)    /* likewise */
 #define ROW_NS      500                              /* what a row counts as where tenants take turns */
 #define PARTS_MAX   64 /* partitions of one batch without an allocation; the default window spans 26 hours */
 #define SPARES_MAX  PACKS_MAX

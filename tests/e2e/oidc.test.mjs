@@ -173,6 +173,7 @@ describe('logging in through an OpenID provider', { timeout: 180000 }, () => {
     assert.equal((await post('/api/v1/users', { tenant: 'acme', name: 'boss', role: 'admin', password: 'a password of the boss' })).status, 201);
     for (const [what, says] of Object.entries({ 'no tenant': { tenant: undefined }, 'no such tenant': { tenant: 'nobody' }, 'no role': { role: 'users' },
       'an operator': { role: 'operator' }, 'no name': { email: 'a b' }, 'a mail address that nobody has verified': { email_verified: false },
+      'one of which nothing is said': { email_verified: undefined },
       'a user with a password': { email: 'boss' }, 'another person of the same name': { sub: 's-2' } })) {
       assert.equal((await login(says)).location, '/#login=no-access', what);
       assert.equal((await login()).location, '/', what);

@@ -346,7 +346,7 @@ OX_CONFIG(oidc_redirect_uri,          "oidc.redirect_uri",          string,   ""
 OX_CONFIG(oidc_scopes,                "oidc.scopes",                string,   "openid profile email", "1", "200", "words", NULL, restart,
           "what is asked for; with openid")
 OX_CONFIG(oidc_user_claim,            "oidc.user_claim",            string,   "email", "1", "200", "claim", NULL, restart,
-          "claim that is the user's name here; a mail address must not be an unverified one")
+          "claim that is the user's name here; a mail address counts where the provider says that it is verified (email_verified)")
 OX_CONFIG(oidc_name,                  "oidc.name",                  string,   "single sign-on", "1", "60", "text", NULL, restart,
           "what the console calls it: Log in with ...")
 OX_CONFIG(oidc_ca_file,               "oidc.ca_file",               string,   "", "", "", "path", NULL, restart,
